@@ -1,0 +1,420 @@
+//! What went wrong, where, and what to do?
+//!
+//! One opaque, cloneable type for every way this platform refuses or fails. Layers match on
+//! [`Error::kind`]; nobody downcasts. Two tables turn it outward: `platform_http::Problem` and
+//! `platform_grpc::status`.
+
+use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
+
+use crate::outcome::{Hint, Mark, Outcome};
+
+/// `Result` with this platform's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A refusal or a failure, with its place and its reason.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    detail: Cow<'static, str>,
+    layer: &'static str,
+    target: Option<Arc<str>>,
+    endpoint: Option<Arc<str>>,
+    attempt: Option<u16>,
+    hint: Hint,
+    outcome: Option<Outcome>,
+    source: Option<Arc<dyn error::Error + Send + Sync>>,
+}
+
+/// Every way this platform refuses or fails; the word is the `reason` in logs, metrics and problem documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller left.
+    Abandoned,
+    /// The request's body is larger than the limit.
+    BodyTooLarge,
+    /// A dependency's breaker is open.
+    BreakerOpen,
+    /// As many calls to a dependency as this process allows are under way.
+    BulkheadFull,
+    /// The configuration was refused.
+    Config,
+    /// This instance is about to stop.
+    Draining,
+    /// The deadline had passed on arrival.
+    Expired,
+    /// Known, but not allowed.
+    Forbidden,
+    /// The request's headers are larger than the limit.
+    HeadersTooLarge,
+    /// A bug, ours or the service's.
+    Internal,
+    /// The request makes no sense.
+    Invalid,
+    /// A dependency has no endpoint to ask.
+    NoEndpoints,
+    /// There is no such thing.
+    NotFound,
+    /// More work than this service can bear.
+    Overloaded,
+    /// The handler panicked.
+    Panic,
+    /// More requests than this caller may make.
+    RateLimited,
+    /// The process could not start: a port is taken, a certificate unreadable.
+    Start,
+    /// The client's own throttle held the call back.
+    Throttled,
+    /// The deadline passed while working.
+    Timeout,
+    /// Nobody says who is calling.
+    Unauthenticated,
+    /// A dependency could not be reached; nothing was sent.
+    Unreachable,
+    /// A dependency failed for good.
+    Upstream,
+    /// Wrong flags.
+    Usage,
+}
+
+impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [ErrorKind; 23] = [
+        ErrorKind::Abandoned,
+        ErrorKind::BodyTooLarge,
+        ErrorKind::BreakerOpen,
+        ErrorKind::BulkheadFull,
+        ErrorKind::Config,
+        ErrorKind::Draining,
+        ErrorKind::Expired,
+        ErrorKind::Forbidden,
+        ErrorKind::HeadersTooLarge,
+        ErrorKind::Internal,
+        ErrorKind::Invalid,
+        ErrorKind::NoEndpoints,
+        ErrorKind::NotFound,
+        ErrorKind::Overloaded,
+        ErrorKind::Panic,
+        ErrorKind::RateLimited,
+        ErrorKind::Start,
+        ErrorKind::Throttled,
+        ErrorKind::Timeout,
+        ErrorKind::Unauthenticated,
+        ErrorKind::Unreachable,
+        ErrorKind::Upstream,
+        ErrorKind::Usage,
+    ];
+
+    /// The word in logs, labels and problem documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::Abandoned => "abandoned",
+            ErrorKind::BodyTooLarge => "body_too_large",
+            ErrorKind::BreakerOpen => "breaker_open",
+            ErrorKind::BulkheadFull => "bulkhead_full",
+            ErrorKind::Config => "config",
+            ErrorKind::Draining => "draining",
+            ErrorKind::Expired => "expired",
+            ErrorKind::Forbidden => "forbidden",
+            ErrorKind::HeadersTooLarge => "headers_too_large",
+            ErrorKind::Internal => "internal",
+            ErrorKind::Invalid => "invalid",
+            ErrorKind::NoEndpoints => "no_endpoints",
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::Overloaded => "overloaded",
+            ErrorKind::Panic => "panic",
+            ErrorKind::RateLimited => "rate_limited",
+            ErrorKind::Start => "start",
+            ErrorKind::Throttled => "throttled",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Unauthenticated => "unauthenticated",
+            ErrorKind::Unreachable => "unreachable",
+            ErrorKind::Upstream => "upstream",
+            ErrorKind::Usage => "usage",
+        }
+    }
+
+    /// The kind behind a `reason` word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// What an error of this kind means when nobody says otherwise.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            ErrorKind::Abandoned => Outcome::Abandoned,
+            ErrorKind::BodyTooLarge
+            | ErrorKind::Forbidden
+            | ErrorKind::HeadersTooLarge
+            | ErrorKind::Invalid
+            | ErrorKind::NotFound
+            | ErrorKind::Unauthenticated => Outcome::CallerFault,
+            ErrorKind::BreakerOpen
+            | ErrorKind::BulkheadFull
+            | ErrorKind::Config
+            | ErrorKind::NoEndpoints
+            | ErrorKind::Start
+            | ErrorKind::Throttled
+            | ErrorKind::Usage => Outcome::Local,
+            ErrorKind::Draining | ErrorKind::Overloaded | ErrorKind::RateLimited => Outcome::Overload,
+            ErrorKind::Expired | ErrorKind::Timeout => Outcome::Timeout,
+            ErrorKind::Internal | ErrorKind::Panic | ErrorKind::Upstream => Outcome::ServerFault,
+            ErrorKind::Unreachable => Outcome::Unreachable,
+        }
+    }
+
+    /// What a caller who receives this kind may do about repeating the request.
+    pub const fn mark(self) -> Option<Mark> {
+        match self {
+            ErrorKind::RateLimited | ErrorKind::Overloaded | ErrorKind::Draining => Some(Mark::Safe),
+            ErrorKind::BreakerOpen
+            | ErrorKind::BulkheadFull
+            | ErrorKind::NoEndpoints
+            | ErrorKind::Throttled
+            | ErrorKind::Unreachable
+            | ErrorKind::Upstream => Some(Mark::Never),
+            _ => None,
+        }
+    }
+
+    /// The exit status of a process that ends for this reason.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            ErrorKind::Config => 78,
+            ErrorKind::Start => 69,
+            ErrorKind::Usage => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Error {
+    /// An error with its explanation: what was wrong, and what to do.
+    pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Error(Arc::new(Inner {
+            kind,
+            detail: detail.into(),
+            layer: "",
+            target: None,
+            endpoint: None,
+            attempt: None,
+            hint: Hint { after: None, mark: kind.mark() },
+            outcome: None,
+            source: None,
+        }))
+    }
+
+    /// A refused configuration.
+    pub fn config(detail: impl Into<Cow<'static, str>>) -> Self {
+        Error::new(ErrorKind::Config, detail)
+    }
+
+    /// The kind; what layers match on.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The explanation without its place.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The layer that refused or failed, or `""`.
+    pub fn layer(&self) -> &'static str {
+        self.0.layer
+    }
+
+    /// The target that was called.
+    pub fn target(&self) -> Option<&str> {
+        self.0.target.as_deref()
+    }
+
+    /// The endpoint that was asked.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.0.endpoint.as_deref()
+    }
+
+    /// The attempt that failed, 0 for the first.
+    pub fn attempt(&self) -> Option<u16> {
+        self.0.attempt
+    }
+
+    /// What may be done about repeating.
+    pub fn hint(&self) -> Hint {
+        self.0.hint
+    }
+
+    /// What this means to the guards that read it.
+    pub fn outcome(&self) -> Outcome {
+        self.0.outcome.unwrap_or_else(|| self.0.kind.outcome())
+    }
+
+    /// Names the layer that refused or failed.
+    #[must_use]
+    pub fn at_layer(self, layer: &'static str) -> Self {
+        self.change(|inner| inner.layer = layer)
+    }
+
+    /// Names the target.
+    #[must_use]
+    pub fn at_target(self, target: &Arc<str>) -> Self {
+        self.change(|inner| inner.target = Some(Arc::clone(target)))
+    }
+
+    /// Names the endpoint.
+    #[must_use]
+    pub fn at_endpoint(self, endpoint: &Arc<str>) -> Self {
+        self.change(|inner| inner.endpoint = Some(Arc::clone(endpoint)))
+    }
+
+    /// Names the attempt, 0 for the first.
+    #[must_use]
+    pub fn at_attempt(self, attempt: u16) -> Self {
+        self.change(|inner| inner.attempt = Some(attempt))
+    }
+
+    /// Says when to come back.
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        self.change(|inner| inner.hint.after = Some(after))
+    }
+
+    /// Replaces what the kind says about repeating.
+    #[must_use]
+    pub fn with_hint(self, hint: Hint) -> Self {
+        self.change(|inner| inner.hint = hint)
+    }
+
+    /// Replaces what the kind means: a refusal of our own is [`Outcome::Local`] whatever its kind.
+    #[must_use]
+    pub fn with_outcome(self, outcome: Outcome) -> Self {
+        self.change(|inner| inner.outcome = Some(outcome))
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn with_source(self, source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
+        self.change(|inner| inner.source = Some(Arc::from(source.into())))
+    }
+
+    // An error under construction has one owner; a shared one is copied first.
+    fn change(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
+        edit(Arc::make_mut(&mut self.0));
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        write!(f, "{}: {}", inner.kind, inner.detail)?;
+        let mut place = Place { f, open: false };
+        place.put("target", inner.target.as_deref())?;
+        place.put("endpoint", inner.endpoint.as_deref())?;
+        place.put("attempt", inner.attempt.map(|n| u32::from(n) + 1))?;
+        place.put("layer", Some(inner.layer).filter(|layer| !layer.is_empty()))?;
+        place.close()
+    }
+}
+
+/// Writes ` [key=value …]`, and nothing when there is nothing to say.
+struct Place<'a, 'b> {
+    f: &'a mut fmt::Formatter<'b>,
+    open: bool,
+}
+
+impl Place<'_, '_> {
+    fn put(&mut self, key: &str, value: Option<impl fmt::Display>) -> fmt::Result {
+        let Some(value) = value else { return Ok(()) };
+        let before = if self.open { " " } else { " [" };
+        self.open = true;
+        write!(self.f, "{before}{key}={value}")
+    }
+
+    fn close(self) -> fmt::Result {
+        if self.open { self.f.write_str("]") } else { Ok(()) }
+    }
+}
+
+/// The whole chain on one line; this is what `main` prints when it returns an error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = error::Error::source(self);
+        while let Some(error) = cause {
+            write!(f, "; because {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Error::new(kind, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_like_an_explanation() {
+        let error = Error::new(ErrorKind::Timeout, "no answer within 250ms")
+            .at_target(&Arc::from("catalog"))
+            .at_endpoint(&Arc::from("127.0.0.1:8080"))
+            .at_attempt(1)
+            .at_layer("attempt-deadline");
+        assert_eq!(
+            error.to_string(),
+            "timeout: no answer within 250ms [target=catalog endpoint=127.0.0.1:8080 attempt=2 layer=attempt-deadline]"
+        );
+        assert_eq!(Error::new(ErrorKind::Invalid, "no id").to_string(), "invalid: no id");
+    }
+
+    #[test]
+    fn debug_tells_the_whole_chain() {
+        let cause = std::io::Error::other("connection refused");
+        let error = Error::new(ErrorKind::Unreachable, "could not connect").with_source(cause);
+        assert_eq!(format!("{error:?}"), "unreachable: could not connect; because connection refused");
+    }
+
+    #[test]
+    fn a_clone_keeps_its_own_place() {
+        let first = Error::new(ErrorKind::Upstream, "gone");
+        let second = first.clone().at_attempt(2);
+        assert_eq!(first.attempt(), None);
+        assert_eq!(second.attempt(), Some(2));
+    }
+
+    #[test]
+    fn every_kind_is_read_back_from_its_word() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(ErrorKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(ErrorKind::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_contract() {
+        let codes = [ErrorKind::Config, ErrorKind::Start, ErrorKind::Usage, ErrorKind::Internal]
+            .map(ErrorKind::exit_code);
+        assert_eq!(codes, [78, 69, 2, 1]);
+    }
+}

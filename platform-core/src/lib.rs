@@ -1,0 +1,33 @@
+//! Everything of the platform that knows no transport.
+//!
+//! ```text
+//! words         error · outcome · classify · context · call        what every room says
+//! surroundings  config · telemetry                                 what is set, what is seen
+//! mechanisms    deadline · observe                                 one question each
+//! assembly      stack                                              in what order
+//! process       lifecycle · app                                    when it lives, what it is
+//! ```
+//!
+//! A room imports only from rooms above it in this list.
+
+pub mod call;
+pub mod classify;
+pub mod context;
+pub mod error;
+pub mod outcome;
+
+pub mod config;
+pub mod telemetry;
+
+pub mod deadline;
+pub mod observe;
+
+pub mod stack;
+
+pub mod app;
+pub mod lifecycle;
+
+pub use classify::Classify;
+pub use context::Context;
+pub use error::{Error, ErrorKind, Result};
+pub use outcome::{Hint, Mark, Outcome, Verdict};
