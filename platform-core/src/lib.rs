@@ -17,6 +17,7 @@ pub mod error;
 pub mod outcome;
 
 pub mod config;
+pub mod identity;
 pub mod telemetry;
 
 pub mod deadline;
