@@ -40,7 +40,7 @@ impl Notes {
         self.attempts.load(Relaxed)
     }
 
-    /// Adds a field to the canonical line, or replaces it. Beyond [`MAX_FIELDS`] further keys are dropped.
+    /// Adds a field to the canonical line, or replaces it. Beyond 32 keys further ones are dropped.
     pub fn add(&self, key: &'static str, value: impl Into<Cow<'static, str>>) {
         let value = value.into();
         let mut fields = self.lock();
@@ -65,4 +65,4 @@ impl Notes {
 }
 
 /// A line that says more than this is not read.
-pub const MAX_FIELDS: usize = 32;
+const MAX_FIELDS: usize = 32;

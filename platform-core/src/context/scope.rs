@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, future::Future};
 
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tracing::Instrument as _;
 
 use super::Context;
@@ -21,6 +21,11 @@ pub fn scope<F: Future>(context: Context, work: F) -> impl Future<Output = F::Ou
 /// The context of the request being served, if one is.
 pub fn current() -> Option<Context> {
     CURRENT.try_with(Clone::clone).ok()
+}
+
+/// What a call begun at `now` starts with: the context of the request being served, else a new root.
+pub fn inherit(now: Instant) -> Context {
+    with_current(|context| context.child(now)).unwrap_or_else(|| Context::root(now))
 }
 
 /// Looks at the context of the request being served without cloning it.
