@@ -1,1 +1,5 @@
-//! platform-http
+//! HTTP for services: a client and a server that come with every protection, and the admin listener.
+
+pub mod body;
+
+pub use body::Body;

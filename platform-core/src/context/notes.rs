@@ -6,16 +6,19 @@
 use std::{
     borrow::Cow,
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
+
+use crate::error::Error;
 
 /// What is remembered about one served request.
 #[derive(Debug, Default)]
 pub struct Notes {
     route: AtomicU32,
     attempts: AtomicU32,
+    cut: OnceLock<Error>,
     fields: Mutex<Vec<(&'static str, Cow<'static, str>)>>,
 }
 
@@ -38,6 +41,17 @@ impl Notes {
     /// Attempts that clients made while serving this request.
     pub fn attempts(&self) -> u32 {
         self.attempts.load(Relaxed)
+    }
+
+    /// The request was cut short from outside its handler: its body was too large or too slow. The first
+    /// reason is the one that is answered.
+    pub fn cut(&self, reason: &Error) {
+        let _ = self.cut.set(reason.clone());
+    }
+
+    /// Why the request was cut short.
+    pub fn reason(&self) -> Option<&Error> {
+        self.cut.get()
     }
 
     /// Adds a field to the canonical line, or replaces it. Beyond 32 keys further ones are dropped.

@@ -1,1 +1,5 @@
-//! To come.
+//! When does a process live?
+
+mod drain;
+
+pub use drain::{Drain, Trigger};
