@@ -15,4 +15,4 @@ mod outside;
 pub(crate) use connections::serve;
 pub(crate) use counting::Counting;
 pub(crate) use inside::{Listening, answer};
-pub(crate) use outside::Child;
+pub(crate) use outside::{Child, Program};
