@@ -41,12 +41,11 @@ impl Child {
     /// # Errors
     /// The program could not be started, or ended before it listened.
     pub(crate) fn start(mut command: Command) -> Result<Self> {
-        let refused = |error| {
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().map_err(|error| {
             let program = command_line(&command);
             Error::new(ErrorKind::Start, format!("cannot start `{program}`")).with_source(error)
-        };
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().map_err(refused)?;
+        })?;
         let answers = BufReader::new(process.stderr.take().expect("standard error is piped"));
         let mut child = Child { process, answers, port: 0 };
         child.port = child.answer("listening")?;
