@@ -36,7 +36,8 @@ async fn total(program: &Program, starters: &[&str], requests: u64) -> Result<u6
     let report =
         Report(env::temp_dir().join(format!("platform-lab-{}-{requests}.cachegrind", process::id())));
     let out = format!("--cachegrind-out-file={}", report.0.display());
-    let valgrind = [VALGRIND, "-q", "--tool=cachegrind", "--cache-sim=no", out.as_str()];
+    // Its log has only remarks about caches that are not simulated.
+    let valgrind = [VALGRIND, "--tool=cachegrind", "--cache-sim=no", "--log-file=/dev/null", &out];
     let child = Child::start(program.under(&[starters, &valgrind].concat()))?;
     let mut load = Load::connect(child.port(), CONNECTIONS as usize).await?;
     load.run(Until::Each(requests / CONNECTIONS)).await?;
