@@ -1,1 +1,80 @@
-fn main() {}
+//! Where arguments end: measurements beside peers.
+//!
+//! `platform-lab NAME` runs one measurement, prints a table, and ends with lines `result: KEY VALUE`.
+
+use std::{env, error::Error as _, process::ExitCode};
+
+use platform_core::{Error, ErrorKind, Result};
+use tokio::runtime::Builder;
+
+mod child;
+mod cores;
+mod load;
+mod measure;
+mod options;
+mod peers;
+mod server;
+mod table;
+
+use options::Options;
+use table::Report;
+
+#[global_allocator]
+static ALLOCATOR: child::Counting = child::Counting;
+
+/// Something that can be measured.
+struct Measurement {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Options) -> Result<Report>,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let done = match arguments.split_first() {
+        Some((serve, [name])) if serve == server::SERVE => server::serve(name),
+        Some((name, flags)) => measure(name, flags),
+        None => Err(Error::new(ErrorKind::Usage, "which measurement?")),
+    };
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    eprintln!("platform-lab: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    if error.kind() != ErrorKind::Usage {
+        return ExitCode::FAILURE;
+    }
+    eprintln!("\n{}", usage());
+    ExitCode::from(2)
+}
+
+fn measure(name: &str, flags: &[String]) -> Result<()> {
+    let measurement = MEASUREMENTS
+        .iter()
+        .find(|measurement| measurement.name == name)
+        .ok_or_else(|| Error::new(ErrorKind::Usage, format!("no measurement is named {name}")))?;
+    print!("{}", (measurement.run)(&Options::parse(flags)?)?);
+    Ok(())
+}
+
+fn usage() -> String {
+    let names: String =
+        MEASUREMENTS.iter().map(|known| format!("  {:<12}{}\n", known.name, known.about)).collect();
+    format!("usage: platform-lab NAME [flags]\n{names}{}", options::USAGE)
+}
+
+/// Runs on this thread alone: the generator has one core, and shares it with nothing.
+fn alone<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| Error::new(ErrorKind::Start, "no runtime can be had").with_source(error))?
+        .block_on(measurement)
+}
+
+const MEASUREMENTS: [Measurement; 1] = [Measurement {
+    name: "server",
+    about: "CPU, user instructions and allocations of one HTTP/1 request on our server stack and beside it.",
+    run: |options| alone(server::run(options)),
+}];
