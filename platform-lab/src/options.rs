@@ -52,7 +52,7 @@ impl Options {
                 "--connections" => options.connections = value(flag, flags.next(), count)?,
                 "--window" => options.window = value(flag, flags.next(), milliseconds)?,
                 unknown => {
-                    return Err(Error::new(ErrorKind::Usage, format!("unknown flag {unknown}; {USAGE}")));
+                    return Err(Error::new(ErrorKind::Usage, format!("unknown flag {unknown}")));
                 }
             }
         }
@@ -63,7 +63,7 @@ impl Options {
 fn value<T>(flag: &str, text: Option<&String>, read: fn(&str) -> Option<T>) -> Result<T> {
     text.and_then(|text| read(text)).ok_or_else(|| {
         let text = text.map_or("nothing", String::as_str);
-        Error::new(ErrorKind::Usage, format!("{flag} cannot be {text}; {USAGE}"))
+        Error::new(ErrorKind::Usage, format!("{flag} cannot be {text}"))
     })
 }
 
@@ -77,7 +77,7 @@ fn milliseconds(text: &str) -> Option<Duration> {
 }
 
 /// The flags of every measurement.
-pub(crate) const USAGE: &str = "flags: --rounds 15, --window 400ms, --connections 64, --without-peers, \
+pub(crate) const USAGE: &str = "flags: --rounds 15, --window 400ms (milliseconds), --connections 64, --without-peers, \
                                 --quick (a smoke test: its figures mean nothing)";
 /// Enough for a median that one disturbed round in two does not move; at least 11.
 const ROUNDS: usize = 15;

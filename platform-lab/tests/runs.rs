@@ -16,7 +16,10 @@ fn no_name_or_a_wrong_one_lists_what_can_be_measured() {
         let output = lab(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let said = text(&output.stderr);
-        assert!(said.contains("  server      CPU, user instructions and allocations"), "{arguments:?}: {said}");
+        assert!(
+            said.contains("  server      CPU, user instructions and allocations"),
+            "{arguments:?}: {said}"
+        );
         assert!(output.stdout.is_empty(), "{arguments:?}");
     }
 }
@@ -30,7 +33,8 @@ fn a_quick_run_ends_with_results_of_every_variant() {
     assert!(results.lines().all(|line| line.starts_with("result: ")), "{said}");
     for key in ["server_cpu_us", "server_allocations"] {
         let of = |variant| {
-            let line = results.lines().find_map(|line| line.strip_prefix(&format!("result: {key}_{variant} ")));
+            let line =
+                results.lines().find_map(|line| line.strip_prefix(&format!("result: {key}_{variant} ")));
             line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("{key}: {said}"))
         };
         assert!(of("hyper") > 0.0, "{said}");
