@@ -3,11 +3,14 @@
 use std::process::{Command, Output};
 
 fn lab(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_platform-lab")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_platform-lab"))
+        .args(arguments)
+        .output()
+        .expect("cargo has built the lab")
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    String::from_utf8(bytes.to_vec()).expect("the lab writes text")
 }
 
 #[test]
