@@ -40,7 +40,7 @@ pub struct Arrival {
 }
 
 /// A field that was ignored (`platform_context_rejected_total`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Field {
     /// `platform-previous-attempts` or its gRPC name.

@@ -1,0 +1,224 @@
+//! How an App comes to be.
+
+use std::{
+    path::PathBuf,
+    process,
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    App, ChangeKind, Changes, Inner, PLATFORM, Plan, Tasks,
+    flags::{Errand, Flags, help},
+    once::Once,
+};
+use crate::{
+    config::{Config, Name},
+    error::{Error, Result},
+    identity::Identity,
+    lifecycle::{Drain, Health, Phases},
+    telemetry::Telemetry,
+};
+
+/// An App in the making: identity from code, configuration from wherever it is allowed to come from.
+#[derive(Debug)]
+pub struct Builder {
+    identity: Identity,
+    config: Option<Config>,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Builder {
+    pub(super) fn new(name: &str) -> Self {
+        Builder {
+            identity: Identity { name: name.to_owned(), ..Identity::default() },
+            config: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// The service's version: `env!("CARGO_PKG_VERSION")`.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.identity.version);
+        self
+    }
+
+    /// The team that is called at night.
+    #[must_use]
+    pub fn owner(mut self, owner: &str) -> Self {
+        owner.clone_into(&mut self.identity.owner);
+        self
+    }
+
+    /// Why the service exists.
+    #[must_use]
+    pub fn why(mut self, why: &str) -> Self {
+        why.clone_into(&mut self.identity.why);
+        self
+    }
+
+    /// Where it says what to do.
+    #[must_use]
+    pub fn runbook(mut self, runbook: &str) -> Self {
+        runbook.clone_into(&mut self.identity.runbook);
+        self
+    }
+
+    /// This configuration, instead of one from file, environment and flags: a test's.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// These arguments, without the program's name. A service with flags of its own reads those first and
+    /// hands over the rest.
+    #[must_use]
+    pub fn arguments(mut self, arguments: impl IntoIterator<Item = String>) -> Self {
+        self.arguments = arguments.into_iter().collect();
+        self
+    }
+
+    /// This environment.
+    #[must_use]
+    pub fn environment(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.environment = environment.into_iter().collect();
+        self
+    }
+
+    /// The App.
+    ///
+    /// # Errors
+    /// A wrong flag ([`ErrorKind::Usage`](crate::ErrorKind::Usage)), a refused configuration ([`ErrorKind::Config`](crate::ErrorKind::Config)), or telemetry that
+    /// cannot be started.
+    pub async fn start(self) -> Result<App> {
+        let flags = Flags::parse(self.arguments.iter().cloned())?;
+        self.start_with(flags)
+    }
+
+    /// As [`App::start`] does, with the identity of this builder: process arguments and environment, and the
+    /// process ends on what it cannot start with.
+    pub async fn start_process(mut self) -> Result<App> {
+        if self.arguments.is_empty() {
+            self.arguments = std::env::args().skip(1).collect();
+        }
+        // A variable that is no text cannot be one of ours.
+        self.environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let name = self.identity.name.clone();
+        let version = self.identity.version.clone();
+        let started = Flags::parse(self.arguments.iter().cloned()).and_then(|flags| match flags.errand {
+            Some(Errand::Help) => end(&help(&name)),
+            Some(Errand::Version) => end(&format!("{name} {version}")),
+            _ => self.start_with(flags),
+        });
+        match started {
+            Ok(app) => {
+                log_panics();
+                Ok(app)
+            }
+            Err(error) => {
+                complain(&error);
+                process::exit(i32::from(error.kind().exit_code()))
+            }
+        }
+    }
+
+    fn start_with(self, flags: Flags) -> Result<App> {
+        let variable = |name: &str| self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let config = match self.config {
+            Some(config) => config,
+            None => load(&flags, &self.environment, variable)?,
+        };
+        let mut identity: Identity = config.overlay(&self.identity, "service")?;
+        Name::parse(&identity.name).map_err(|why| Error::config(format!("service.name: {why}")))?;
+        if identity.instance.is_empty() {
+            identity.instance = variable("POD_NAME")
+                .or_else(|| variable("HOSTNAME"))
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| format!("{}-{:08x}", identity.name, fastrand::u32(..)));
+        }
+        let identity = Arc::new(identity);
+        let lifecycle = config.section("lifecycle")?;
+        let telemetry = Telemetry::start(&config, &identity)?;
+
+        let phases = Phases::new();
+        let (trigger, drain) = Drain::new();
+        let (stop, asked) = mpsc::unbounded_channel();
+        let app = App(Arc::new(Inner {
+            lifecycle,
+            changes: Changes::new(&telemetry.metrics),
+            health: Health::new(phases.clone()),
+            phases,
+            telemetry,
+            started: SystemTime::now(),
+            errand: flags.errand,
+            in_kubernetes: variable("POD_NAME").is_some(),
+            once: Once::default(),
+            plan: Mutex::new(Plan {
+                servers: Vec::new(),
+                announce: Vec::new(),
+                start: Vec::new(),
+                stop: Vec::new(),
+                asked: Some(asked),
+            }),
+            bound: Mutex::default(),
+            tasks: Tasks { trigger, drain: Mutex::new(Some(drain)) },
+            stop,
+            config,
+            identity,
+        }));
+        let identity = app.identity();
+        let what = format!("{} {} ({}) started as {}", identity.name, identity.version, identity.variant, identity.instance);
+        app.changes().record(ChangeKind::Start, PLATFORM, what, &identity.why);
+        Ok(app)
+    }
+}
+
+fn load(
+    flags: &Flags,
+    environment: &[(String, String)],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Config> {
+    let mut builder = Config::builder().env(environment.iter().cloned());
+    builder = match flags.config.clone().or_else(|| variable("PLATFORM_CONFIG")) {
+        Some(file) => builder.file(PathBuf::from(file)),
+        None => builder.file_if_present(PathBuf::from(DEFAULT_FILE)),
+    };
+    if let Some(profile) = flags.profile.clone().or_else(|| variable("PLATFORM_PROFILE")) {
+        builder = builder.profile(profile);
+    }
+    for (key, value) in &flags.set {
+        builder = builder.set(key, value);
+    }
+    builder.load()
+}
+
+/// Prints what was asked for and ends.
+fn end<T>(text: &str) -> T {
+    println!("{text}");
+    process::exit(0)
+}
+
+/// Tells a person what is wrong.
+pub(super) fn complain(error: &Error) {
+    eprintln!("error: {error:?}");
+}
+
+/// A panic becomes one line of the log, with its place.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let text = crate::lifecycle::panic_text(panic.payload());
+        tracing::error!(place, panic = text, "a panic");
+    }));
+}
+
+/// Read if it is there.
+const DEFAULT_FILE: &str = "platform.toml";

@@ -1,0 +1,155 @@
+//! The last 200 changes: who, when, what, and why.
+//!
+//! Most outages begin with a change. So every start, fault, breaker, drain and operator's action is kept here,
+//! for the person who asks "what changed?" at three in the morning.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::Serialize;
+
+use crate::telemetry::{
+    CounterFamily, Metrics,
+    catalogue::{CounterSpec, Labels},
+};
+
+/// The ring of the last changes of one process; cheap to clone.
+#[derive(Clone)]
+pub struct Changes {
+    ring: Arc<Mutex<Ring>>,
+    counter: CounterFamily<KindLabels>,
+}
+
+struct Ring {
+    next: u64,
+    kept: VecDeque<Change>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Counted from 1 since the start of the process.
+    pub id: u64,
+    /// When, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// What kind of change.
+    pub kind: ChangeKind,
+    /// Who made it: a person's name, or `platform`.
+    pub who: String,
+    /// What changed, in words.
+    pub what: String,
+    /// Why; empty where nobody was asked.
+    pub why: String,
+}
+
+/// What kind of change; the label of `platform_changes_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChangeKind {
+    /// A setting was changed while running.
+    Config,
+    /// The process began to drain.
+    Drain,
+    /// The log filter was changed.
+    Log,
+    /// The process became ready.
+    Ready,
+    /// The process started.
+    Start,
+    /// A background task died.
+    Task,
+}
+
+impl ChangeKind {
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ChangeKind::Config => "config",
+            ChangeKind::Drain => "drain",
+            ChangeKind::Log => "log",
+            ChangeKind::Ready => "ready",
+            ChangeKind::Start => "start",
+            ChangeKind::Task => "task",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct KindLabels(ChangeKind);
+
+impl Labels for KindLabels {
+    const NAMES: &'static [&'static str] = &["kind"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(self.0.as_str());
+    }
+}
+
+impl Changes {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let ring = Ring { next: 1, kept: VecDeque::with_capacity(KEPT) };
+        Changes { ring: Arc::new(Mutex::new(ring)), counter: metrics.counter(&CHANGES) }
+    }
+
+    /// Keeps a change, and returns it as recorded.
+    pub fn record(&self, kind: ChangeKind, who: impl Into<String>, what: impl Into<String>, why: impl Into<String>) -> Change {
+        self.counter.with(&KindLabels(kind)).inc();
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut ring = self.lock();
+        let change = Change {
+            id: ring.next,
+            at_unix_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            kind,
+            who: who.into(),
+            what: what.into(),
+            why: why.into(),
+        };
+        ring.next += 1;
+        if ring.kept.len() == KEPT {
+            ring.kept.pop_front();
+        }
+        ring.kept.push_back(change.clone());
+        change
+    }
+
+    /// The kept changes, newest first.
+    pub fn latest(&self) -> Vec<Change> {
+        self.lock().kept.iter().rev().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who, when the platform itself made a change.
+pub const PLATFORM: &str = "platform";
+/// A day of ordinary life, and a page that a person can still read.
+const KEPT: usize = 200;
+
+static CHANGES: CounterSpec<KindLabels> =
+    CounterSpec::new("platform_changes", "Changes of this process: starts, faults, breakers, drains, actions of operators");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+
+    #[test]
+    fn the_last_two_hundred_are_kept_newest_first() {
+        let metrics = Metrics::new(&Identity::default());
+        let changes = Changes::new(&metrics);
+        for n in 0..250 {
+            changes.record(ChangeKind::Log, "ann", format!("filter {n}"), "looking");
+        }
+        let kept = changes.latest();
+        assert_eq!(kept.len(), KEPT);
+        assert_eq!((kept[0].id, kept[0].what.as_str()), (250, "filter 249"));
+        assert_eq!(kept[KEPT - 1].id, 51);
+        assert!(metrics.encode().contains("platform_changes_total"), "{}", metrics.encode());
+    }
+}

@@ -1,0 +1,347 @@
+//! The two timelines: start, and stop.
+
+use std::{
+    process::{self, ExitCode},
+    sync::PoisonError,
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+
+use super::{App, Announce, Bound, Boxed, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal, builder::complain, spawn};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    lifecycle::{Drain, Phase, Signal, Signals, Trigger},
+};
+
+/// How a run ended.
+#[derive(Debug)]
+#[must_use]
+pub struct Ended {
+    /// Requests that were cut at the end of the grace.
+    pub cut: usize,
+    /// What ended the process, if it was a failure.
+    pub failure: Option<Error>,
+}
+
+impl Ended {
+    /// 0 drained clean, 1 failed while running or requests were cut.
+    pub fn code(&self) -> u8 {
+        u8::from(self.cut > 0 || self.failure.is_some())
+    }
+}
+
+impl App {
+    /// Serves until a signal, and says with which status the process should end: 0 drained clean, 1 failed
+    /// while running or requests were cut, 69 could not start, 78 configuration refused. A second signal ends
+    /// the process at once with 128 more than its number.
+    ///
+    /// # Errors
+    /// None: what goes wrong is told on standard error and in the status.
+    pub async fn run(self) -> Result<ExitCode> {
+        if let Some(errand) = self.0.errand {
+            return Ok(self.do_errand(errand));
+        }
+        let signals = Signals::listen()?;
+        let code = match self.run_until(signals).await {
+            Ok(ended) => {
+                if let Some(failure) = &ended.failure {
+                    complain(failure);
+                }
+                ended.code()
+            }
+            Err(error) => {
+                complain(&error);
+                error.kind().exit_code()
+            }
+        };
+        Ok(ExitCode::from(code))
+    }
+
+    /// Serves until [`App::stop`] is called: for a test, or a program that has its own signals.
+    ///
+    /// # Errors
+    /// What kept the process from starting.
+    pub async fn run_until_stopped(self) -> Result<Ended> {
+        self.live(None).await
+    }
+
+    /// Ends a program that serves nothing: background tasks, stop hooks, telemetry.
+    ///
+    /// # Errors
+    /// None today; the signature is that of a `main`.
+    pub async fn finish(self) -> Result<()> {
+        let hooks = self.plan(|plan| std::mem::take(&mut plan.stop));
+        self.0.phases.advance(Phase::Draining);
+        self.end_quietly(hooks).await;
+        Ok(())
+    }
+
+    async fn run_until(self, signals: Signals) -> Result<Ended> {
+        self.live(Some(signals)).await
+    }
+
+    async fn live(self, signals: Option<Signals>) -> Result<Ended> {
+        let (servers, announce, start, asked) = self.plan(|plan| {
+            (
+                std::mem::take(&mut plan.servers),
+                std::mem::take(&mut plan.announce),
+                std::mem::take(&mut plan.start),
+                plan.asked.take(),
+            )
+        });
+        let Some(asked) = asked else {
+            return Err(Error::new(ErrorKind::Internal, "this App has run already; an App runs once"));
+        };
+        let mut asked = Asked { signals, channel: asked };
+
+        let (admin, service): (Vec<_>, Vec<_>) = servers.into_iter().partition(|server| server.stage() == Stage::Admin);
+        let admin = Servers::begin(&self, admin).await?;
+        let begun = tokio::select! {
+            begun = self.begin(start, service, &announce) => begun,
+            stop = asked.next() => Err(interrupted(&stop)),
+        };
+        let ended = match begun {
+            Ok(servers) => {
+                let why = asked.next().await;
+                asked.end_at_once_on_the_next();
+                Ok(self.end(why, servers, &announce).await)
+            }
+            Err(error) => {
+                let hooks = self.plan(|plan| std::mem::take(&mut plan.stop));
+                self.0.phases.advance(Phase::Draining);
+                self.end_quietly(hooks).await;
+                // A person who changes his mind while the process starts is no failure.
+                if error.kind() == ErrorKind::Abandoned { Ok(Ended { cut: 0, failure: None }) } else { Err(error) }
+            }
+        };
+        admin.end(ADMIN_GRACE).await;
+        self.0.phases.advance(Phase::Stopped);
+        ended
+    }
+
+    /// Start hooks, servers, ready, announced.
+    async fn begin(&self, hooks: Vec<Hook>, servers: Vec<Box<dyn Serve>>, announce: &[Box<dyn Announce>]) -> Result<Servers> {
+        self.0.config.refuse_unclaimed()?;
+        for hook in hooks {
+            let name = hook.name.clone();
+            (hook.run)().await.map_err(|error| {
+                Error::new(error.kind(), format!("start hook {name:?} failed: {}", error.detail())).with_source(error)
+            })?;
+        }
+        let servers = Servers::begin(self, servers).await?;
+        if !self.0.phases.advance(Phase::Ready) {
+            return Ok(servers);
+        }
+        self.changes().record(ChangeKind::Ready, PLATFORM, format!("ready at {}", servers.addresses()), "");
+        tracing::info!(addresses = servers.addresses(), "ready");
+        for announcement in announce {
+            if let Err(error) = announcement.announce(&servers.bound).await {
+                // A registry that is down must not keep a service from those who know its address.
+                tracing::error!(error = ?error, "not announced");
+            }
+        }
+        Ok(servers)
+    }
+
+    /// Draining, withdrawn, served out, tasks ended, hooks run, telemetry flushed.
+    async fn end(&self, why: Why, servers: Servers, announce: &[Box<dyn Announce>]) -> Ended {
+        let began = tokio::time::Instant::now();
+        self.0.phases.advance(Phase::Draining);
+        self.changes().record(ChangeKind::Drain, &why.who, "draining", &why.why);
+        tracing::info!(who = why.who, why = why.why, "draining");
+
+        withdraw(announce, Withdrawal::Draining).await;
+        let known = !announce.is_empty() || self.0.in_kubernetes;
+        if known && !why.by_hand {
+            // Requests keep coming until everyone has noticed, and are served.
+            tokio::time::sleep(self.0.lifecycle.propagation).await;
+        }
+        withdraw(announce, Withdrawal::Gone).await;
+
+        let grace = self.0.lifecycle.grace;
+        let cut = servers.end(grace).await.cut;
+        if cut > 0 {
+            tracing::error!(cut, grace_ms = millis(grace), "requests were cut at the end of the grace (lifecycle.grace)");
+        }
+        let hooks = self.plan(|plan| std::mem::take(&mut plan.stop));
+        tracing::info!(took_ms = millis(began.elapsed()), cut, "stopped");
+        self.end_quietly(hooks).await;
+        Ended { cut, failure: why.failure }
+    }
+
+    /// What happens after the last request: tasks, hooks in reverse, telemetry.
+    async fn end_quietly(&self, hooks: Vec<Hook>) {
+        let flush = self.0.lifecycle.flush;
+        drop(self.0.tasks.drain.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.0.tasks.trigger.ask();
+        if timeout(flush, self.0.tasks.trigger.finished()).await.is_err() {
+            tracing::warn!(limit_ms = millis(flush), "background tasks did not end in time and are dropped (lifecycle.flush)");
+        }
+        for hook in hooks.into_iter().rev() {
+            let name = hook.name.clone();
+            match timeout(flush, (hook.run)()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(hook = name, error = ?error, "a stop hook failed"),
+                Err(_) => tracing::warn!(hook = name, limit_ms = millis(flush), "a stop hook did not end in time (lifecycle.flush)"),
+            }
+        }
+        self.0.telemetry.flush(flush).await;
+    }
+
+    fn do_errand(&self, errand: Errand) -> ExitCode {
+        if let Err(error) = self.0.config.refuse_unclaimed() {
+            complain(&error);
+            return ExitCode::from(error.kind().exit_code());
+        }
+        match errand {
+            Errand::Describe => println!("{:#}", self.description()),
+            _ => println!("configuration is fine: {} {}", self.identity().name, self.identity().version),
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn description(&self) -> serde_json::Value {
+        json!({
+            "identity": &**self.identity(),
+            "config": self.config().effective(),
+            "metrics": self.metrics().catalogue(),
+        })
+    }
+}
+
+/// Servers under way.
+struct Servers {
+    bound: Vec<Bound>,
+    serving: Vec<JoinHandle<Result<Served>>>,
+    drain: Trigger,
+}
+
+impl Servers {
+    /// Takes every address before any server serves.
+    async fn begin(app: &App, mut servers: Vec<Box<dyn Serve>>) -> Result<Self> {
+        let mut bound = Vec::with_capacity(servers.len());
+        for server in &mut servers {
+            bound.push(server.bind(app).await?);
+        }
+        let (trigger, drain) = Drain::new();
+        let serving = servers
+            .into_iter()
+            .map(|server| {
+                let stop = app.0.stop.clone();
+                let serving: Boxed<'static, Result<Served>> = server.serve(drain.clone(), app.0.lifecycle.grace);
+                spawn(async move {
+                    let served = serving.await;
+                    if let Err(error) = &served {
+                        // The receiver is gone only when the process has stopped already.
+                        let _ = stop.send(Stop::Death(error.clone()));
+                    }
+                    served
+                })
+            })
+            .collect();
+        app.0.bound.lock().unwrap_or_else(PoisonError::into_inner).extend(bound.iter().cloned());
+        Ok(Servers { bound, serving, drain: trigger })
+    }
+
+    fn addresses(&self) -> String {
+        let each = self.bound.iter().map(|bound| format!("{} {}", bound.name, bound.address));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Asks all to end and waits; a server that outlives the grace is dropped.
+    async fn end(self, grace: Duration) -> Served {
+        self.drain.ask();
+        let ends = join_all(self.serving.into_iter().map(|serving| async move {
+            let abort = serving.abort_handle();
+            match timeout(grace + LATE, serving).await {
+                Ok(Ok(Ok(served))) => served,
+                Ok(_) => Served::default(),
+                Err(_) => {
+                    abort.abort();
+                    Served { cut: 1 }
+                }
+            }
+        }));
+        Served { cut: ends.await.iter().map(|served| served.cut).sum() }
+    }
+}
+
+/// Everything that may ask the process to stop.
+struct Asked {
+    signals: Option<Signals>,
+    channel: mpsc::UnboundedReceiver<Stop>,
+}
+
+/// Why the process stops.
+struct Why {
+    who: String,
+    why: String,
+    /// A person waits at a terminal: nobody needs time to notice.
+    by_hand: bool,
+    failure: Option<Error>,
+}
+
+impl Asked {
+    async fn next(&mut self) -> Why {
+        let signal = async {
+            match &mut self.signals {
+                Some(signals) => signals.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            signal = signal => Why {
+                who: PLATFORM.to_owned(),
+                why: format!("{} received", signal.as_str()),
+                by_hand: signal == Signal::Interrupt,
+                failure: None,
+            },
+            stop = self.channel.recv() => match stop {
+                Some(Stop::Asked(who, why)) => Why { who, why, by_hand: false, failure: None },
+                Some(Stop::Death(error)) => Why {
+                    who: PLATFORM.to_owned(),
+                    why: error.to_string(),
+                    by_hand: false,
+                    failure: Some(error),
+                },
+                // Unreachable while the App lives, which holds a sender.
+                None => std::future::pending().await,
+            },
+        }
+    }
+
+    /// From here on another signal means it.
+    fn end_at_once_on_the_next(&mut self) {
+        if let Some(mut signals) = self.signals.take() {
+            drop(spawn(async move {
+                let signal = signals.next().await;
+                eprintln!("{} again: ending at once", signal.as_str());
+                process::exit(128 + i32::from(signal.number()));
+            }));
+        }
+    }
+}
+
+fn interrupted(why: &Why) -> Error {
+    why.failure.clone().unwrap_or_else(|| Error::new(ErrorKind::Abandoned, format!("stopped while starting: {}", why.why)))
+}
+
+async fn withdraw(announce: &[Box<dyn Announce>], step: Withdrawal) {
+    for announcement in announce {
+        if let Err(error) = announcement.withdraw(step).await {
+            tracing::warn!(error = ?error, step = ?step, "not withdrawn; the lease will end by itself");
+        }
+    }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A server ends itself at the grace; it is given this much more before it is dropped.
+const LATE: Duration = Duration::from_secs(1);
+/// A probe or a scrape under way ends in this; nothing else is asked of the admin listener.
+const ADMIN_GRACE: Duration = Duration::from_millis(200);

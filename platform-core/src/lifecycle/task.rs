@@ -1,0 +1,143 @@
+//! Supervised background tasks: a name, the drain, and what its death means.
+
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt as _;
+
+use super::{Drain, Health};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What the death of a background task means; said where it is spawned.
+///
+/// A task dies by returning an error or by panicking. One that returns `Ok` has finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDeath {
+    /// The process is not ready until the task runs again, and it is started again.
+    Degrade,
+    /// The process stops, in order, with exit status 1.
+    End,
+    /// It is started again, after a pause that doubles from 1 s to 30 s.
+    Restart,
+}
+
+/// Runs `start` until it finishes, as `on_death` says; an error is one that ends the process.
+pub(crate) async fn supervise<F, Fut>(name: &str, on_death: OnDeath, health: &Health, drain: Drain, start: F) -> Result<()>
+where
+    F: Fn(Drain) -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let began = tokio::time::Instant::now();
+        let ended = AssertUnwindSafe(start(drain.clone())).catch_unwind().await;
+        let error = match ended {
+            Ok(Ok(())) => {
+                health.recover(name);
+                return Ok(());
+            }
+            Ok(Err(error)) => error,
+            Err(panic) => Error::new(ErrorKind::Panic, panic_text(&*panic)),
+        };
+        tracing::error!(task = name, on_death = ?on_death, error = ?error, "a background task died");
+        if on_death == OnDeath::End {
+            return Err(Error::new(error.kind(), format!("background task {name:?} died")).with_source(error));
+        }
+        if drain.is_asked() {
+            return Ok(());
+        }
+        if on_death == OnDeath::Degrade {
+            health.degrade(name, error.to_string());
+        }
+        // A task that ran well for a while before it died begins again with the short pause.
+        if began.elapsed() > MAX_PAUSE {
+            pause = FIRST_PAUSE;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)) => {}
+            () = drain.asked() => return Ok(()),
+        }
+        pause = (pause * 2).min(MAX_PAUSE);
+    }
+}
+
+/// What a panic said, if it said it in words.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// Short enough that a lost connection is hardly noticed.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Long enough that a task that cannot run does not fill the log.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::*;
+    use crate::lifecycle::{Phases, Trigger};
+
+    fn ground() -> (Health, Trigger, Drain) {
+        let phases = Phases::new();
+        phases.advance(crate::lifecycle::Phase::Ready);
+        let (trigger, drain) = Drain::new();
+        (Health::new(phases), trigger, drain)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_dies_is_started_again() {
+        let (health, _trigger, drain) = ground();
+        let starts = AtomicU32::new(0);
+        let task = |_| async {
+            match starts.fetch_add(1, Relaxed) {
+                0 => Err(Error::new(ErrorKind::Unreachable, "lost")),
+                1 => panic!("oh"),
+                _ => Ok(()),
+            }
+        };
+        supervise("t", OnDeath::Restart, &health, drain, task).await.unwrap();
+        assert_eq!(starts.load(Relaxed), 3);
+        assert!(health.ready().await.ok);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_whose_death_degrades_makes_the_process_unready_until_it_is_well() {
+        let (health, _trigger, drain) = ground();
+        let starts = AtomicU32::new(0);
+        let inner = health.clone();
+        let task = move |_| {
+            let first = starts.fetch_add(1, Relaxed) == 0;
+            let health = inner.clone();
+            async move {
+                if first {
+                    return Err(Error::new(ErrorKind::Unreachable, "lost"));
+                }
+                let report = health.ready().await;
+                assert!(!report.ok);
+                assert_eq!(report.checks[0].reason, "unreachable: lost");
+                Ok(())
+            }
+        };
+        supervise("t", OnDeath::Degrade, &health, drain, task).await.unwrap();
+        assert!(health.ready().await.ok);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_whose_death_ends_says_which_it_was() {
+        let (health, _trigger, drain) = ground();
+        let error = supervise("feed", OnDeath::End, &health, drain, |_| async { panic!("oh no") }).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "panic: background task \"feed\" died; because panic: oh no");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_started_again_while_draining() {
+        let (health, trigger, drain) = ground();
+        trigger.ask();
+        let task = |_| async { Err(Error::new(ErrorKind::Unreachable, "lost")) };
+        supervise("t", OnDeath::Restart, &health, drain, task).await.unwrap();
+    }
+}

@@ -1,0 +1,75 @@
+//! What the server counts.
+
+use std::sync::Arc;
+
+use platform_core::{
+    ErrorKind,
+    context::wire::Field,
+    telemetry::catalogue::{Catalogue, CounterSpec, GaugeSpec, HistogramSpec, Labels},
+};
+
+use super::observe::SCHEME;
+
+pub(super) static DURATION: HistogramSpec<DurationLabels> =
+    HistogramSpec::new("http_server_request_duration_seconds", "Time from a request's head to the end of its reply");
+pub(super) static ACTIVE: GaugeSpec<ActiveLabels> =
+    GaugeSpec::new("http_server_active_requests", "Requests being served");
+pub(super) static PANICS: CounterSpec<()> =
+    CounterSpec::new("platform_server_panics", "Handlers that panicked; each was answered with 500");
+pub(super) static REJECTED: CounterSpec<FieldLabels> =
+    CounterSpec::new("platform_context_rejected", "Malformed or forbidden fields that came with requests and were ignored");
+
+/// What this room counts.
+pub(crate) fn catalogue() -> Catalogue {
+    Catalogue::new("server").with(&DURATION).with(&ACTIVE).with(&PANICS).with(&REJECTED)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct DurationLabels {
+    pub(super) method: &'static str,
+    pub(super) route: Arc<str>,
+    pub(super) status: u16,
+    pub(super) reason: Option<ErrorKind>,
+}
+
+impl Labels for DurationLabels {
+    const NAMES: &'static [&'static str] =
+        &["http_request_method", "http_route", "http_response_status_code", "url_scheme", "error_type"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        let status = self.status.to_string();
+        show(self.method);
+        show(&self.route);
+        show(&status);
+        show(SCHEME);
+        show(match self.reason {
+            Some(reason) => reason.as_str(),
+            // OpenTelemetry: a server error without a better word is named by its status.
+            None if self.status >= 500 => &status,
+            None => "",
+        });
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ActiveLabels(pub(super) &'static str);
+
+impl Labels for ActiveLabels {
+    const NAMES: &'static [&'static str] = &["http_request_method", "url_scheme"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(self.0);
+        show(SCHEME);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FieldLabels(pub(super) Field);
+
+impl Labels for FieldLabels {
+    const NAMES: &'static [&'static str] = &["field"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(self.0.as_str());
+    }
+}

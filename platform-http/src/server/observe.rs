@@ -1,0 +1,305 @@
+//! What happened to this request?
+//!
+//! One observer stands above everything that can refuse, so that refusals are on the graph, and tells each
+//! request exactly once: as a metric, as a span if it is recorded, and as its canonical line. A reply whose
+//! length is known is told when its head is ready; a stream is told when it ends. A request whose future is
+//! dropped was abandoned by its caller, and is told as that.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
+use platform_core::{
+    App, Context, ErrorKind, Outcome,
+    call::{Guard, Release, Reply as _},
+    context::{
+        Notes, SpanId,
+        wire::{Field, Rejected},
+    },
+    telemetry::{
+        Counter, Gauge, Histogram, HistogramFamily, Line, Logs, Operation, Traces,
+        trace::{Kind, Span, Status},
+    },
+};
+use tokio::time::Instant;
+
+use super::{
+    metrics::{ACTIVE, ActiveLabels, DURATION, DurationLabels, FieldLabels, PANICS, REJECTED},
+    route::Routes,
+};
+use crate::{Body, classify, problem::Refused};
+
+/// Tells every request of one server; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Observer(Arc<Inner>);
+
+struct Inner {
+    routes: Routes<Route>,
+    active: [Gauge; METHODS.len()],
+    rejected: [Counter; Field::ALL.len()],
+    panics: Counter,
+    traces: Traces,
+    logs: Logs,
+    lines: bool,
+}
+
+/// One route's durations: a cell for each method, status and reason that was seen, found without a lock.
+pub(super) struct Route {
+    path: Arc<str>,
+    durations: HistogramFamily<DurationLabels>,
+    cells: ArcSwap<Vec<Cell>>,
+    adding: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Cell {
+    key: CellKey,
+    histogram: Histogram,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct CellKey {
+    method: u8,
+    status: u16,
+    reason: Option<ErrorKind>,
+}
+
+/// A request being served. Dropped without an end, it was abandoned.
+pub(super) struct Seen {
+    observer: Observer,
+    told: bool,
+    method: u8,
+    began: Instant,
+    context: Context,
+    parent: Option<SpanId>,
+    client: Option<HeaderValue>,
+    status: StatusCode,
+    reason: Option<ErrorKind>,
+}
+
+impl Observer {
+    /// The observer of `app`'s server; `lines` says whether it writes canonical lines.
+    pub(super) fn new(app: &App, lines: bool) -> Self {
+        let metrics = app.metrics();
+        let durations = metrics.histogram(&DURATION);
+        let (active, rejected) = (metrics.gauge(&ACTIVE), metrics.counter(&REJECTED));
+        Observer(Arc::new(Inner {
+            routes: Routes::new(move |path| Route {
+                path: Arc::from(path),
+                durations: durations.clone(),
+                cells: ArcSwap::default(),
+                adding: Mutex::default(),
+            }),
+            active: METHODS.map(|method| active.with(&ActiveLabels(method))),
+            rejected: Field::ALL.map(|field| rejected.with(&FieldLabels(field))),
+            panics: metrics.counter(&PANICS).with(&()),
+            traces: app.traces().clone(),
+            logs: app.logs().clone(),
+            lines,
+        }))
+    }
+
+    pub(super) fn routes(&self) -> &Routes<Route> {
+        &self.0.routes
+    }
+
+    pub(super) fn traces(&self) -> &Traces {
+        &self.0.traces
+    }
+
+    pub(super) fn count_panic(&self) {
+        self.0.panics.inc();
+    }
+
+    pub(super) fn count_rejected(&self, rejected: Rejected) {
+        for field in rejected.iter() {
+            self.0.rejected[field as usize].inc();
+        }
+    }
+
+    /// Begins to look at a request that arrived at `context.now()`.
+    pub(super) fn begin<B>(&self, request: &http::Request<B>, context: &Context, parent: Option<SpanId>) -> Seen {
+        let method = method_index(request.method());
+        self.0.active[usize::from(method)].inc();
+        Seen {
+            observer: self.clone(),
+            told: false,
+            method,
+            began: context.now(),
+            context: context.clone(),
+            parent,
+            client: request.headers().get(header::USER_AGENT).cloned(),
+            status: StatusCode::OK,
+            reason: None,
+        }
+    }
+}
+
+impl Seen {
+    /// The context that the request came with.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The reply's head is ready: told now if its length is known, else when it has been read.
+    pub(super) fn end(mut self, response: &mut http::Response<Body>) {
+        self.status = response.status();
+        self.reason = response.extensions_mut().remove::<Refused>().map(|refused| refused.0.kind());
+        let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
+            || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
+        if streams && self.status != StatusCode::SWITCHING_PROTOCOLS {
+            // Behind a pointer of its own, because it outlives the head; most replies never need one.
+            response.hold(Guard::new(Arc::new(Stream(Mutex::new(Some(self)))), 0));
+        } else {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        self.told = true;
+        let inner = &*self.observer.0;
+        inner.active[usize::from(self.method)].dec();
+        let duration = self.began.elapsed();
+        let trace = self.context.trace();
+        let notes = self.context.notes();
+        let route = inner.routes.of(notes.map_or(0, |notes| notes.route()));
+        let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
+        route.cell(key).observe(duration, trace.is_sampled().then(|| trace.trace_id()));
+        if trace.is_sampled() && inner.traces.exports() {
+            self.record(&route.path, duration);
+        }
+        if inner.lines {
+            self.write_line(&route.path, duration, notes.map(|notes| &**notes));
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.reason {
+            Some(kind) => kind.outcome(),
+            None => classify::outcome(self.status),
+        }
+    }
+
+    fn write_line(&self, route: &str, duration: std::time::Duration, notes: Option<&Notes>) {
+        let inner = &*self.observer.0;
+        inner.logs.write_line(&Line {
+            at: SystemTime::now(),
+            trace_id: self.context.trace().trace_id(),
+            request_id: self.context.request_id(),
+            operation: Operation::Http {
+                method: METHODS[usize::from(self.method)],
+                route,
+                status: self.status.as_u16(),
+            },
+            duration,
+            outcome: self.outcome(),
+            reason: self.reason.map_or("", ErrorKind::as_str),
+            attempts: notes.map_or(0, Notes::attempts),
+            criticality: self.context.criticality(),
+            tenant: self.context.tenant().map(|tenant| tenant.as_str()),
+            client: self.client.as_ref().and_then(|client| client.to_str().ok()),
+            fault: None,
+            sample_rate: 1,
+            notes,
+        });
+    }
+
+    fn record(&self, route: &str, duration: std::time::Duration) {
+        let method = METHODS[usize::from(self.method)];
+        let status = if self.status.is_server_error() {
+            Status::Error(self.reason.map_or("", ErrorKind::as_str).into())
+        } else {
+            Status::Unset
+        };
+        let mut attributes = vec![
+            ("http.request.method", method.into()),
+            ("http.response.status_code", i64::from(self.status.as_u16()).into()),
+            ("url.scheme", SCHEME.into()),
+        ];
+        if !route.is_empty() {
+            attributes.push(("http.route", route.to_owned().into()));
+        }
+        if let Some(reason) = self.reason {
+            attributes.push(("error.type", reason.as_str().into()));
+        }
+        self.observer.0.traces.end(Span {
+            trace: self.context.trace(),
+            parent: self.parent,
+            kind: Kind::Server,
+            name: if route.is_empty() { method.into() } else { format!("{method} {route}").into() },
+            start: SystemTime::now() - duration,
+            took: duration,
+            status,
+            attributes,
+        });
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        if !self.told {
+            self.reason = Some(ErrorKind::Abandoned);
+            self.status = crate::problem::status(ErrorKind::Abandoned);
+            self.tell();
+        }
+    }
+}
+
+/// A reply that is still being read.
+struct Stream(Mutex<Option<Seen>>);
+
+impl Release for Stream {
+    fn release(&self, _ticket: u64) {
+        if let Some(mut seen) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            seen.tell();
+        }
+    }
+}
+
+impl Route {
+    fn cell(&self, key: CellKey) -> Histogram {
+        let find = |cells: &[Cell]| cells.iter().find(|cell| cell.key == key).map(|cell| cell.histogram.clone());
+        if let Some(known) = find(&self.cells.load()) {
+            return known;
+        }
+        let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cells = Vec::clone(&self.cells.load());
+        if let Some(known) = find(&cells) {
+            return known;
+        }
+        let histogram = self.durations.with(&DurationLabels {
+            method: METHODS[usize::from(key.method)],
+            route: Arc::clone(&self.path),
+            status: key.status,
+            reason: key.reason,
+        });
+        cells.push(Cell { key, histogram: histogram.clone() });
+        self.cells.store(Arc::new(cells));
+        histogram
+    }
+}
+
+fn method_index(method: &Method) -> u8 {
+    match *method {
+        Method::GET => 0,
+        Method::POST => 1,
+        Method::PUT => 2,
+        Method::DELETE => 3,
+        Method::PATCH => 4,
+        Method::HEAD => 5,
+        Method::OPTIONS => 6,
+        Method::CONNECT => 7,
+        Method::TRACE => 8,
+        _ => 9,
+    }
+}
+
+/// The methods that have a name; the last stands for all others, so that no client can invent labels.
+pub(super) const METHODS: [&str; 10] =
+    ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "_OTHER"];
+/// Ours is a cleartext listener.
+pub(super) const SCHEME: &str = "http";
