@@ -177,7 +177,7 @@ mod tests {
             (" 5s", "spaces"),
             ("5s ", "\"5s\""),
             ("-5s", "negative"),
-            ("s", "not a duration"),
+            ("s", "has no number"),
             ("", "not a duration"),
             ("1.5s", "not a duration"),
             ("5us", "not a duration"),

@@ -142,7 +142,7 @@ mod tests {
             ("1024", "\"1024B\""),
             ("-1B", "not a size"),
             ("", "not a size"),
-            ("MiB", "not a size"),
+            ("MiB", "has no number"),
             ("1.5MiB", "not a size"),
             ("lots", "not a size"),
             ("99999999999999999999B", "larger than any memory"),
