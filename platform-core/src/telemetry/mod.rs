@@ -7,6 +7,7 @@ mod histogram;
 mod metrics;
 mod plain;
 mod process;
+pub mod trace;
 
 pub use histogram::{Histogram, HistogramFamily};
 pub use metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Metrics, OPENMETRICS, PLAIN};

@@ -1,0 +1,198 @@
+//! `[telemetry] traces`: where do spans go, and how many?
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use http::Uri;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The section `traces` of `[telemetry]`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The collector: `http://HOST:4317` for gRPC, `http://HOST:4318` for HTTP; empty exports nothing.
+    pub endpoint: String,
+    /// How to speak to it.
+    pub protocol: Protocol,
+    /// The share of traces that begin here and are kept, 0 to 1.
+    pub ratio: f64,
+    /// Sent with every export. The values are secrets: they are never printed.
+    pub headers: BTreeMap<String, String>,
+    /// The longest that one export may take, its repeats included.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+/// What the collector understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// OTLP over gRPC.
+    Grpc,
+    /// OTLP as protobuf in a POST to `/v1/traces`.
+    #[serde(alias = "http/protobuf")]
+    Http,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            endpoint: String::new(),
+            protocol: Protocol::Grpc,
+            ratio: DEFAULT_RATIO,
+            headers: BTreeMap::new(),
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("endpoint", &self.endpoint)
+            .field("protocol", &self.protocol)
+            .field("ratio", &self.ratio)
+            .field("headers", &self.headers.keys())
+            .field("timeout", &self.timeout)
+            .finish()
+    }
+}
+
+impl Settings {
+    /// Where exports go, if anywhere; refuses what cannot work before the service starts.
+    pub(super) fn target(&self) -> Result<Option<Uri>> {
+        if !(0.0..=1.0).contains(&self.ratio) {
+            return Err(Error::config(format!("{KEY}.ratio = {}: a ratio is 0.0 to 1.0", self.ratio)));
+        }
+        if self.endpoint.is_empty() {
+            return Ok(None);
+        }
+        let refused =
+            |why: &str| Error::config(format!("{KEY}.endpoint = {:?}: {why}, {EXAMPLE}", self.endpoint));
+        let uri: Uri = self.endpoint.parse().map_err(|error| refused(&format!("it is no URL ({error})")))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err(refused("there is no TLS here; send to a collector nearby that forwards"));
+            }
+            _ => return Err(refused("it must begin with http://")),
+        }
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(refused("it names no host"));
+        }
+        if uri.query().is_some() {
+            return Err(refused("it must not have a query"));
+        }
+        if self.timeout.is_zero() {
+            return Err(Error::config(format!("{KEY}.timeout = \"0ms\": no export could end in time")));
+        }
+        Ok(Some(uri))
+    }
+}
+
+/// Durations as the configuration writes them: an integer with `ms`, `s`, `m` or `h`.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("{}ms", length.as_millis()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+        let factor = match unit {
+            "ms" => Some(1),
+            "s" => Some(1_000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            _ => None,
+        };
+        let millis = factor.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor));
+        millis
+            .map(Duration::from_millis)
+            .ok_or_else(|| D::Error::custom(format!("{text:?} is no duration; write it as in \"10s\"")))
+    }
+}
+
+/// Where these settings stand.
+pub(super) const KEY: &str = "telemetry.traces";
+const EXAMPLE: &str = "as in \"http://127.0.0.1:4317\"";
+/// One trace in a hundred shows what is usual; what is rare is on the canonical lines.
+const DEFAULT_RATIO: f64 = 0.01;
+/// OpenTelemetry's own.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ErrorKind;
+
+    fn at(endpoint: &str) -> Settings {
+        Settings { endpoint: endpoint.to_owned(), ..Settings::default() }
+    }
+
+    #[test]
+    fn an_endpoint_is_an_http_url_or_nothing() {
+        assert_eq!(at("").target().unwrap(), None);
+        for good in ["http://127.0.0.1:4317", "http://collector", "http://[::1]:4318/otlp"] {
+            assert_eq!(at(good).target().unwrap().unwrap(), good.parse::<Uri>().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_bad_endpoint_is_refused_with_the_key_and_what_to_write() {
+        for (bad, why) in [
+            ("localhost:4317", "must begin with http://"),
+            ("127.0.0.1", "must begin with http://"),
+            ("grpc://localhost:4317", "must begin with http://"),
+            ("https://collector.example", "no TLS"),
+            ("http://", "it is no URL"),
+            ("http://host:port", "it is no URL"),
+            ("http://host:4317?a=b", "query"),
+            ("http://a b", "it is no URL"),
+        ] {
+            let error = at(bad).target().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{bad}");
+            for part in ["telemetry.traces.endpoint", bad, why, "http://127.0.0.1:4317"] {
+                assert!(error.detail().contains(part), "{bad}: {error} does not say {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ratio_outside_its_range_is_refused_even_without_an_endpoint() {
+        for ratio in [-0.1, 1.1, f64::NAN] {
+            let error = Settings { ratio, ..Settings::default() }.target().unwrap_err();
+            assert!(error.detail().contains("telemetry.traces.ratio"), "{error}");
+        }
+    }
+
+    #[test]
+    fn settings_read_as_they_are_written_and_refuse_the_unknown() {
+        let settings: Settings = serde_json::from_value(json!({
+            "endpoint": "http://collector:4318",
+            "protocol": "http/protobuf",
+            "headers": { "authorization": "Bearer 1" },
+            "timeout": "2s",
+        }))
+        .unwrap();
+        assert_eq!((settings.protocol, settings.timeout), (Protocol::Http, Duration::from_secs(2)));
+        let again: Settings = serde_json::from_value(serde_json::to_value(&settings).unwrap()).unwrap();
+        assert_eq!(again, settings);
+        assert!(serde_json::from_value::<Settings>(json!({ "ratoi": 1.0 })).is_err());
+        assert!(serde_json::from_value::<Settings>(json!({ "protocol": "http/json" })).is_err());
+    }
+
+    #[test]
+    fn header_values_never_print() {
+        let headers = BTreeMap::from([("authorization".to_owned(), "Bearer 1".to_owned())]);
+        let printed = format!("{:?}", Settings { headers, ..Settings::default() });
+        assert!(printed.contains("authorization") && !printed.contains("Bearer"), "{printed}");
+    }
+}
