@@ -2,6 +2,7 @@
 //!
 //! The collector is a program of OpenTelemetry's own Python messages (`otlp_sink.py`).
 #![cfg(feature = "otlp")]
+#![expect(clippy::unwrap_used, reason = "a test may; clippy knows only the marked functions")]
 
 use std::{
     env,

@@ -81,6 +81,16 @@ impl Settings {
         if uri.host().is_none_or(str::is_empty) {
             return Err(refused("it names no host"));
         }
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        if authority.contains('@') {
+            // Not shown: they are credentials.
+            return Err(Error::config(format!(
+                "{KEY}.endpoint holds credentials; they belong into {KEY}.headers"
+            )));
+        }
+        if uri.port_u16().is_none() && uri.host() != Some(authority) {
+            return Err(refused("its port is no number below 65536"));
+        }
         if uri.query().is_some() {
             return Err(refused("it must not have a query"));
         }
@@ -153,7 +163,8 @@ mod tests {
             ("grpc://localhost:4317", "must begin with http://"),
             ("https://collector.example", "no TLS"),
             ("http://", "it is no URL"),
-            ("http://host:port", "it is no URL"),
+            ("http://host:port", "port"),
+            ("http://host:70000", "port"),
             ("http://host:4317?a=b", "query"),
             ("http://a b", "it is no URL"),
         ] {
@@ -163,6 +174,13 @@ mod tests {
                 assert!(error.detail().contains(part), "{bad}: {error} does not say {part}");
             }
         }
+    }
+
+    #[test]
+    fn credentials_in_the_endpoint_are_refused_and_not_repeated() {
+        let error = at("http://me:hunter2@host:4317").target().unwrap_err();
+        assert!(error.detail().contains("telemetry.traces.headers"), "{error}");
+        assert!(!error.detail().contains("hunter2"), "{error}");
     }
 
     #[test]
