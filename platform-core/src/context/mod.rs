@@ -186,6 +186,11 @@ impl Context {
         self.chain_stop = true;
     }
 
+    /// The clock was read again: when a call begins, and after a real wait.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
     /// Begins attempt number `attempt` at `now`, under a span of its own.
     pub fn begin_attempt(&mut self, attempt: u16, now: Instant) {
         self.attempt = attempt;

@@ -1,1 +1,34 @@
-//! To come.
+//! How long may it take?
+//!
+//! A call ends at the earlier of two instants: the one its caller brought along ([`Context::deadline`]) and
+//! the one its policy allows. Each attempt ends no later than that, and no later than its own share, so that
+//! one silent instance does not cost the whole call. [`Limit`] says which of them was the nearest; an error
+//! that says only "timed out" sends people looking in the wrong place.
+//!
+//! There is one timer per call, and mostly none: [`within`] arms it after the work has once been pending.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use platform_core::deadline::{Limit, within};
+//! # use tokio::time::Instant;
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let limit = Limit::of_call(None, Some(Duration::from_millis(250)), Instant::now());
+//! let ended = within(limit, std::future::pending::<()>()).await.unwrap_err();
+//! assert_eq!(ended.exceeded().detail(), "no answer within 250ms, the whole call's limit (policy.timeout)");
+//! # }
+//! ```
+//!
+//! # Traps
+//! A limit cancels: the work is dropped where it stands. Work that must finish although nobody waits goes to
+//! [`spawn_detached`](crate::context::spawn_detached). The limit of a call ends with the head of its reply;
+//! who reads the rest arms it anew.
+
+mod remaining;
+mod within;
+
+pub use remaining::{Limit, Whose};
+pub use within::{Within, within};
+
+#[cfg(doc)]
+use crate::context::Context;

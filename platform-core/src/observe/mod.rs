@@ -1,1 +1,46 @@
-//! To come.
+//! What happened?
+//!
+//! Once per call what its caller felt, waiting and refusals included; once per attempt what came of it. Both
+//! are reported exactly once, also when the future is dropped: as abandoned, or as timed out if its deadline
+//! had passed by then.
+//!
+//! # Signals
+//! `platform_client_call_duration_seconds` is what users of a dependency notice;
+//! `platform_client_attempts_total` over its count is the extra load that repeats make.
+//!
+//! # Traps
+//! Counting only what returns: the calls that matter most are those whose callers gave up.
+
+mod attempt;
+mod call;
+mod labels;
+mod metrics;
+
+pub use attempt::{AttemptSeen, Attempts};
+pub use call::{CallSeen, Calls};
+pub use labels::{AttemptKind, AttemptLabels, CallLabels};
+pub use metrics::{ATTEMPTS, CALL_DURATION};
+
+use tokio::time::Instant;
+
+use crate::{
+    call::Reply,
+    context::Deadline,
+    error::Error,
+    outcome::{Outcome, Verdict},
+};
+
+/// What a result meant: a reply carries its verdict, an error its outcome.
+///
+/// The verdict's instant is the second clock reading of an attempt; where nobody took it, it is taken here.
+pub fn verdict<R: Reply>(result: Result<&R, &Error>) -> Verdict {
+    match result {
+        Ok(reply) => reply.verdict().unwrap_or_else(|| Verdict::new(Outcome::Success, Instant::now())),
+        Err(error) => Verdict::new(error.outcome(), Instant::now()).with_hint(error.hint()),
+    }
+}
+
+/// What it means that nobody waited for the end.
+fn dropped(deadline: Option<Deadline>, now: Instant) -> Outcome {
+    if deadline.is_some_and(|deadline| deadline.has_passed(now)) { Outcome::Timeout } else { Outcome::Abandoned }
+}

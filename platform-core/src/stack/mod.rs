@@ -1,1 +1,37 @@
-//! To come.
+//! In what order?
+//!
+//! A *policy* is plain data, *parts* are the live pieces of one target, and the *stack* is one page that asks
+//! them in a fixed, reasoned order: [`ClientStack`], from the caller to the wire. `describe()` returns the
+//! same order as data, so the page an operator reads at night cannot be out of date.
+//!
+//! # The nine rules of position
+//! Every line of `client.rs` cites one, and each has a test.
+//!
+//! | rule | |
+//! |---|---|
+//! | R1 | *Count everything*: observers stand above refusers. |
+//! | R2 | *Cheap refusals first*: what needs no state before what does. |
+//! | R3 | *Our own refusals are no evidence* about the other side. |
+//! | R4 | *Judges stand above what they judge.* |
+//! | R5 | *One clock per call*: the total deadline above everything that can wait, the attempt's below every recovery. |
+//! | R6 | *Faults go below all that must survive them.* |
+//! | R7 | *Headers are written last*, so that the remaining time is true. |
+//! | R8 | *No decision while polling for readiness.* |
+//! | R9 | *Dead work takes no slot*: an expired request is refused before it is admitted. |
+//!
+//! # Defaults
+//! | setting | value | because |
+//! |---|---|---|
+//! | `policy.timeout` | 10 s | [`TIMEOUT`] |
+//! | `policy.attempt_timeout` | 3 s | [`ATTEMPT_TIMEOUT`] |
+//! | `server.policy.timeout` | 30 s | [`SERVER_TIMEOUT`] |
+
+mod client;
+mod describe;
+mod parts;
+mod policy;
+
+pub use client::{Answered, Asked, ClientStack, Wire};
+pub use describe::{Row, Storey};
+pub use parts::Parts;
+pub use policy::{ATTEMPT_TIMEOUT, ClientPolicy, SERVER_TIMEOUT, ServerPolicy, TIMEOUT};

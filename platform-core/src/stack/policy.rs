@@ -1,0 +1,146 @@
+//! Policies: plain data, a field per room.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::describe::Shown as _;
+use crate::{
+    config::duration,
+    error::{Error, Result},
+};
+
+/// What protects the calls to one target: `[clients.NAME.policy]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientPolicy {
+    /// The whole call, repeats and waits included; the caller's own deadline may be nearer. `None` (`"none"`)
+    /// lifts the limit.
+    #[serde(with = "duration::or_none")]
+    pub timeout: Option<Duration>,
+    /// Each attempt; at most `timeout`. `None` (`"none"`) leaves an attempt all that is left of the call.
+    #[serde(with = "duration::or_none")]
+    pub attempt_timeout: Option<Duration>,
+}
+
+/// What protects a server: `[server.policy]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerPolicy {
+    /// The longest that a request may take whose caller names no limit; else the smaller counts. `None`
+    /// (`"none"`) lifts the limit.
+    #[serde(with = "duration::or_none")]
+    pub timeout: Option<Duration>,
+}
+
+impl Default for ClientPolicy {
+    fn default() -> Self {
+        ClientPolicy { timeout: Some(TIMEOUT), attempt_timeout: Some(ATTEMPT_TIMEOUT) }
+    }
+}
+
+impl ClientPolicy {
+    /// Refuses what contradicts itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), saying which values and what to do.
+    pub fn check(&self) -> Result<()> {
+        positive("policy.timeout", self.timeout)?;
+        positive("policy.attempt_timeout", self.attempt_timeout)?;
+        if let (Some(whole), Some(attempt)) = (self.timeout, self.attempt_timeout)
+            && attempt > whole
+        {
+            let (whole, attempt) = (whole.shown(), attempt.shown());
+            return Err(Error::config(format!(
+                "policy.attempt_timeout = \"{attempt}\" is longer than policy.timeout = \"{whole}\", so no \
+                 attempt could ever use it; raise the timeout or shorten the attempt"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Default for ServerPolicy {
+    fn default() -> Self {
+        ServerPolicy { timeout: Some(SERVER_TIMEOUT) }
+    }
+}
+
+impl ServerPolicy {
+    /// Refuses what cannot be meant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), saying which value and what to do.
+    pub fn check(&self) -> Result<()> {
+        positive("policy.timeout", self.timeout)
+    }
+}
+
+fn positive(key: &str, length: Option<Duration>) -> Result<()> {
+    if length.is_some_and(|length| length.is_zero()) {
+        return Err(Error::config(format!(
+            "{key} = \"0ms\" would refuse every request; write \"none\" to lift the limit"
+        )));
+    }
+    Ok(())
+}
+
+/// Longer than people wait for a page, shorter than a caller's own patience with a dependency; a third of
+/// [`SERVER_TIMEOUT`], so that a handler can still answer when a dependency was silent.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Three attempts fit into [`TIMEOUT`]: one silent instance costs a delay and not the answer.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// For callers that say nothing: browsers and proxies give up after 30 to 60 s, and work that nobody waits
+/// for any more is waste.
+pub const SERVER_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_policy_that_contradicts_itself_is_refused_with_both_values() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let table = [
+            (ms(800), ms(250), None),
+            (ms(800), ms(800), None),
+            (ms(800), None, None),
+            (None, ms(250), None),
+            (None, None, None),
+            (ms(800), ms(801), Some(["attempt_timeout = \"801ms\"", "timeout = \"800ms\""])),
+            (ms(0), None, Some(["policy.timeout = \"0ms\"", "\"none\""])),
+            (ms(800), ms(0), Some(["policy.attempt_timeout = \"0ms\"", "\"none\""])),
+        ];
+        for (timeout, attempt_timeout, refused) in table {
+            let answer = ClientPolicy { timeout, attempt_timeout }.check();
+            match refused {
+                None => assert!(answer.is_ok(), "{timeout:?} {attempt_timeout:?}"),
+                Some(words) => {
+                    let error = answer.unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::Config);
+                    assert!(words.iter().all(|word| error.detail().contains(word)), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_agree_with_themselves() {
+        assert!(ClientPolicy::default().check().is_ok());
+        assert!(ServerPolicy::default().check().is_ok());
+    }
+
+    #[test]
+    fn a_policy_is_written_and_read_as_in_a_file() {
+        let policy: ClientPolicy = serde_json::from_str(r#"{"timeout":"none"}"#).unwrap();
+        assert_eq!((policy.timeout, policy.attempt_timeout), (None, Some(ATTEMPT_TIMEOUT)));
+        assert_eq!(
+            serde_json::to_string(&policy).unwrap(),
+            r#"{"timeout":"none","attempt_timeout":"3s"}"#
+        );
+        assert!(serde_json::from_str::<ClientPolicy>(r#"{"timeuot":"1s"}"#).is_err());
+    }
+}
