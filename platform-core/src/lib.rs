@@ -28,6 +28,7 @@ pub mod stack;
 pub mod app;
 pub mod lifecycle;
 
+pub use app::App;
 pub use classify::Classify;
 pub use context::Context;
 pub use error::{Error, ErrorKind, Result};

@@ -131,7 +131,8 @@ impl Builder {
     }
 
     fn start_with(self, flags: Flags) -> Result<App> {
-        let variable = |name: &str| self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let variable =
+            |name: &str| self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         let config = match self.config {
             Some(config) => config,
             None => load(&flags, &self.environment, variable)?,
@@ -175,7 +176,10 @@ impl Builder {
             identity,
         }));
         let identity = app.identity();
-        let what = format!("{} {} ({}) started as {}", identity.name, identity.version, identity.variant, identity.instance);
+        let what = format!(
+            "{} {} ({}) started as {}",
+            identity.name, identity.version, identity.variant, identity.instance
+        );
         app.changes().record(ChangeKind::Start, PLATFORM, what, &identity.why);
         Ok(app)
     }

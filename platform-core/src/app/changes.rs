@@ -96,7 +96,13 @@ impl Changes {
     }
 
     /// Keeps a change, and returns it as recorded.
-    pub fn record(&self, kind: ChangeKind, who: impl Into<String>, what: impl Into<String>, why: impl Into<String>) -> Change {
+    pub fn record(
+        &self,
+        kind: ChangeKind,
+        who: impl Into<String>,
+        what: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Change {
         self.counter.with(&KindLabels(kind)).inc();
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut ring = self.lock();
@@ -131,8 +137,10 @@ pub const PLATFORM: &str = "platform";
 /// A day of ordinary life, and a page that a person can still read.
 const KEPT: usize = 200;
 
-static CHANGES: CounterSpec<KindLabels> =
-    CounterSpec::new("platform_changes", "Changes of this process: starts, faults, breakers, drains, actions of operators");
+static CHANGES: CounterSpec<KindLabels> = CounterSpec::new(
+    "platform_changes",
+    "Changes of this process: starts, faults, breakers, drains, actions of operators",
+);
 
 #[cfg(test)]
 mod tests {

@@ -30,15 +30,22 @@ impl Flags {
                 Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.to_owned())),
                 _ => (argument, None),
             };
-            let mut value = || inline.clone().or_else(|| arguments.next()).ok_or_else(|| usage(&format!("{name} needs a value")));
+            let mut value = || {
+                inline
+                    .clone()
+                    .or_else(|| arguments.next())
+                    .ok_or_else(|| usage(&format!("{name} needs a value")))
+            };
             match name.as_str() {
                 "--config" => flags.config = Some(value()?),
                 "--profile" => flags.profile = Some(value()?),
                 "--set" => {
                     let pair = value()?;
-                    let (key, value) = pair
-                        .split_once('=')
-                        .ok_or_else(|| usage(&format!("--set {pair}: expected KEY=VALUE, as in --set server.listen=127.0.0.1:8080")))?;
+                    let (key, value) = pair.split_once('=').ok_or_else(|| {
+                        usage(&format!(
+                            "--set {pair}: expected KEY=VALUE, as in --set server.listen=127.0.0.1:8080"
+                        ))
+                    })?;
                     flags.set.push((key.to_owned(), value.to_owned()));
                 }
                 "--check" => flags.errand = Some(Errand::Check),
@@ -87,9 +94,25 @@ mod tests {
             set: vec![("server.listen".into(), "127.0.0.1:0".into()), ("a.b".into(), "x=y".into())],
             errand: Some(Errand::Check),
         };
-        let spaced = ["--config", "a.toml", "--profile", "dev", "--set", "server.listen=127.0.0.1:0", "--set", "a.b=x=y", "--check"];
+        let spaced = [
+            "--config",
+            "a.toml",
+            "--profile",
+            "dev",
+            "--set",
+            "server.listen=127.0.0.1:0",
+            "--set",
+            "a.b=x=y",
+            "--check",
+        ];
         assert_eq!(parse(&spaced).unwrap(), expected);
-        let joined = ["--config=a.toml", "--profile=dev", "--set=server.listen=127.0.0.1:0", "--set=a.b=x=y", "--check"];
+        let joined = [
+            "--config=a.toml",
+            "--profile=dev",
+            "--set=server.listen=127.0.0.1:0",
+            "--set=a.b=x=y",
+            "--check",
+        ];
         assert_eq!(parse(&joined).unwrap(), expected);
     }
 
@@ -98,7 +121,10 @@ mod tests {
         for (arguments, message) in [
             (&["--confg", "x"][..], "usage: unknown argument \"--confg\"; --help lists the flags"),
             (&["--config"], "usage: --config needs a value; --help lists the flags"),
-            (&["--set", "x"], "usage: --set x: expected KEY=VALUE, as in --set server.listen=127.0.0.1:8080; --help lists the flags"),
+            (
+                &["--set", "x"],
+                "usage: --set x: expected KEY=VALUE, as in --set server.listen=127.0.0.1:8080; --help lists the flags",
+            ),
             (&["serve"], "usage: unknown argument \"serve\"; --help lists the flags"),
         ] {
             assert_eq!(parse(arguments).unwrap_err().to_string(), message);

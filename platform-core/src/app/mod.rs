@@ -237,7 +237,12 @@ impl App {
         let (health, stop, changes) = (self.0.health.clone(), self.0.stop.clone(), self.0.changes.clone());
         let task = async move {
             if let Err(error) = lifecycle::supervise(&name, on_death, &health, drain, start).await {
-                changes.record(ChangeKind::Task, PLATFORM, format!("background task {name} died"), error.to_string());
+                changes.record(
+                    ChangeKind::Task,
+                    PLATFORM,
+                    format!("background task {name} died"),
+                    error.to_string(),
+                );
                 // The receiver is gone only when the process has stopped already.
                 let _ = stop.send(Stop::Death(error));
             }
@@ -268,11 +273,17 @@ impl Hook {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("identity", &self.0.identity).field("phase", &self.0.phases.current()).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("identity", &self.0.identity)
+            .field("phase", &self.0.phases.current())
+            .finish_non_exhaustive()
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "background work of the process has no request whose context it could lose")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "background work of the process has no request whose context it could lose"
+)]
 fn spawn<F>(task: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future + Send + 'static,

@@ -10,7 +10,10 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
-use super::{App, Announce, Bound, Boxed, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal, builder::complain, spawn};
+use super::{
+    Announce, App, Bound, Boxed, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal,
+    builder::complain, spawn,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     lifecycle::{Drain, Phase, Signal, Signals, Trigger},
@@ -97,7 +100,8 @@ impl App {
         };
         let mut asked = Asked { signals, channel: asked };
 
-        let (admin, service): (Vec<_>, Vec<_>) = servers.into_iter().partition(|server| server.stage() == Stage::Admin);
+        let (admin, service): (Vec<_>, Vec<_>) =
+            servers.into_iter().partition(|server| server.stage() == Stage::Admin);
         let admin = Servers::begin(&self, admin).await?;
         let begun = tokio::select! {
             begun = self.begin(start, service, &announce) => begun,
@@ -114,7 +118,11 @@ impl App {
                 self.0.phases.advance(Phase::Draining);
                 self.end_quietly(hooks).await;
                 // A person who changes his mind while the process starts is no failure.
-                if error.kind() == ErrorKind::Abandoned { Ok(Ended { cut: 0, failure: None }) } else { Err(error) }
+                if error.kind() == ErrorKind::Abandoned {
+                    Ok(Ended { cut: 0, failure: None })
+                } else {
+                    Err(error)
+                }
             }
         };
         admin.end(ADMIN_GRACE).await;
@@ -123,12 +131,18 @@ impl App {
     }
 
     /// Start hooks, servers, ready, announced.
-    async fn begin(&self, hooks: Vec<Hook>, servers: Vec<Box<dyn Serve>>, announce: &[Box<dyn Announce>]) -> Result<Servers> {
+    async fn begin(
+        &self,
+        hooks: Vec<Hook>,
+        servers: Vec<Box<dyn Serve>>,
+        announce: &[Box<dyn Announce>],
+    ) -> Result<Servers> {
         self.0.config.refuse_unclaimed()?;
         for hook in hooks {
             let name = hook.name.clone();
             (hook.run)().await.map_err(|error| {
-                Error::new(error.kind(), format!("start hook {name:?} failed: {}", error.detail())).with_source(error)
+                Error::new(error.kind(), format!("start hook {name:?} failed: {}", error.detail()))
+                    .with_source(error)
             })?;
         }
         let servers = Servers::begin(self, servers).await?;
@@ -164,7 +178,11 @@ impl App {
         let grace = self.0.lifecycle.grace;
         let cut = servers.end(grace).await.cut;
         if cut > 0 {
-            tracing::error!(cut, grace_ms = millis(grace), "requests were cut at the end of the grace (lifecycle.grace)");
+            tracing::error!(
+                cut,
+                grace_ms = millis(grace),
+                "requests were cut at the end of the grace (lifecycle.grace)"
+            );
         }
         let hooks = self.plan(|plan| std::mem::take(&mut plan.stop));
         tracing::info!(took_ms = millis(began.elapsed()), cut, "stopped");
@@ -178,14 +196,21 @@ impl App {
         drop(self.0.tasks.drain.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.0.tasks.trigger.ask();
         if timeout(flush, self.0.tasks.trigger.finished()).await.is_err() {
-            tracing::warn!(limit_ms = millis(flush), "background tasks did not end in time and are dropped (lifecycle.flush)");
+            tracing::warn!(
+                limit_ms = millis(flush),
+                "background tasks did not end in time and are dropped (lifecycle.flush)"
+            );
         }
         for hook in hooks.into_iter().rev() {
             let name = hook.name.clone();
             match timeout(flush, (hook.run)()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(hook = name, error = ?error, "a stop hook failed"),
-                Err(_) => tracing::warn!(hook = name, limit_ms = millis(flush), "a stop hook did not end in time (lifecycle.flush)"),
+                Err(_) => tracing::warn!(
+                    hook = name,
+                    limit_ms = millis(flush),
+                    "a stop hook did not end in time (lifecycle.flush)"
+                ),
             }
         }
         self.0.telemetry.flush(flush).await;
@@ -207,7 +232,6 @@ impl App {
         json!({
             "identity": &**self.identity(),
             "config": self.config().effective(),
-            "metrics": self.metrics().catalogue(),
         })
     }
 }
@@ -231,7 +255,8 @@ impl Servers {
             .into_iter()
             .map(|server| {
                 let stop = app.0.stop.clone();
-                let serving: Boxed<'static, Result<Served>> = server.serve(drain.clone(), app.0.lifecycle.grace);
+                let serving: Boxed<'static, Result<Served>> =
+                    server.serve(drain.clone(), app.0.lifecycle.grace);
                 spawn(async move {
                     let served = serving.await;
                     if let Err(error) = &served {
@@ -326,7 +351,9 @@ impl Asked {
 }
 
 fn interrupted(why: &Why) -> Error {
-    why.failure.clone().unwrap_or_else(|| Error::new(ErrorKind::Abandoned, format!("stopped while starting: {}", why.why)))
+    why.failure
+        .clone()
+        .unwrap_or_else(|| Error::new(ErrorKind::Abandoned, format!("stopped while starting: {}", why.why)))
 }
 
 async fn withdraw(announce: &[Box<dyn Announce>], step: Withdrawal) {

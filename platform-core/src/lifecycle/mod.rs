@@ -27,7 +27,7 @@ mod phase;
 mod signals;
 mod task;
 
-pub use config::Config;
+pub use config::{Config, DEFAULT_FLUSH, DEFAULT_GRACE, DEFAULT_PROPAGATION};
 pub use drain::{Drain, Trigger};
 pub use health::{CHECK_TIMEOUT, Finding, Health, Need, Report};
 pub use phase::{Phase, Phases};

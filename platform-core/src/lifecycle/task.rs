@@ -21,7 +21,13 @@ pub enum OnDeath {
 }
 
 /// Runs `start` until it finishes, as `on_death` says; an error is one that ends the process.
-pub(crate) async fn supervise<F, Fut>(name: &str, on_death: OnDeath, health: &Health, drain: Drain, start: F) -> Result<()>
+pub(crate) async fn supervise<F, Fut>(
+    name: &str,
+    on_death: OnDeath,
+    health: &Health,
+    drain: Drain,
+    start: F,
+) -> Result<()>
 where
     F: Fn(Drain) -> Fut,
     Fut: Future<Output = Result<()>>,
@@ -129,7 +135,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_whose_death_ends_says_which_it_was() {
         let (health, _trigger, drain) = ground();
-        let error = supervise("feed", OnDeath::End, &health, drain, |_| async { panic!("oh no") }).await.unwrap_err();
+        let error =
+            supervise("feed", OnDeath::End, &health, drain, |_| async { panic!("oh no") }).await.unwrap_err();
         assert_eq!(format!("{error:?}"), "panic: background task \"feed\" died; because panic: oh no");
     }
 

@@ -10,9 +10,11 @@ use tokio::time::Instant;
 use super::{ClientPolicy, Parts, Row};
 use crate::{
     call::{Call, Reply},
+    context::{SpanId, TraceParent},
     deadline::{Limit, within},
     error::{Error, Result},
     observe::{self, AttemptKind},
+    telemetry::trace::innermost,
 };
 
 /// Everything below the attempt's clock: the choice of an endpoint, the headers, the connection, the judge.
@@ -31,19 +33,34 @@ pub trait Wire: Send + Sync {
     fn describe(&self) -> Vec<Row>;
 }
 
-/// Whom an attempt asked. Written once by the wire, read when the attempt ends: a timeout has to name the
-/// endpoint that was silent, and by then the future that knew it is gone.
-#[derive(Debug, Default)]
-pub struct Asked(OnceLock<Arc<str>>);
+/// What an attempt and its wire tell each other.
+///
+/// The wire writes whom it asks, once; the attempt reads it at the end: a timeout has to name the endpoint that
+/// was silent, and by then the future that knew it is gone.
+#[derive(Debug)]
+pub struct Asked {
+    endpoint: OnceLock<Arc<str>>,
+    parent: SpanId,
+}
 
 impl Asked {
+    fn under(trace: TraceParent) -> Self {
+        let parent = if trace.is_sampled() { innermost(trace) } else { trace.span_id() };
+        Asked { endpoint: OnceLock::new(), parent }
+    }
+
     /// This endpoint is asked.
     pub fn set(&self, endpoint: &Arc<str>) {
-        self.0.get_or_init(|| Arc::clone(endpoint));
+        self.endpoint.get_or_init(|| Arc::clone(endpoint));
+    }
+
+    /// The span that the attempt's own stands under.
+    pub fn parent(&self) -> SpanId {
+        self.parent
     }
 
     fn name(self, error: Error) -> Error {
-        match self.0.into_inner() {
+        match self.endpoint.into_inner() {
             Some(endpoint) if error.endpoint().is_none() => error.at_endpoint(&endpoint),
             _ => error,
         }
@@ -95,6 +112,7 @@ impl ClientStack {
         let result = async {
             // R5 Above everything that may wait. It narrows and checks, and arms nothing: whoever waits ends
             //    at the context's deadline.
+            let context = call.context_mut();
             let limit = Limit::of_call(context.deadline(), self.policy.timeout, context.now());
             if let Some(limit) = limit {
                 context.narrow(limit.deadline());
@@ -121,16 +139,17 @@ impl ClientStack {
     ) -> Result<Answered<W::Reply>> {
         let context = call.context_mut();
         // Each try is a span of its own, a child of the one that is served.
-        context.begin_attempt(context.attempt(), context.now());
+        let asked = Asked::under(context.trace());
         let attempt = context.attempt();
+        context.begin_attempt(attempt, context.now());
         // R1 A refused try is still a try on the graph.
         let mut seen = self.parts.attempts.begin(context, kind);
-        let asked = Asked::default();
 
         let result = async {
             // R5 The call's only timer, armed when the wire is pending: what is left of the call, or one
             //    attempt's share of it, whichever is less. Below every guard that judges the target, so that
             //    silence counts against it. Whoever reads the context below sees this limit.
+            let context = call.context_mut();
             let limit = Limit::of_attempt(whole, self.policy.attempt_timeout, context.now());
             if let Some(limit) = limit {
                 context.narrow(limit.deadline());
@@ -144,7 +163,7 @@ impl ClientStack {
         // The verdict was given once, at the bottom; all read the same.
         seen.report(observe::verdict(result.as_ref()));
         match result {
-            Ok(reply) => Ok(Answered { reply, endpoint: asked.0.into_inner(), attempt, limit: None }),
+            Ok(reply) => Ok(Answered { reply, endpoint: asked.endpoint.into_inner(), attempt, limit: None }),
             Err(error) => Err(asked.name(error).at_attempt(attempt)),
         }
     }
@@ -165,10 +184,10 @@ impl ClientStack {
         let mut rows = vec![
             Row::new(Call, "context", "What travels with a request?"),
             Row::new(Call, "observe-call", "What happened?"),
-            Row::new(Call, "deadline", "How long may it take?").with("timeout", self.policy.timeout),
+            Row::new(Call, "deadline", "How long may it take?").with("timeout", &self.policy.timeout),
             Row::new(Attempt, "observe-attempt", "What happened?"),
             Row::new(Attempt, "attempt-deadline", "How long may it take?")
-                .with("attempt_timeout", self.policy.attempt_timeout),
+                .with("attempt_timeout", &self.policy.attempt_timeout),
         ];
         rows.extend(wire.describe());
         rows

@@ -45,7 +45,7 @@ impl Row {
 
     /// The same with a setting.
     #[must_use]
-    pub fn with(mut self, key: &'static str, value: impl Shown) -> Self {
+    pub fn with(mut self, key: &'static str, value: &impl Shown) -> Self {
         self.settings.insert(key, value.shown());
         self
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::Shown as _;
 use crate::{
-    config::duration,
-    error::{Error, Result},
+    config::{Config, Refusal, Rules, duration},
+    error::Result,
 };
 
 /// What protects the calls to one target: `[clients.NAME.policy]`.
@@ -45,18 +45,26 @@ impl ClientPolicy {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), saying which values and what to do.
     pub fn check(&self) -> Result<()> {
-        positive("policy.timeout", self.timeout)?;
-        positive("policy.attempt_timeout", self.attempt_timeout)?;
+        Config::default().check("policy", self)
+    }
+}
+
+impl Rules for ClientPolicy {
+    fn refusals(&self) -> Vec<Refusal> {
+        let mut refusals = positive("timeout", self.timeout);
+        refusals.extend(positive("attempt_timeout", self.attempt_timeout));
         if let (Some(whole), Some(attempt)) = (self.timeout, self.attempt_timeout)
             && attempt > whole
         {
-            let (whole, attempt) = (whole.shown(), attempt.shown());
-            return Err(Error::config(format!(
-                "policy.attempt_timeout = \"{attempt}\" is longer than policy.timeout = \"{whole}\", so no \
-                 attempt could ever use it; raise the timeout or shorten the attempt"
-            )));
+            let why = format!(
+                "is {}, longer than the whole call ({}), so no attempt could ever use it; lower it or raise \
+                 `timeout`",
+                attempt.shown(),
+                whole.shown()
+            );
+            refusals.push(Refusal::new("attempt_timeout", why).and("timeout"));
         }
-        Ok(())
+        refusals
     }
 }
 
@@ -72,17 +80,21 @@ impl ServerPolicy {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), saying which value and what to do.
     pub fn check(&self) -> Result<()> {
-        positive("policy.timeout", self.timeout)
+        Config::default().check("policy", self)
     }
 }
 
-fn positive(key: &str, length: Option<Duration>) -> Result<()> {
-    if length.is_some_and(|length| length.is_zero()) {
-        return Err(Error::config(format!(
-            "{key} = \"0ms\" would refuse every request; write \"none\" to lift the limit"
-        )));
+impl Rules for ServerPolicy {
+    fn refusals(&self) -> Vec<Refusal> {
+        positive("timeout", self.timeout).into_iter().collect()
     }
-    Ok(())
+}
+
+fn positive(key: &str, length: Option<Duration>) -> Vec<Refusal> {
+    let zero = length.is_some_and(|length| length.is_zero());
+    let refusal =
+        || Refusal::new(key, "is 0ms and would refuse every request; write \"none\" to lift the limit");
+    zero.then(refusal).into_iter().collect()
 }
 
 /// Longer than people wait for a page, shorter than a caller's own patience with a dependency; a third of
@@ -110,9 +122,9 @@ mod tests {
             (ms(800), None, None),
             (None, ms(250), None),
             (None, None, None),
-            (ms(800), ms(801), Some(["attempt_timeout = \"801ms\"", "timeout = \"800ms\""])),
-            (ms(0), None, Some(["policy.timeout = \"0ms\"", "\"none\""])),
-            (ms(800), ms(0), Some(["policy.attempt_timeout = \"0ms\"", "\"none\""])),
+            (ms(800), ms(801), Some(["`policy.attempt_timeout` is 801ms", "the whole call (800ms)"])),
+            (ms(0), None, Some(["`policy.timeout` is 0ms", "\"none\""])),
+            (ms(800), ms(0), Some(["`policy.attempt_timeout` is 0ms", "\"none\""])),
         ];
         for (timeout, attempt_timeout, refused) in table {
             let answer = ClientPolicy { timeout, attempt_timeout }.check();
@@ -137,10 +149,7 @@ mod tests {
     fn a_policy_is_written_and_read_as_in_a_file() {
         let policy: ClientPolicy = serde_json::from_str(r#"{"timeout":"none"}"#).unwrap();
         assert_eq!((policy.timeout, policy.attempt_timeout), (None, Some(ATTEMPT_TIMEOUT)));
-        assert_eq!(
-            serde_json::to_string(&policy).unwrap(),
-            r#"{"timeout":"none","attempt_timeout":"3s"}"#
-        );
+        assert_eq!(serde_json::to_string(&policy).unwrap(), r#"{"timeout":"none","attempt_timeout":"3s"}"#);
         assert!(serde_json::from_str::<ClientPolicy>(r#"{"timeuot":"1s"}"#).is_err());
     }
 }

@@ -9,10 +9,12 @@ pub mod log;
 mod metrics;
 mod plain;
 mod process;
+mod start;
 pub mod trace;
 
 pub use canonical::{Line, Operation};
 pub use histogram::{Histogram, HistogramFamily};
 pub use log::{LogConfig, Logs};
 pub use metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Metrics, OPENMETRICS, PLAIN};
+pub use start::Telemetry;
 pub use trace::Traces;

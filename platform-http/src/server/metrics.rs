@@ -5,7 +5,7 @@ use std::sync::Arc;
 use platform_core::{
     ErrorKind,
     context::wire::Field,
-    telemetry::catalogue::{Catalogue, CounterSpec, GaugeSpec, HistogramSpec, Labels},
+    telemetry::catalogue::{CounterSpec, GaugeSpec, HistogramSpec, Labels},
 };
 
 use super::observe::SCHEME;
@@ -18,11 +18,6 @@ pub(super) static PANICS: CounterSpec<()> =
     CounterSpec::new("platform_server_panics", "Handlers that panicked; each was answered with 500");
 pub(super) static REJECTED: CounterSpec<FieldLabels> =
     CounterSpec::new("platform_context_rejected", "Malformed or forbidden fields that came with requests and were ignored");
-
-/// What this room counts.
-pub(crate) fn catalogue() -> Catalogue {
-    Catalogue::new("server").with(&DURATION).with(&ACTIVE).with(&PANICS).with(&REJECTED)
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DurationLabels {
