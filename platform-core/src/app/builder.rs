@@ -98,7 +98,7 @@ impl Builder {
     /// cannot be started.
     pub async fn start(self) -> Result<App> {
         let flags = Flags::parse(self.arguments.iter().cloned())?;
-        self.start_with(flags)
+        self.start_with(&flags)
     }
 
     /// As [`App::start`] does, with the identity of this builder: process arguments and environment, and the
@@ -116,7 +116,7 @@ impl Builder {
         let started = Flags::parse(self.arguments.iter().cloned()).and_then(|flags| match flags.errand {
             Some(Errand::Help) => end(&help(&name)),
             Some(Errand::Version) => end(&format!("{name} {version}")),
-            _ => self.start_with(flags),
+            _ => self.start_with(&flags),
         });
         match started {
             Ok(app) => {
@@ -130,12 +130,12 @@ impl Builder {
         }
     }
 
-    fn start_with(self, flags: Flags) -> Result<App> {
+    fn start_with(self, flags: &Flags) -> Result<App> {
         let variable =
             |name: &str| self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         let config = match self.config {
             Some(config) => config,
-            None => load(&flags, &self.environment, variable)?,
+            None => load(flags, &self.environment, variable)?,
         };
         let mut identity: Identity = config.overlay(&self.identity, "service")?;
         Name::parse(&identity.name).map_err(|why| Error::config(format!("service.name: {why}")))?;

@@ -223,8 +223,8 @@ impl App {
 
     /// Runs a background task for the life of the process; `on_death` says what its death means.
     ///
-    /// `start` is given the drain: a task that has something to finish looks at it and returns, within the
-    /// grace. What is left then is dropped.
+    /// `start` is given the drain: a task that has something to finish looks at it and returns, within
+    /// `lifecycle.flush`. What is left then is dropped.
     pub fn spawn<F, Fut>(&self, name: impl Into<String>, on_death: OnDeath, start: F)
     where
         F: Fn(Drain) -> Fut + Send + 'static,

@@ -1,0 +1,238 @@
+//! Server: a team's routes, and what stands around them.
+
+use std::{convert::Infallible, future::Future, time::Duration};
+
+use axum::{Router, extract::DefaultBodyLimit};
+use http::{HeaderName, Request, Response};
+use platform_core::{
+    App, Error, ErrorKind, Result,
+    app::{Bound, Boxed, Serve, Served},
+    context::wire::Trust,
+    lifecycle::Drain,
+};
+use serde::{Deserialize, Serialize};
+use tower_http::{cors::CorsLayer, sensitive_headers::SetSensitiveRequestHeadersLayer};
+use tower_service::Service;
+
+use super::{
+    Connections, Limits, Listener, Times,
+    edge::Edge,
+    observe::Observer,
+    route::NoteRoute,
+    stack::{Settings, Stack},
+};
+use crate::Body;
+
+/// An HTTP server: HTTP/1.1 and HTTP/2 on one listener, with everything the platform puts around a request.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use platform_core::App;
+/// use platform_http::Server;
+///
+/// # fn add(app: &App) {
+/// app.add(Server::new(Router::new().route("/hello", get(|| async { "hello" }))));
+/// # }
+/// ```
+#[must_use]
+pub struct Server {
+    serving: Serving,
+    bound: Option<Ready>,
+}
+
+/// What answers requests.
+enum Serving {
+    Routes(Router),
+    Service(Box<dyn Begin>),
+}
+
+/// What was made when the address was taken.
+struct Ready {
+    listener: Listener,
+    connections: Connections,
+    observer: Observer,
+    settings: Settings,
+    app: App,
+}
+
+/// The `[server]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: String,
+    /// Who is believed.
+    pub trust: TrustConfig,
+    /// How much of everything.
+    pub limits: Limits,
+    /// How long.
+    pub times: Times,
+    /// The policy of every request.
+    pub policy: platform_core::stack::ServerPolicy,
+}
+
+/// Who is believed: `server.trust`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrustConfig {
+    /// Peers inside, or anybody.
+    pub inbound: Inbound,
+    /// May they choose versions, faults and arms, and ask for everything to be kept?
+    pub overrides: bool,
+}
+
+/// Whose requests arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inbound {
+    /// Anybody's.
+    Edge,
+    /// Services of ours.
+    #[default]
+    Internal,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: DEFAULT_LISTEN.to_owned(),
+            trust: TrustConfig::default(),
+            limits: Limits::default(),
+            times: Times::default(),
+            policy: platform_core::stack::ServerPolicy::default(),
+        }
+    }
+}
+
+impl TrustConfig {
+    fn trust(self) -> Trust {
+        Trust { internal: self.inbound == Inbound::Internal, overrides: self.overrides }
+    }
+}
+
+impl Server {
+    /// A server of an axum router.
+    pub fn new(routes: Router) -> Self {
+        Server { serving: Serving::Routes(routes), bound: None }
+    }
+
+    /// A server of any tower service on our [`Body`].
+    pub fn service<S>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        Server { serving: Serving::Service(Box::new(Whole(service))), bound: None }
+    }
+
+    /// Answers browsers of other origins as `cors` says. Routes only.
+    pub fn cors(self, cors: CorsLayer) -> Self {
+        self.around(|routes| routes.layer(cors))
+    }
+
+    /// Compresses replies with gzip for callers that accept it. Routes only.
+    #[cfg(feature = "compression")]
+    pub fn compression(self) -> Self {
+        self.around(|routes| routes.layer(tower_http::compression::CompressionLayer::new()))
+    }
+
+    /// Hides the values of these headers wherever a request is printed. Routes only.
+    pub fn sensitive_headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        let layer = SetSensitiveRequestHeadersLayer::new(names);
+        self.around(|routes| routes.layer(layer))
+    }
+
+    fn around(mut self, wrap: impl FnOnce(Router) -> Router) -> Self {
+        if let Serving::Routes(routes) = self.serving {
+            self.serving = Serving::Routes(wrap(routes));
+        }
+        self
+    }
+}
+
+impl Serve for Server {
+    fn bind<'a>(&'a mut self, app: &'a App) -> Boxed<'a, Result<Bound>> {
+        Box::pin(async move {
+            let config: Config = app.config().section(SECTION)?;
+            config.limits.check()?;
+            config.times.check()?;
+            let listener = Listener::bind(&config.listen).await?;
+            let address = listener.local_addr();
+            self.bound = Some(Ready {
+                listener,
+                observer: Observer::new(app, true),
+                settings: Settings {
+                    trust: config.trust.trust(),
+                    timeout: config.policy.timeout,
+                    body: config.limits.body,
+                    body_idle: config.times.body_idle,
+                },
+                connections: Connections::new(config.limits, config.times)?,
+                app: app.clone(),
+            });
+            Ok(Bound { name: NAME.to_owned(), address, protocol: PROTOCOL.to_owned() })
+        })
+    }
+
+    fn serve(self: Box<Self>, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
+        let Some(ready) = self.bound else {
+            let error = Error::new(ErrorKind::Internal, "a server serves only after it has taken its address");
+            return Box::pin(async { Err(error) });
+        };
+        match self.serving {
+            Serving::Routes(routes) => {
+                // Bodies are limited by server.limits.body, once; axum's own limit would be a second, smaller one.
+                let around = (NoteRoute::new(ready.observer.routes()), DefaultBodyLimit::disable());
+                Box::pin(ready.serve(Edge(routes.layer(around)), drain, grace))
+            }
+            Serving::Service(service) => service.begin(ready, drain, grace),
+        }
+    }
+}
+
+impl Ready {
+    fn serve<S>(self, service: S, drain: Drain, grace: Duration) -> impl Future<Output = Result<Served>> + Send
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+    {
+        let stack = Stack::new(self.observer, self.app.identity().clone(), &self.settings, service);
+        async move {
+            let answer = move |request, _peer: &_| stack.clone().answer(request);
+            let served = self.connections.serve(self.listener, drain, grace, answer).await;
+            Ok(Served { cut: served.cut })
+        }
+    }
+}
+
+/// A service whose type is known here and nowhere else.
+trait Begin: Send + Sync {
+    fn begin(self: Box<Self>, ready: Ready, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>>;
+}
+
+struct Whole<S>(S);
+
+impl<S> Begin for Whole<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    fn begin(self: Box<Self>, ready: Ready, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
+        Box::pin(ready.serve(self.0, drain, grace))
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+/// The section, and the name of the address.
+const SECTION: &str = "server";
+/// What the address is called in the registry and by [`App::address`].
+const NAME: &str = "http";
+/// What a client should speak unless it knows better.
+const PROTOCOL: &str = "http1";
+/// Every address, because a container's peers come from outside; the port of the contract.
+const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
