@@ -1,6 +1,6 @@
 //! Which source wins: every pair of neighbours, and code against the defaults of all clients.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use figment::providers::Serialized;
 use platform_core::{
@@ -186,6 +186,8 @@ fn text_from_outside_becomes_the_type_that_the_section_has() {
         on: bool,
         peers: Vec<String>,
         maybe: Option<u32>,
+        build: Option<String>,
+        headers: BTreeMap<String, String>,
     }
     let config = Config::builder()
         .env(variables(&[
@@ -196,6 +198,8 @@ fn text_from_outside_becomes_the_type_that_the_section_has() {
         ]))
         .set("settings.peers", "[\"a\", \"b\"]")
         .set("settings.maybe", "3")
+        .set("settings.build", "1.10")
+        .set("settings.headers.x-key", "12345")
         .load()
         .unwrap();
     let expected = Settings {
@@ -205,6 +209,8 @@ fn text_from_outside_becomes_the_type_that_the_section_has() {
         on: true,
         peers: vec!["a".to_owned(), "b".to_owned()],
         maybe: Some(3),
+        build: Some("1.10".to_owned()),
+        headers: [("x-key".to_owned(), "12345".to_owned())].into(),
     };
     assert_eq!(config.section::<Settings>("settings").unwrap(), expected);
 }

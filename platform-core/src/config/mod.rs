@@ -140,6 +140,9 @@ impl Config {
                 Ok(_) => return Err(refused(problems)),
                 Err(error) => {
                     let key = at.join(&error.path);
+                    if self.as_text(&key, &error.path, &mut set) {
+                        continue;
+                    }
                     problems.push(explain(&error.kind, &key, &self.set_by(&key)));
                     // Without the value that is wrong, the next one shows.
                     if !remove(&mut set, &error.path) {
@@ -244,6 +247,16 @@ impl Config {
                 Err(Error::config(format!("{origin}: `{at}` is a section, not a value; set one of its keys")))
             }
         }
+    }
+
+    /// Puts back the text that was given for `key` where a number was read into it and refused.
+    fn as_text(&self, key: &Key, parts: &[String], set: &mut Dict) -> bool {
+        let text = find(&self.0.values, key.parts()).filter(|value| value.as_str().is_some());
+        let read = find(set, parts).is_some_and(|value| value.as_str().is_none());
+        if let (Some(text), true) = (text, read) {
+            sources::insert(set, parts, text.clone());
+        }
+        text.is_some() && read
     }
 
     fn claim_as<T: Serialize + DeserializeOwned>(&self, at: Key, section: &T, set: &Dict) -> Result<()> {

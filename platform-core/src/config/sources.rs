@@ -276,7 +276,8 @@ pub(super) fn find<'a>(dict: &'a Dict, parts: &[String]) -> Option<&'a Value> {
     if rest.is_empty() { Some(value) } else { find(value.as_dict()?, rest) }
 }
 
-fn insert(dict: &mut Dict, parts: &[String], value: Value) {
+/// Sets the value under `parts`.
+pub(super) fn insert(dict: &mut Dict, parts: &[String], value: Value) {
     match parts {
         [] => {}
         [last] => {
