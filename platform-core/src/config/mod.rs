@@ -140,7 +140,7 @@ impl Config {
                 Ok(_) => return Err(refused(problems)),
                 Err(error) => {
                     let key = at.join(&error.path);
-                    if self.as_text(&key, &error.path, &mut set) {
+                    if self.as_text(&key, &error.path, &base, &mut set) {
                         continue;
                     }
                     problems.push(explain(&error.kind, &key, &self.set_by(&key)));
@@ -249,14 +249,18 @@ impl Config {
         }
     }
 
-    /// Puts back the text that was given for `key` where a number was read into it and refused.
-    fn as_text(&self, key: &Key, parts: &[String], set: &mut Dict) -> bool {
-        let text = find(&self.0.values, key.parts()).filter(|value| value.as_str().is_some());
+    /// Puts back the text that was given for `key` where the base did not say its type, and a number that was read
+    /// into it was refused.
+    fn as_text(&self, key: &Key, parts: &[String], base: &Dict, set: &mut Dict) -> bool {
+        let untyped = matches!(find(base, parts), None | Some(Value::Empty(..)));
         let read = find(set, parts).is_some_and(|value| value.as_str().is_none());
-        if let (Some(text), true) = (text, read) {
-            sources::insert(set, parts, text.clone());
+        match find(&self.0.values, key.parts()) {
+            Some(text @ Value::String(..)) if untyped && read => {
+                sources::insert(set, parts, text.clone());
+                true
+            }
+            _ => false,
         }
-        text.is_some() && read
     }
 
     fn claim_as<T: Serialize + DeserializeOwned>(&self, at: Key, section: &T, set: &Dict) -> Result<()> {
