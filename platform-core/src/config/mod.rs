@@ -161,9 +161,10 @@ impl Config {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) with every contradiction, and where its values come from.
     pub fn check(&self, path: &str, section: &impl Rules) -> Result<()> {
         let at = Key::parse(path).map_err(Error::config)?;
+        let refusals = section.refusals();
         let claims = self.claims();
         let mut problems = Vec::new();
-        for Refusal { keys, why } in section.refusals() {
+        for Refusal { keys, why } in refusals {
             let mut told = keys.iter().filter_map(|key| {
                 let key = at.join(Key::parse(key).ok()?.parts());
                 let origin = claims.origin(&key, &self.0.layers);
