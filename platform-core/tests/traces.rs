@@ -125,7 +125,7 @@ const ENOUGH: Duration = Duration::from_secs(20);
 async fn a_request_arrives_whole(protocol: Protocol) {
     let Some(mut sink) = Sink::start(protocol, "answer") else { return };
     let mut settings = sink.settings(protocol);
-    settings.headers.insert("x-team".to_owned(), "orders".to_owned());
+    settings.headers.insert("x-team".to_owned(), "orders".to_owned().into());
     let traces = Traces::start(&settings, &identity()).unwrap();
 
     let caller = SpanId::random();

@@ -30,7 +30,7 @@ pub(super) struct Claim {
     pub(super) shown: Dict,
     /// As it is: what origins are compared by.
     pub(super) carried: Dict,
-    /// As the library has it when nobody sets anything, where that is known.
+    /// As it would be over the library's defaults, where that is known: what differs came from code.
     pub(super) library: Option<Dict>,
 }
 
@@ -134,7 +134,7 @@ impl Claims {
 
 /// The strongest source that sets `key`.
 pub(super) fn set_by<'a>(layers: &'a [Layer], key: &Key) -> Option<&'a Origin> {
-    layers.iter().rev().find_map(|layer| layer.origin(key))
+    layers.iter().rev().find_map(|layer| layer.origin(key).or_else(|| layer.origin_around(key)))
 }
 
 /// Is `key` set only by variables that are not about us alone (`RUST_LOG`)?

@@ -28,8 +28,8 @@ fn hyphenated(name: String, shape: Option<&Dict>) -> String {
     shape.keys().find(|known| known.replace('-', "_") == name).cloned().unwrap_or(name)
 }
 
-/// `text` as the type of `place`. Where that is unknown (an option, an entry of a map) it is what TOML makes of it,
-/// else text; quotes make it text for certain.
+/// `text` as the type of `place`. Where that is unknown (an option, an entry of a map) it is what TOML makes of it;
+/// if the section refuses that, it gets the text.
 fn typed(text: String, place: Option<&Value>) -> Value {
     if matches!(place, Some(Value::String(..) | Value::Char(..))) {
         return Value::from(text);

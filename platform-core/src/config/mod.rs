@@ -134,13 +134,16 @@ impl Config {
             let merged = Figment::from(Tree(&base)).merge(Tree(&set));
             match merged.extract::<T>() {
                 Ok(section) if problems.is_empty() => {
-                    self.claim_as(at, &section)?;
+                    self.claim_as(at, &section, &set)?;
                     return Ok(section);
                 }
                 Ok(_) => return Err(refused(problems)),
                 Err(error) => {
                     let key = at.join(&error.path);
-                    problems.push(explain(&error.kind, &key, &self.origin_or_around(&key)));
+                    if self.as_text(&key, &error.path, &base, &mut set) {
+                        continue;
+                    }
+                    problems.push(explain(&error.kind, &key, &self.set_by(&key)));
                     // Without the value that is wrong, the next one shows.
                     if !remove(&mut set, &error.path) {
                         return Err(refused(problems));
@@ -158,9 +161,10 @@ impl Config {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) with every contradiction, and where its values come from.
     pub fn check(&self, path: &str, section: &impl Rules) -> Result<()> {
         let at = Key::parse(path).map_err(Error::config)?;
+        let refusals = section.refusals();
         let claims = self.claims();
         let mut problems = Vec::new();
-        for Refusal { keys, why } in section.refusals() {
+        for Refusal { keys, why } in refusals {
             let mut told = keys.iter().filter_map(|key| {
                 let key = at.join(Key::parse(key).ok()?.parts());
                 let origin = claims.origin(&key, &self.0.layers);
@@ -174,7 +178,12 @@ impl Config {
         if problems.is_empty() { Ok(()) } else { Err(refused(problems)) }
     }
 
-    /// Says that somebody knows the section at `path` though nobody reads it in this process.
+    /// Says that the section at `path` is known though nobody reads it in this process, so that a file which many
+    /// services share is not refused.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where `path` is no key.
     pub fn claim(&self, path: &str) -> Result<()> {
         let at = Key::parse(path).map_err(Error::config)?;
         let nothing = Claim { shown: Dict::new(), carried: Dict::new(), library: None };
@@ -235,35 +244,39 @@ impl Config {
                 Ok(fit::fit(set.clone(), Some(base), at, &is_text))
             }
             Some(_) => {
-                let origin = self.origin_or_around(at);
+                let origin = self.set_by(at);
                 Err(Error::config(format!("{origin}: `{at}` is a section, not a value; set one of its keys")))
             }
         }
     }
 
-    fn claim_as<T: Serialize + DeserializeOwned>(&self, at: Key, section: &T) -> Result<()> {
+    /// Puts back the text that was given for `key` where the base did not say its type, and a number that was read
+    /// into it was refused.
+    fn as_text(&self, key: &Key, parts: &[String], base: &Dict, set: &mut Dict) -> bool {
+        let untyped = matches!(find(base, parts), None | Some(Value::Empty(..)));
+        let read = find(set, parts).is_some_and(|value| value.as_str().is_none());
+        match find(&self.0.values, key.parts()) {
+            Some(text @ Value::String(..)) if untyped && read => {
+                sources::insert(set, parts, text.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn claim_as<T: Serialize + DeserializeOwned>(&self, at: Key, section: &T, set: &Dict) -> Result<()> {
         let unreadable = |problem: String| Error::config(format!("`{at}`: {problem}"));
         let shown = tree(section).map_err(unreadable)?;
         let carried = carried(section).map_err(unreadable)?;
-        // A section with defaults for every key is its own library default.
-        let library =
-            Figment::from(Tree(&Dict::new())).extract::<T>().ok().and_then(|all| self::carried(&all).ok());
+        // A section with a default for every key can be read without any base.
+        let library = Figment::from(Tree(set)).extract::<T>().ok().and_then(|all| self::carried(&all).ok());
         self.claims().insert(at, Claim { shown, carried, library });
         Ok(())
     }
 
-    /// Where `key` was set, or what it lies in (an entry of a list that one variable set).
-    fn origin_or_around(&self, key: &Key) -> Origin {
-        let mut key = key.clone();
-        loop {
-            if let Some(origin) = set_by(&self.0.layers, &key) {
-                return origin.clone();
-            }
-            match key.split_last() {
-                Some((around, _)) if !around.parts().is_empty() => key = around,
-                _ => return Origin::Code,
-            }
-        }
+    /// The strongest source that sets `key`, else the code that gave the base.
+    fn set_by(&self, key: &Key) -> Origin {
+        set_by(&self.0.layers, key).cloned().unwrap_or(Origin::Code)
     }
 
     fn claims(&self) -> MutexGuard<'_, Claims> {

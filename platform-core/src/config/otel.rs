@@ -11,7 +11,7 @@ pub(super) fn layer(environment: &[(String, String)]) -> (Layer, Vec<String>) {
     reading.resource_attributes();
     reading.plain("OTEL_SERVICE_NAME", "service.name");
     reading.plain("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.traces.endpoint");
-    reading.plain("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.traces.headers");
+    reading.headers();
     reading.plain("OTEL_TRACES_SAMPLER_ARG", "telemetry.traces.ratio");
     reading.plain("RUST_LOG", "telemetry.log.filter");
     reading.with("OTEL_EXPORTER_OTLP_PROTOCOL", "telemetry.traces.protocol", |text| match text {
@@ -62,18 +62,35 @@ impl<'a> Reading<'a> {
     }
 
     fn resource_attributes(&mut self) {
-        let Some(text) = self.variable(RESOURCE_ATTRIBUTES) else { return };
-        for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
-            let Some((name, value)) = pair.split_once('=') else {
-                let problem = format!("{} has no `=`; write name=value,name=value", shown(pair));
-                self.problems.push(format!("environment {RESOURCE_ATTRIBUTES}: {problem}"));
-                continue;
-            };
-            let known = ATTRIBUTES.iter().find(|(attribute, _)| *attribute == name.trim());
-            if let Some((_, key)) = known {
-                self.set(RESOURCE_ATTRIBUTES, key, percent_decoded(value.trim()));
+        for (name, value) in self.pairs(RESOURCE_ATTRIBUTES) {
+            if let Some((_, key)) = ATTRIBUTES.iter().find(|(attribute, _)| *attribute == name) {
+                self.set(RESOURCE_ATTRIBUTES, key, value);
             }
         }
+    }
+
+    fn headers(&mut self) {
+        let headers = Key::parse("telemetry.traces.headers").expect("it is a key");
+        for (name, value) in self.pairs(HEADERS) {
+            let key = headers.child(name.to_lowercase());
+            self.layer.put(&key, Value::from(value), &Origin::Convention(HEADERS.into()));
+        }
+    }
+
+    /// `name=value,name=value`, as W3C baggage.
+    fn pairs(&mut self, variable: &str) -> Vec<(&'a str, String)> {
+        let mut pairs = Vec::new();
+        for pair in self.variable(variable).unwrap_or_default().split(',') {
+            match pair.split_once('=') {
+                Some((name, value)) => pairs.push((name.trim(), percent_decoded(value.trim()))),
+                None if pair.trim().is_empty() => {}
+                // Not shown: it may be half of a secret.
+                None => self.problems.push(format!(
+                    "environment {variable}: a part of it has no `=`; write name=value,name=value"
+                )),
+            }
+        }
+        pairs
     }
 }
 
@@ -98,6 +115,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
 }
 
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
 /// The attributes that say what our identity says; others have no key here.
@@ -130,7 +148,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317", "telemetry.traces.endpoint", "http://c:4317"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "telemetry.traces.protocol", "grpc"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "telemetry.traces.protocol", "http"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "a=b", "telemetry.traces.headers", "a=b"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "Api-Key=a%3Db,x=y", "telemetry.traces.headers.api-key", "a=b"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500", "telemetry.traces.timeout", "2500ms"),
             ("OTEL_TRACES_SAMPLER_ARG", "0.25", "telemetry.traces.ratio", "0.25"),
             ("OTEL_SDK_DISABLED", "TRUE", "telemetry.traces.endpoint", ""),
@@ -166,13 +184,15 @@ mod tests {
 
     #[test]
     fn what_we_do_not_speak_is_refused() {
-        for (variable, text) in [
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "nonsense"),
+        for (variable, text, hint) in [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "\"http/json\" is not spoken here"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "\"10s\" is not a number of milliseconds"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "hunter2", "name=value"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,hunter2", "name=value"),
         ] {
             let (_, problems) = read(&[(variable, text)]);
-            assert!(problems[0].contains(variable) && problems[0].contains(text), "{problems:?}");
+            assert!(problems[0].contains(variable) && problems[0].contains(hint), "{problems:?}");
+            assert!(!problems[0].contains("hunter2"), "{problems:?}");
         }
     }
 

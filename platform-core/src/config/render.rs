@@ -12,7 +12,7 @@ use super::{
 pub(super) fn render(effective: &BTreeMap<Key, Effective>) -> String {
     let mut tables: BTreeMap<Key, Vec<(&str, &Effective)>> = BTreeMap::new();
     for (key, value) in effective {
-        if let Some((table, name)) = key_parts(key) {
+        if let Some((table, name)) = key.split_last() {
             tables.entry(table).or_default().push((name, value));
         }
     }
@@ -38,10 +38,6 @@ pub(super) fn render(effective: &BTreeMap<Key, Effective>) -> String {
         }
     }
     text
-}
-
-fn key_parts(key: &Key) -> Option<(Key, &str)> {
-    key.split_last()
 }
 
 /// One line, whatever a path holds.

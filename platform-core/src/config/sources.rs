@@ -23,7 +23,7 @@ pub(super) struct Layer {
 impl Layer {
     /// Sets one value; the tables around it come into being.
     pub(super) fn put(&mut self, key: &Key, value: Value, origin: &Origin) {
-        self.note(&Key::default(), key.parts(), origin);
+        self.note_above(key, origin);
         self.note_below(key, &value, origin);
         insert(&mut self.values, key.parts(), value);
     }
@@ -40,11 +40,25 @@ impl Layer {
         })
     }
 
-    fn note(&mut self, at: &Key, parts: &[String], origin: &Origin) {
-        let mut key = at.clone();
-        for part in parts {
-            key = key.child(part);
-            self.origins.insert(key.clone(), origin.clone());
+    /// Where the list or text that `key` would lie in was set here: it hides what weaker sources say there.
+    pub(super) fn origin_around(&self, key: &Key) -> Option<&Origin> {
+        let mut around = Key::default();
+        let mut dict = &self.values;
+        for part in key.parts() {
+            around = around.child(part);
+            match dict.get(part)? {
+                Value::Dict(_, inner) => dict = inner,
+                _ => return self.origins.get(&around),
+            }
+        }
+        None
+    }
+
+    fn note_above(&mut self, key: &Key, origin: &Origin) {
+        let mut key_above = Key::default();
+        for part in key.parts() {
+            key_above = key_above.child(part);
+            self.origins.insert(key_above.clone(), origin.clone());
         }
     }
 
@@ -262,7 +276,8 @@ pub(super) fn find<'a>(dict: &'a Dict, parts: &[String]) -> Option<&'a Value> {
     if rest.is_empty() { Some(value) } else { find(value.as_dict()?, rest) }
 }
 
-fn insert(dict: &mut Dict, parts: &[String], value: Value) {
+/// Sets the value under `parts`.
+pub(super) fn insert(dict: &mut Dict, parts: &[String], value: Value) {
     match parts {
         [] => {}
         [last] => {

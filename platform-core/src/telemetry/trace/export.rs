@@ -55,7 +55,7 @@ pub(super) fn start(settings: &Settings, target: Uri, identity: &Identity, outle
 }
 
 fn exporter(settings: &Settings, target: &Uri) -> Result<SpanExporter> {
-    let headers = settings.headers.clone().into_iter();
+    let headers = settings.headers.iter().map(|(name, value)| (name.clone(), value.expose().clone()));
     let built = match settings.protocol {
         Protocol::Grpc => SpanExporter::builder()
             .with_tonic()
@@ -83,7 +83,7 @@ fn metadata(settings: &Settings) -> Result<MetadataMap> {
     let mut headers = http::HeaderMap::new();
     for (name, value) in &settings.headers {
         let refused = |what| Error::config(format!("{KEY}.headers.{name}: not a header {what}"));
-        let mut value = http::HeaderValue::from_str(value).map_err(|_| refused("value"))?;
+        let mut value = http::HeaderValue::from_str(value.expose()).map_err(|_| refused("value"))?;
         value.set_sensitive(true);
         headers.insert(name.parse::<http::HeaderName>().map_err(|_| refused("name"))?, value);
     }
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_header_that_cannot_be_sent_is_named() {
         for (name, value, what) in [("bad name", "v", "header name"), ("x-key", "a\nb", "header value")] {
-            let headers = [(name.to_owned(), value.to_owned())].into();
+            let headers = [(name.to_owned(), value.to_owned().into())].into();
             let settings = Settings { headers, ..Settings::default() };
             let error = metadata(&settings).unwrap_err();
             assert!(error.detail().contains(what) && error.detail().contains(name), "{error}");

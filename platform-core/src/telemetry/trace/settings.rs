@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    config::{Secret, duration},
+};
 
 /// The section `traces` of `[telemetry]`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -17,8 +20,8 @@ pub struct Settings {
     pub protocol: Protocol,
     /// The share of traces that begin here and are kept, 0 to 1.
     pub ratio: f64,
-    /// Sent with every export. The values are secrets: they are never printed.
-    pub headers: BTreeMap<String, String>,
+    /// Sent with every export, credentials for the most part.
+    pub headers: BTreeMap<String, Secret<String>>,
     /// The longest that one export may take, its repeats included.
     #[serde(with = "duration")]
     pub timeout: Duration,
@@ -101,33 +104,6 @@ impl Settings {
     }
 }
 
-/// Durations as the configuration writes them: an integer with `ms`, `s`, `m` or `h`.
-mod duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&format!("{}ms", length.as_millis()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-        let factor = match unit {
-            "ms" => Some(1),
-            "s" => Some(1_000),
-            "m" => Some(60_000),
-            "h" => Some(3_600_000),
-            _ => None,
-        };
-        let millis = factor.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor));
-        millis
-            .map(Duration::from_millis)
-            .ok_or_else(|| D::Error::custom(format!("{text:?} is no duration; write it as in \"10s\"")))
-    }
-}
-
 /// Where these settings stand.
 pub(super) const KEY: &str = "telemetry.traces";
 const EXAMPLE: &str = "as in \"http://127.0.0.1:4317\"";
@@ -141,7 +117,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ErrorKind;
+    use crate::{ErrorKind, config::Config};
 
     fn at(endpoint: &str) -> Settings {
         Settings { endpoint: endpoint.to_owned(), ..Settings::default() }
@@ -201,6 +177,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((settings.protocol, settings.timeout), (Protocol::Http, Duration::from_secs(2)));
+        let settings = Settings { headers: BTreeMap::new(), ..settings };
         let again: Settings = serde_json::from_value(serde_json::to_value(&settings).unwrap()).unwrap();
         assert_eq!(again, settings);
         assert!(serde_json::from_value::<Settings>(json!({ "ratoi": 1.0 })).is_err());
@@ -209,8 +186,12 @@ mod tests {
 
     #[test]
     fn header_values_never_print() {
-        let headers = BTreeMap::from([("authorization".to_owned(), "Bearer 1".to_owned())]);
-        let printed = format!("{:?}", Settings { headers, ..Settings::default() });
-        assert!(printed.contains("authorization") && !printed.contains("Bearer"), "{printed}");
+        let variable = ("OTEL_EXPORTER_OTLP_HEADERS".to_owned(), "authorization=Bearer%201".to_owned());
+        let config = Config::builder().env([variable]).load().unwrap();
+        let settings: Settings = config.section(KEY).unwrap();
+        assert_eq!(settings.headers["authorization"].expose(), "Bearer 1");
+        for printed in [format!("{settings:?}"), config.render(), format!("{:?}", config.effective())] {
+            assert!(printed.contains("authorization") && !printed.contains("Bearer"), "{printed}");
+        }
     }
 }
