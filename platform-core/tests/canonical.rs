@@ -10,9 +10,9 @@ use platform_core::{
     context::{Criticality, Notes, TraceId},
     identity::Identity,
     telemetry::{
-        LogConfig, Logs, Metrics,
+        Logs, Metrics,
         canonical::{Line, Operation},
-        log::{Captured, Format, Output},
+        log::{Captured, Format, Output, Settings},
     },
 };
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ use serde_json::Value;
 fn written(format: Format, line: &Line<'_>) -> String {
     let identity = Identity { name: "orders".to_owned(), version: "1.4.2".to_owned(), ..Identity::default() };
     let captured = Captured::default();
-    let config = LogConfig { format, ..LogConfig::default() };
+    let config = Settings { format, ..Settings::default() };
     let output = Output::to(captured.clone());
     let logs =
         Logs::start(&config, &identity, &Metrics::new(&identity), output).expect("a good configuration");

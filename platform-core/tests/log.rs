@@ -12,9 +12,9 @@ use platform_core::{
     context::{self, TraceId, TraceParent},
     identity::Identity,
     telemetry::{
-        LogConfig, Logs, Metrics,
+        Logs, Metrics,
         canonical::{Line, Operation},
-        log::{Captured, Format, Output},
+        log::{Captured, Format, Output, Settings},
     },
 };
 use proptest::prelude::*;
@@ -31,12 +31,12 @@ fn identity() -> Identity {
     }
 }
 
-fn config(format: Format, filter: &str) -> LogConfig {
-    LogConfig { format, filter: filter.to_owned() }
+fn config(format: Format, filter: &str) -> Settings {
+    Settings { format, filter: filter.to_owned() }
 }
 
 /// What `say` logs, as text.
-fn said(config: &LogConfig, terminal: bool, colour: bool, say: impl FnOnce(&Logs)) -> String {
+fn said(config: &Settings, terminal: bool, colour: bool, say: impl FnOnce(&Logs)) -> String {
     let captured = Captured::default();
     let output = Output::to(captured.clone()).terminal(terminal).colour(colour);
     let logs =
@@ -146,7 +146,7 @@ proptest! {
 async fn a_line_said_while_serving_leads_to_its_request() {
     let captured = Captured::default();
     let output = Output::to(captured.clone());
-    let logs = Logs::start(&LogConfig::default(), &identity(), &Metrics::new(&identity()), output).unwrap();
+    let logs = Logs::start(&Settings::default(), &identity(), &Metrics::new(&identity()), output).unwrap();
     let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(logs.layer()));
     let trace = TraceParent::random();
     context::scope(Context::with_trace(Instant::now(), trace), async { tracing::info!("here") }).await;
@@ -319,7 +319,7 @@ fn an_output_that_is_gone_is_counted() {
         }
     }
     let metrics = Metrics::new(&identity());
-    let logs = Logs::start(&LogConfig::default(), &identity(), &metrics, Output::to(Gone)).unwrap();
+    let logs = Logs::start(&Settings::default(), &identity(), &metrics, Output::to(Gone)).unwrap();
     logs.write_line(&canonical(TraceId::random()));
     assert!(logs.flush(Duration::from_secs(5)));
     assert!(metrics.encode().contains("level=\"info\"} 1\n"));
@@ -329,7 +329,7 @@ fn an_output_that_is_gone_is_counted() {
 fn a_second_app_in_one_process_does_not_panic() {
     let start = || {
         let output = Output::to(Captured::default());
-        Logs::start(&LogConfig::default(), &identity(), &Metrics::new(&identity()), output).unwrap()
+        Logs::start(&Settings::default(), &identity(), &Metrics::new(&identity()), output).unwrap()
     };
     let (first, second) = (start(), start());
     assert!(first.install());
@@ -343,7 +343,7 @@ fn a_second_app_in_one_process_does_not_panic() {
 fn many_threads_keep_their_lines_whole() {
     let captured = Captured::default();
     let output = Output::to(captured.clone());
-    let logs = Logs::start(&LogConfig::default(), &identity(), &Metrics::new(&identity()), output).unwrap();
+    let logs = Logs::start(&Settings::default(), &identity(), &Metrics::new(&identity()), output).unwrap();
     let subscriber: Arc<dyn tracing::Subscriber + Send + Sync> =
         Arc::new(tracing_subscriber::registry().with(logs.layer()));
     std::thread::scope(|scope| {

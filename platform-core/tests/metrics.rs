@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashSet,
+    io::Write as _,
+    process::{Command, Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -225,5 +227,58 @@ fn the_process_is_measured_under_the_standard_names() {
     ] {
         assert!(text.contains(&format!("\n{name}{{")), "{name} is missing");
         assert!(text.contains(&format!("# TYPE {name} ")), "{name} has no type");
+    }
+}
+
+/// Feeds `text` to a program; `None` where it is not installed.
+fn judged_by(program: &str, arguments: &[&str], present: &[&str], text: &str) -> Option<Output> {
+    let probe = Command::new(program).args(present).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        assert!(
+            std::env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_none_or(|value| value != "1"),
+            "{program} {present:?} is missing"
+        );
+        eprintln!("skipped: {program} {present:?} is missing");
+        return None;
+    }
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it ran a moment ago");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(text.as_bytes()).expect("it reads");
+    drop(stdin);
+    Some(child.wait_with_output().expect("it ends"))
+}
+
+#[test]
+fn promtool_finds_nothing_wrong() {
+    let text = used().encode_plain();
+    let Some(output) = judged_by("promtool", &["check", "metrics"], &["--version"], &text) else { return };
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{text}");
+}
+
+#[test]
+fn the_reference_parser_reads_every_family_and_the_exemplar() {
+    const READ: &str = "import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+for family in parse(sys.stdin.read()):
+    for sample in family.samples:
+        print(family.name, family.type, family.unit, sample.name, float(sample.value), bool(sample.exemplar))";
+    let text = used().encode();
+    let probe = ["-c", "import prometheus_client.openmetrics.parser"];
+    let Some(output) = judged_by("python3", &["-c", READ], &probe, &text) else { return };
+    let read = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        "test_attempts counter  test_attempts_total 3.0 False",
+        "test_wait_seconds histogram seconds test_wait_seconds_bucket 1.0 True",
+        "test_share_ratio gauge ratio test_share_ratio 0.25 False",
+        "platform_service info  platform_service_info 1.0 False",
+    ] {
+        assert!(read.lines().any(|known| known == line), "{line} is not in\n{read}");
     }
 }

@@ -1,6 +1,12 @@
 //! What is seen?
 //!
-//! Metrics, logs and traces of one process, each with its identity, none able to stop the work.
+//! Metrics, logs and traces of one process, each with its identity, none able to stop the work: metrics wait
+//! to be scraped, lines and spans wait in bounded queues for threads of their own, and what does not fit is
+//! dropped and counted.
+//!
+//! # Signals
+//! `platform_log_bytes_total`, `platform_log_lines_dropped_total`, `platform_telemetry_dropped_total`,
+//! `platform_service_info`, `process_*`.
 
 pub mod canonical;
 pub mod catalogue;
@@ -12,9 +18,139 @@ mod process;
 mod start;
 pub mod trace;
 
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use catalogue::{
+    Board, CounterSpec, Declared, Labels, Signal, Spec as _, Unit, above, max, rate, ratio, sum,
+};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    identity::Identity,
+};
+
 pub use canonical::{Line, Operation};
 pub use histogram::{Histogram, HistogramFamily};
-pub use log::{LogConfig, Logs};
+pub use log::Logs;
 pub use metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Metrics, OPENMETRICS, PLAIN};
 pub use start::Telemetry;
 pub use trace::Traces;
+
+/// `[telemetry]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// What is written, and how.
+    pub log: log::Settings,
+    /// Which traces are kept, and where they go.
+    pub traces: trace::Settings,
+}
+
+/// The three of one process. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is said.
+    pub logs: Logs,
+    /// What single requests did.
+    pub traces: Traces,
+}
+
+impl Telemetry {
+    /// Starts all three; events and spans of `tracing` go here, unless another Telemetry of this process was
+    /// first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for settings that cannot be, [`ErrorKind::Start`] if a thread cannot be started.
+    pub fn new(settings: &Settings, identity: &Identity, output: log::Output) -> Result<Telemetry> {
+        let metrics = Metrics::new(identity);
+        let logs = Logs::start(&settings.log, identity, &metrics, output)?;
+        let traces = Traces::start(&settings.traces, identity)?;
+        let subscriber = tracing_subscriber::registry().with(logs.layer()).with(traces.layer());
+        // A process has one place for its events: the second App of a test leaves it to the first.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+        count_lost_spans(&metrics, &traces);
+        Ok(Telemetry { metrics, logs, traces })
+    }
+
+    /// Hands over what still waits, within `limit` in all: spans first, because losing them is logged.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] with what was left behind.
+    pub async fn flush(&self, limit: Duration) -> Result<()> {
+        let began = tokio::time::Instant::now();
+        // Half for the collector, so that one that hangs leaves time for the lines.
+        let spans = self.traces.flush(limit / 2).await;
+        let left = limit.saturating_sub(began.elapsed());
+        let logs = self.logs.clone();
+        // A thread of its own: the output may block until the limit.
+        let written = tokio::task::spawn_blocking(move || logs.flush(left)).await;
+        if !matches!(written, Ok(true)) {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                "the log's output did not take the last lines in time",
+            ));
+        }
+        spans
+    }
+}
+
+/// The traces keep the count; it is read when somebody scrapes.
+fn count_lost_spans(metrics: &Metrics, traces: &Traces) {
+    let counter = metrics.counter(&DROPPED).with(&SignalLabels::Traces);
+    let traces = traces.clone();
+    metrics.on_scrape(move || counter.inc_by(traces.dropped().saturating_sub(counter.value())));
+}
+
+/// What was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum SignalLabels {
+    Traces,
+}
+
+impl Labels for SignalLabels {
+    const NAMES: &'static [&'static str] = &["signal"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(match self {
+            SignalLabels::Traces => "traces",
+        });
+    }
+}
+
+/// This room's metrics.
+pub(crate) fn declared() -> Vec<Declared> {
+    let ours = [
+        metrics::SERVICE_INFO,
+        log::LOG_BYTES.declared(),
+        log::LOG_LINES_DROPPED.declared(),
+        DROPPED.declared(),
+    ];
+    ours.into_iter().chain(process::declared()).collect()
+}
+
+/// What this room shows.
+pub(crate) fn signals() -> Vec<Signal> {
+    vec![
+        Signal::new("Processors in use", rate(&process::CPU), Unit::Count).on(Board::Resources),
+        Signal::new("Memory", sum(&process::RESIDENT_MEMORY), Unit::Bytes).on(Board::Resources),
+        Signal::new("File descriptors", ratio(max(&process::OPEN_FDS), max(&process::MAX_FDS)), Unit::Ratio)
+            .on(Board::Resources)
+            .page_when(above(0.9).for_minutes(5), "file-descriptors"),
+        Signal::new("Log volume", rate(&log::LOG_BYTES).by(&["level"]), Unit::BytesPerSecond)
+            .on(Board::Resources),
+        Signal::new("Log lines lost", rate(&log::LOG_LINES_DROPPED).by(&["level"]), Unit::PerSecond)
+            .on(Board::Resources)
+            .ticket_when(above(0.0).for_minutes(15), "telemetry-lost"),
+        Signal::new("Telemetry lost", rate(&DROPPED).by(&["signal"]), Unit::PerSecond)
+            .on(Board::Resources)
+            .ticket_when(above(0.0).for_minutes(15), "telemetry-lost"),
+    ]
+}
+
+static DROPPED: CounterSpec<SignalLabels> =
+    CounterSpec::new("platform_telemetry_dropped", "Spans lost on the way to the collector");

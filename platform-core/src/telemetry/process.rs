@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::catalogue::{Declared, Kind};
+use super::catalogue::{CounterSpec, Declared, GaugeSpec, Kind, Spec as _};
 
 /// Reads `/proc/self` on every scrape.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Collector for Process {
             reading.start_seconds,
             reading.threads,
         ];
-        for (declared, value) in DECLARED.iter().zip(values) {
+        for (declared, value) in declared().iter().zip(values) {
             let Some(value) = value else { continue };
             let unit = declared.unit();
             let stem =
@@ -129,20 +129,31 @@ fn count_entries(folder: &Path) -> Option<f64> {
     Some(fs::read_dir(folder).ok()?.count() as f64)
 }
 
-const fn declared(name: &'static str, kind: Kind, help: &'static str) -> Declared {
-    Declared { name, help, kind, labels: &[], bounds: &[] }
+/// In the order of the readings.
+pub(super) fn declared() -> [Declared; 7] {
+    [
+        CPU.declared(),
+        OPEN_FDS.declared(),
+        MAX_FDS.declared(),
+        VIRTUAL_MEMORY.declared(),
+        RESIDENT_MEMORY.declared(),
+        START_TIME.declared(),
+        THREADS.declared(),
+    ]
 }
 
-/// Prometheus' standard names, in the order of the readings.
-pub(super) const DECLARED: [Declared; 7] = [
-    declared("process_cpu_seconds", Kind::Counter, "Processor time used by this process"),
-    declared("process_open_fds", Kind::Gauge, "Open file descriptors"),
-    declared("process_max_fds", Kind::Gauge, "Most file descriptors that may be open"),
-    declared("process_virtual_memory_bytes", Kind::Gauge, "Virtual memory"),
-    declared("process_resident_memory_bytes", Kind::Gauge, "Resident memory"),
-    declared("process_start_time_seconds", Kind::Gauge, "When this process started, since 1970"),
-    declared("process_threads", Kind::Gauge, "Threads of the operating system"),
-];
+// Prometheus' standard names.
+pub(super) static CPU: CounterSpec<()> =
+    CounterSpec::new("process_cpu_seconds", "Processor time used by this process");
+pub(super) static OPEN_FDS: GaugeSpec<()> = GaugeSpec::new("process_open_fds", "Open file descriptors");
+pub(super) static MAX_FDS: GaugeSpec<()> =
+    GaugeSpec::new("process_max_fds", "Most file descriptors that may be open");
+static VIRTUAL_MEMORY: GaugeSpec<()> = GaugeSpec::new("process_virtual_memory_bytes", "Virtual memory");
+pub(super) static RESIDENT_MEMORY: GaugeSpec<()> =
+    GaugeSpec::new("process_resident_memory_bytes", "Resident memory");
+static START_TIME: GaugeSpec<()> =
+    GaugeSpec::new("process_start_time_seconds", "When this process started, since 1970");
+static THREADS: GaugeSpec<()> = GaugeSpec::new("process_threads", "Threads of the operating system");
 
 /// `proc(5)` counts from 1, and the state behind the name is number 3.
 const FIRST_AFTER_NAME: usize = 3;

@@ -2,9 +2,124 @@
 //!
 //! Each is declared once, as a constant in the room that writes it. The code counts through the constant, and
 //! dashboards and alerts are made from it, so that neither can name a metric that does not exist.
+//!
+//! [`core`] is the list of this crate, a line per room. Every crate has such a list; a team adds its own.
 
+mod expr;
 mod labels;
+mod signal;
 mod spec;
 
+use crate::{
+    error::{Error, ErrorKind, Result},
+    telemetry,
+};
+
+pub use expr::{Expr, calls, max, quantile, rate, ratio, sum};
 pub use labels::{CONSTANT_LABELS, Labels, NEVER_LABELS, check};
+pub use signal::{Alert, Board, Signal, Threshold, Unit, above, at_least, below};
 pub use spec::{CounterSpec, DURATION_BOUNDS, Declared, GaugeSpec, HistogramSpec, Kind, Spec};
+
+/// The metrics and signals of some rooms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Catalogue {
+    rooms: Vec<Room>,
+}
+
+/// What one room measures and shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Room {
+    /// The room's name.
+    pub name: &'static str,
+    /// What it measures.
+    pub metrics: Vec<Declared>,
+    /// What it shows.
+    pub signals: Vec<Signal>,
+}
+
+/// The list of this crate.
+pub fn core() -> Catalogue {
+    Catalogue::default().room("telemetry", telemetry::declared(), telemetry::signals())
+}
+
+impl Catalogue {
+    /// Adds a room.
+    #[must_use]
+    pub fn room(mut self, name: &'static str, metrics: Vec<Declared>, signals: Vec<Signal>) -> Self {
+        self.rooms.push(Room { name, metrics, signals });
+        self
+    }
+
+    /// Adds another list's rooms.
+    #[must_use]
+    pub fn join(mut self, other: Catalogue) -> Self {
+        self.rooms.extend(other.rooms);
+        self
+    }
+
+    /// The rooms, in order.
+    pub fn rooms(&self) -> &[Room] {
+        &self.rooms
+    }
+
+    /// Every metric.
+    pub fn metrics(&self) -> impl Iterator<Item = &Declared> {
+        self.rooms.iter().flat_map(|room| &room.metrics)
+    }
+
+    /// Every signal.
+    pub fn signals(&self) -> impl Iterator<Item = &Signal> {
+        self.rooms.iter().flat_map(|room| &room.signals)
+    }
+
+    /// Is every metric allowed, declared once, and every signal made of those?
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] naming the first that is not.
+    pub fn check(&self) -> Result<()> {
+        let mut seen: Vec<&Declared> = Vec::new();
+        for declared in self.metrics() {
+            check(declared)?;
+            if seen.iter().any(|known| known.name == declared.name) {
+                return refuse(format!("metric `{}` is declared by two rooms", declared.name));
+            }
+            seen.push(declared);
+        }
+        for signal in self.signals() {
+            let unknown = signal.expr().metrics().into_iter().find(|asked| !seen.contains(&asked));
+            if let Some(Declared { name, .. }) = unknown {
+                return refuse(format!("signal `{}` asks `{name}`, which no room declares", signal.title()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse(why: String) -> Result<()> {
+    Err(Error::new(ErrorKind::Internal, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static ONE: GaugeSpec<()> = GaugeSpec::new("one", "One");
+    static TWO: GaugeSpec<()> = GaugeSpec::new("two", "Two");
+
+    #[test]
+    fn the_list_of_this_crate_is_in_order() {
+        core().check().unwrap();
+        assert!(core().metrics().count() > 5 && core().signals().count() > 2);
+    }
+
+    #[test]
+    fn two_rooms_cannot_share_a_name_nor_a_signal_ask_a_stranger() {
+        let twice = Catalogue::default()
+            .room("a", vec![ONE.declared()], vec![])
+            .join(Catalogue::default().room("b", vec![ONE.declared()], vec![]));
+        assert!(twice.check().unwrap_err().detail().contains("`one` is declared by two rooms"));
+        let signal = Signal::new("Two", max(&TWO), Unit::Count);
+        let stranger = Catalogue::default().room("a", vec![ONE.declared()], vec![signal]);
+        assert!(stranger.check().unwrap_err().detail().contains("`Two` asks `two`"));
+    }
+}

@@ -52,7 +52,7 @@ use queue::{Queue, Rank};
 /// `[telemetry] log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
+pub struct Settings {
     /// How lines look.
     pub format: Format,
     /// Which are written: a level, or directives such as `info,orders::stock=debug`.
@@ -99,7 +99,7 @@ impl Logs {
     ///
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) for a filter that means nothing, [`Start`](crate::ErrorKind::Start) without a thread to write.
-    pub fn start(config: &LogConfig, identity: &Identity, metrics: &Metrics, output: Output) -> Result<Logs> {
+    pub fn start(config: &Settings, identity: &Identity, metrics: &Metrics, output: Output) -> Result<Logs> {
         let human = match config.format {
             Format::Auto => output.terminal,
             Format::Human => true,
@@ -162,9 +162,9 @@ impl fmt::Debug for Logs {
     }
 }
 
-impl Default for LogConfig {
+impl Default for Settings {
     fn default() -> Self {
-        LogConfig { format: Format::Auto, filter: DEFAULT_FILTER.to_owned() }
+        Settings { format: Format::Auto, filter: DEFAULT_FILTER.to_owned() }
     }
 }
 
