@@ -44,7 +44,7 @@ pub struct Removals {
 #[serde(default, deny_unknown_fields)]
 pub struct Dir {
     /// The folder; empty is `$XDG_RUNTIME_DIR/platform/registry`, else `platform-UID/registry` in the
-    /// temporary folder. It belongs to one user and has mode 0700.
+    /// temporary folder. It is made for one user alone (0700).
     pub path: PathBuf,
     /// How often it is looked at, 10 ms or more.
     pub poll: Duration,
@@ -158,12 +158,16 @@ mod tests {
         assert_eq!(config.start_wait, Duration::from_secs(5));
         assert_eq!(config.removals.hold, Duration::from_secs(10));
         assert_eq!(config.dir.poll, Duration::from_millis(250));
-        assert_eq!((config.register.lease, config.register.renew), (Duration::from_secs(30), Duration::from_secs(10)));
+        assert_eq!(
+            (config.register.lease, config.register.renew),
+            (Duration::from_secs(30), Duration::from_secs(10))
+        );
     }
 
     #[test]
     fn what_contradicts_itself_is_refused_by_its_key() {
-        let poll = Config { dir: Dir { poll: Duration::from_millis(1), ..Dir::default() }, ..Config::default() };
+        let poll =
+            Config { dir: Dir { poll: Duration::from_millis(1), ..Dir::default() }, ..Config::default() };
         assert!(poll.check().unwrap_err().detail().starts_with("discovery.dir.poll"));
         for (lease, renew) in [(10, 10), (30, 16), (30, 0)] {
             let register = Register {

@@ -1,8 +1,8 @@
 //! Whose folder is the directory registry?
 //!
-//! Whoever can write into the registry can send our traffic anywhere. So the folder belongs to the user that
-//! runs the service, and nobody else may enter it; a folder of another user, lying in wait in the temporary
-//! folder, is refused.
+//! Whoever can write into the registry can send our traffic anywhere. So we make the folder for our user alone
+//! (mode 0700), and refuse one that another user owns, lying in wait in the temporary folder, or that others
+//! can write to. One that others can only read is the operator's choice: records hold no secrets.
 
 use std::{
     ffi::OsString,
@@ -109,9 +109,9 @@ fn trust(path: &Path, found: &Metadata, uid: u32) -> Result<()> {
              to a folder of its own",
             found.uid()
         )
-    } else if found.mode() & 0o077 != 0 {
+    } else if found.mode() & 0o022 != 0 {
         format!(
-            "the registry's folder {shown} is open to other users (mode {:03o}); run: chmod 700 {shown}",
+            "the registry's folder {shown} can be written to by other users (mode {:03o}); run: chmod 700 {shown}",
             found.mode() & 0o777
         )
     } else {
@@ -156,17 +156,19 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_may_enter_is_refused() {
+    fn a_folder_that_others_may_write_to_is_refused() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = Folder::usual(None, temporary.path(), uid());
         folder.make("catalog").unwrap();
         for path in [folder.path().to_owned(), folder.above.clone().unwrap()] {
+            for mode in [0o770, 0o702, 0o777] {
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                let error = folder.look().unwrap_err();
+                assert!(error.detail().contains(&format!("mode {mode:o}); run: chmod 700")), "{error}");
+            }
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-            let error = folder.look().unwrap_err();
-            assert!(error.detail().contains("chmod 700"), "{error}");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+            assert!(folder.look().unwrap(), "reading does no harm");
         }
-        assert!(folder.look().unwrap());
     }
 
     #[test]

@@ -218,7 +218,9 @@ mod tests {
     #[test]
     fn what_could_not_be_read_back_is_not_written() {
         assert_eq!(record().fault(), None);
-        for (name, instance) in [("Catalog", "i"), ("catalog", ""), ("catalog", ".i"), ("catalog", "a/b"), ("catalog", "é")] {
+        for (name, instance) in
+            [("Catalog", "i"), ("catalog", ""), ("catalog", ".i"), ("catalog", "a/b"), ("catalog", "é")]
+        {
             let record = Record { name: name.into(), instance: instance.into(), ..record() };
             assert!(record.fault().is_some(), "{name}/{instance}");
         }

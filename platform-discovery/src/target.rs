@@ -66,9 +66,9 @@ impl Target {
             "fixed" => Ok(Target { name: Arc::from("fixed"), place: Place::Fixed(addresses(text, rest)?) }),
             "http" => host(text, rest, false),
             "https" => host(text, rest, true),
-            "file" | "dns" | "dns+srv" | "etcd" | "consul" | "k8s" => {
-                Err(Error::config(format!("target \"{text}\": this build has no {scheme} source; {EXPECTED}")))
-            }
+            "file" | "dns" | "dns+srv" | "etcd" | "consul" | "k8s" => Err(Error::config(format!(
+                "target \"{text}\": this build has no {scheme} source; {EXPECTED}"
+            ))),
             _ => Err(refused(text, &format!("\"{scheme}\" is no source"))),
         }
     }
@@ -228,7 +228,8 @@ fn refused(text: &str, why: &str) -> Error {
     Error::config(format!("target \"{text}\": {why}; {EXPECTED}"))
 }
 
-const EXPECTED: &str = "expected NAME, dir://NAME, fixed://IP:PORT,IP:PORT, http://HOST[:PORT] or https://HOST[:PORT]";
+const EXPECTED: &str =
+    "expected NAME, dir://NAME, fixed://IP:PORT,IP:PORT, http://HOST[:PORT] or https://HOST[:PORT]";
 
 #[cfg(test)]
 mod tests {
@@ -306,7 +307,9 @@ mod tests {
 
     #[test]
     fn a_source_that_is_not_built_in_says_so() {
-        for text in ["file:///a", "dns://a:1", "dns+srv://a", "etcd://a", "consul://a?tag=v2", "k8s://a/b:http"] {
+        for text in
+            ["file:///a", "dns://a:1", "dns+srv://a", "etcd://a", "consul://a?tag=v2", "k8s://a/b:http"]
+        {
             let (scheme, _) = text.split_once(':').unwrap();
             let error = Target::parse(text).unwrap_err();
             assert!(error.detail().contains(&format!("this build has no {scheme} source")), "{error}");

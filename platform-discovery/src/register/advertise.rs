@@ -11,7 +11,9 @@ pub(super) fn address(advertise: &str, listen: SocketAddr, pod: Option<&str>) ->
         let pod = pod.filter(|_| listen.ip().is_unspecified()).and_then(|pod| pod.parse::<IpAddr>().ok());
         return Ok(match pod {
             Some(ip) => SocketAddr::new(ip, listen.port()),
-            None if listen.ip().is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
+            None if listen.ip().is_unspecified() => {
+                SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port())
+            }
             None => listen,
         });
     }

@@ -39,13 +39,11 @@ impl Directory {
         }
         let folder = self.folder.make(&record.name)?;
         let beside = folder.join(format!(".{}.{}", record.instance, std::process::id()));
-        fs::write(&beside, record.to_json())
-            .and_then(|()| fs::rename(&beside, &place))
-            .map_err(|error| {
-                // What is left of it would only lie about.
-                let _ = fs::remove_file(&beside);
-                failed("written", &place, error)
-            })
+        fs::write(&beside, record.to_json()).and_then(|()| fs::rename(&beside, &place)).map_err(|error| {
+            // What is left of it would only lie about.
+            let _ = fs::remove_file(&beside);
+            failed("written", &place, error)
+        })
     }
 
     fn erase(&self, record: &Record) -> Result<()> {
@@ -54,7 +52,9 @@ impl Directory {
             // Somebody else's by now.
             Some(other) if other.address != record.address => Ok(()),
             _ => match fs::remove_file(&place) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removed", &place, error)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(failed("removed", &place, error))
+                }
                 _ => Ok(()),
             },
         }
@@ -159,7 +159,8 @@ mod tests {
 
     fn files(folder: &tempfile::TempDir) -> Vec<String> {
         let listing = fs::read_dir(folder.path().join("catalog")).unwrap();
-        let mut files: Vec<_> = listing.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut files: Vec<_> =
+            listing.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         files.sort_unstable();
         files
     }
@@ -206,7 +207,8 @@ mod tests {
     fn who_comes_first_sweeps_out_those_who_died_long_ago() {
         let (folder, directory) = registry();
         directory.write(&record("just-died", 1, in_seconds(0))).unwrap();
-        fs::write(folder.path().join("catalog/long-dead.json"), record("long-dead", 2, 1_000).to_json()).unwrap();
+        fs::write(folder.path().join("catalog/long-dead.json"), record("long-dead", 2, 1_000).to_json())
+            .unwrap();
         fs::write(folder.path().join("catalog/odd.json"), "odd").unwrap();
         directory.write(&record("new", 3, in_seconds(30))).unwrap();
         assert_eq!(files(&folder), ["just-died.json", "new.json", "odd.json"]);

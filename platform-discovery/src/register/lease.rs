@@ -75,7 +75,10 @@ impl Lease {
                 return;
             }
             if vanished && !failing {
-                tracing::warn!(instance = held.record.instance, "this instance's record vanished; it is written anew");
+                tracing::warn!(
+                    instance = held.record.instance,
+                    "this instance's record vanished; it is written anew"
+                );
             }
             match self.write(&mut held).await {
                 Ok(()) if failing => {

@@ -124,7 +124,10 @@ impl Seen {
         if !self.folder.look()? {
             if self.existed {
                 let path = self.folder.path().display();
-                return Err(Error::new(ErrorKind::Unreachable, format!("the registry's folder {path} is gone")));
+                return Err(Error::new(
+                    ErrorKind::Unreachable,
+                    format!("the registry's folder {path} is gone"),
+                ));
             }
             return Ok(self.say(false));
         }
@@ -166,11 +169,11 @@ impl Seen {
                 Err(error) => return Err(error),
             };
             let stamp = Stamp::from(&metadata);
-            if let Some(known) = self.files.remove(&file) {
-                if known.stamp == stamp {
-                    files.insert(file, known);
-                    continue;
-                }
+            if let Some(known) = self.files.remove(&file)
+                && known.stamp == stamp
+            {
+                files.insert(file, known);
+                continue;
             }
             changed = true;
             let found = match open(&entry.path(), &metadata)? {
@@ -262,7 +265,8 @@ mod tests {
     }
 
     fn ports(snapshot: &Snapshot) -> Vec<u16> {
-        let mut ports: Vec<u16> = snapshot.found().iter().map(|found| found.endpoint.address.port()).collect();
+        let mut ports: Vec<u16> =
+            snapshot.found().iter().map(|found| found.endpoint.address.port()).collect();
         ports.sort_unstable();
         ports
     }

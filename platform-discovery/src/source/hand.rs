@@ -40,6 +40,12 @@ impl Hand {
         self.answer(Err(error));
     }
 
+    /// Whether anybody watches.
+    pub fn is_heard(&self) -> bool {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.listeners.iter().any(|listener| !listener.is_closed())
+    }
+
     /// Answers with this, leases and all.
     pub fn answer(&self, answer: Result<Snapshot>) {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -24,7 +24,8 @@ impl Resolve for Host {
             let error = Error::new(ErrorKind::Internal, format!("{target} holds no host"));
             return Box::pin(stream::iter([Err(error)]));
         };
-        let look = Look { host: Arc::clone(host), port: *port, pause: Duration::ZERO, last: Vec::new(), said: None };
+        let look =
+            Look { host: Arc::clone(host), port: *port, pause: Duration::ZERO, last: Vec::new(), said: None };
         Box::pin(stream::unfold(look, |mut look| async {
             time::sleep(look.pause).await;
             let answer = look.again().await;

@@ -48,14 +48,7 @@ pub(super) enum Change {
 
 impl Keep {
     pub(super) fn new(hold: Duration) -> Self {
-        Keep {
-            hold,
-            kept: Vec::new(),
-            set: Arc::default(),
-            last: None,
-            answered: None,
-            failing: None,
-        }
+        Keep { hold, kept: Vec::new(), set: Arc::default(), last: None, answered: None, failing: None }
     }
 
     /// The source answered.
@@ -124,8 +117,11 @@ impl Keep {
         // In one order always; of two at one address the one that was heard of last is the living.
         new.sort_by(|a, b| order(&a.endpoint).cmp(&order(&b.endpoint)).then(b.expires.cmp(&a.expires)));
         new.dedup_by(|b, a| order(&a.endpoint) == order(&b.endpoint));
-        let mut newest: Vec<(SocketAddr, Option<Instant>, usize)> =
-            new.iter().enumerate().map(|(index, kept)| (kept.endpoint.address, kept.expires, index)).collect();
+        let mut newest: Vec<(SocketAddr, Option<Instant>, usize)> = new
+            .iter()
+            .enumerate()
+            .map(|(index, kept)| (kept.endpoint.address, kept.expires, index))
+            .collect();
         newest.sort_by(|a, b| a.0.cmp(&b.0).then(lasts(b.1, a.1)));
         newest.dedup_by_key(|(address, ..)| *address);
         if newest.len() < new.len() {
@@ -148,8 +144,8 @@ impl Keep {
                 Ok(_) => {}
                 Err(_) => {
                     let endpoint = &old.endpoint;
-                    let replaced =
-                        addresses.contains(&endpoint.address) || instances.contains(endpoint.instance.as_str());
+                    let replaced = addresses.contains(&endpoint.address)
+                        || instances.contains(endpoint.instance.as_str());
                     if endpoint.state != State::Draining && !replaced {
                         held.push(Kept { leaves: old.leaves.or(Some(now + self.hold)), ..old });
                     }
@@ -290,7 +286,10 @@ mod tests {
         let now = Instant::now();
         let mut keep = Keep::new(HOLD);
         let later = now + Duration::from_secs(20);
-        keep.answer(leased(&[("old", 1, now + Duration::from_secs(1)), ("new", 1, later), ("x", 2, later)]), now);
+        keep.answer(
+            leased(&[("old", 1, now + Duration::from_secs(1)), ("new", 1, later), ("x", 2, later)]),
+            now,
+        );
         assert_eq!(names(&keep), ["new:1", "x:2"]);
     }
 
@@ -298,7 +297,8 @@ mod tests {
     fn a_lease_that_ended_is_gone_with_the_next_answer_and_is_not_held() {
         let now = Instant::now();
         let mut keep = Keep::new(HOLD);
-        let said = leased(&[("a", 1, now + Duration::from_secs(30)), ("b", 2, now + Duration::from_secs(40))]);
+        let said =
+            leased(&[("a", 1, now + Duration::from_secs(30)), ("b", 2, now + Duration::from_secs(40))]);
         keep.answer(said.clone(), now);
         assert_eq!(keep.answer(said.clone(), now + Duration::from_secs(29)), Change::Unchanged);
         assert_eq!(keep.answer(said, now + Duration::from_secs(30)), Change::Changed);

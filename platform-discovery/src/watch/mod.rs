@@ -74,6 +74,7 @@ impl Belief {
 pub(crate) struct Watch {
     pub(crate) target: Target,
     pub(crate) source: String,
+    pub(crate) begun: Instant,
     belief: watch::Receiver<Belief>,
     /// The balancers that choose from this set; they know what is in flight.
     balancers: Mutex<Vec<Weak<dyn Members>>>,
@@ -88,6 +89,7 @@ impl Watch {
         Watch {
             source: source.describe(&target),
             target,
+            begun: Instant::now(),
             belief,
             balancers: Mutex::new(Vec::new()),
             _task: task,
@@ -185,7 +187,9 @@ fn tell(target: &Target, before: &EndpointSet, after: &EndpointSet) {
         (0, 0) => {}
         (_, 0) => tracing::warn!(name = %target.name(), were, "the target has no endpoint any more"),
         (0, _) => tracing::info!(name = %target.name(), are, "the target has endpoints"),
-        _ if were != are => tracing::debug!(name = %target.name(), were, are, "the target's endpoints changed"),
+        _ if were != are => {
+            tracing::debug!(name = %target.name(), were, are, "the target's endpoints changed");
+        }
         _ => {}
     }
 }
