@@ -1,1 +1,53 @@
-//! platform-discovery
+//! Who answers for a name, and which of them to ask?
+//!
+//! ```text
+//! source ──snapshots──► watch ──latest──► pool ──publishes──► ready set ◄──reads── pick ◄── request
+//! (fixed, directory,    (keeps the last   (births and          (immutable,            │
+//!  host)                 good set)         retirements)         swapped whole)        ▼
+//!                                                                            endpoint: load, service
+//! ```
+//!
+//! | I want to … | open |
+//! |---|---|
+//! | call somebody by name | [`Discovery`] and [`Target`] |
+//! | be found | [`Registration`] and [`Record`] |
+//! | bring endpoints from elsewhere | [`Resolve`] |
+//! | choose in another way | [`balance::Pick`] |
+//!
+//! Sources yield whole sets, so that a missed message leaves no ghost; an error is not an empty set. Names of
+//! settings, records and metrics are those of the platform's contract.
+
+pub mod balance;
+mod catalogue;
+pub mod config;
+mod discovery;
+mod endpoint;
+mod folder;
+pub mod metrics;
+mod record;
+pub mod register;
+mod resolve;
+pub mod source;
+mod target;
+mod task;
+mod view;
+mod watch;
+
+use std::time::SystemTime;
+
+pub use balance::Balance;
+pub use catalogue::catalogue;
+pub use config::Config;
+pub use discovery::{Discovery, NotReady};
+pub use endpoint::{Endpoint, EndpointSet, Found, Protocol, State};
+pub use record::Record;
+pub use register::Registration;
+pub use resolve::{Resolve, Snapshot, Snapshots};
+pub use target::{Place, Target};
+pub use view::{EndpointView, TargetView};
+
+/// Milliseconds since 1970, which is how records count.
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

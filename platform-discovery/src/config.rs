@@ -1,0 +1,182 @@
+//! What is set about finding others and being found: the `[discovery]` section.
+
+use std::{path::PathBuf, time::Duration};
+
+use platform_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The `[discovery]` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where a bare name is looked up.
+    pub registry: Registry,
+    /// How long a start waits for the first answer about each target.
+    pub start_wait: Duration,
+    /// What happens to endpoints that vanish without having said so.
+    pub removals: Removals,
+    /// The directory registry.
+    pub dir: Dir,
+    /// How this instance lets itself be found.
+    pub register: Register,
+}
+
+/// The registries that this build knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Registry {
+    /// A folder on this machine; no server is needed.
+    #[default]
+    Dir,
+}
+
+/// What happens to endpoints that vanish without having said `draining`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Removals {
+    /// How long they are still asked: a source that forgets for a moment costs nothing.
+    pub hold: Duration,
+}
+
+/// The directory registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dir {
+    /// The folder; empty is `$XDG_RUNTIME_DIR/platform/registry`, else `platform-UID/registry` in the
+    /// temporary folder. It is made for one user alone (0700).
+    pub path: PathBuf,
+    /// How often it is looked at, 10 ms or more.
+    pub poll: Duration,
+}
+
+/// How this instance lets itself be found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Register {
+    /// Whether it registers at all; `observe` logs what would be written.
+    pub mode: Mode,
+    /// `IP:PORT` or `IP` under which others call; empty is the listen address, and for `0.0.0.0` the POD_IP,
+    /// else 127.0.0.1.
+    pub advertise: String,
+    /// How long others believe the record without hearing of it again.
+    pub lease: Duration,
+    /// How often it is renewed, give or take a tenth.
+    pub renew: Duration,
+    /// This instance's share of the traffic relative to the others.
+    pub weight: u32,
+}
+
+/// The modes of registration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Nobody learns of this instance.
+    Off,
+    /// It says what it would write.
+    Observe,
+    /// It registers.
+    #[default]
+    Enforce,
+}
+
+impl Config {
+    /// Refuses what contradicts itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](platform_core::ErrorKind::Config), naming the key and what to do.
+    pub fn check(&self) -> Result<()> {
+        if self.dir.poll < SHORTEST_POLL {
+            return Err(Error::config(format!(
+                "discovery.dir.poll is {:?}; use {SHORTEST_POLL:?} or more, a folder is read that often",
+                self.dir.poll
+            )));
+        }
+        let Register { lease, renew, .. } = self.register;
+        if renew.is_zero() || lease < renew * 2 {
+            return Err(Error::config(format!(
+                "discovery.register.lease is {lease:?} and renew {renew:?}; let renew be above zero and at most \
+                 half of lease, so that one lost renewal loses nobody"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            registry: Registry::Dir,
+            start_wait: START_WAIT,
+            removals: Removals::default(),
+            dir: Dir::default(),
+            register: Register::default(),
+        }
+    }
+}
+
+impl Default for Removals {
+    fn default() -> Self {
+        Removals { hold: HOLD }
+    }
+}
+
+impl Default for Dir {
+    fn default() -> Self {
+        Dir { path: PathBuf::new(), poll: POLL }
+    }
+}
+
+impl Default for Register {
+    fn default() -> Self {
+        Register { mode: Mode::Enforce, advertise: String::new(), lease: LEASE, renew: RENEW, weight: 1 }
+    }
+}
+
+/// A registry on the same machine answers in milliseconds, a busy one in a second; who waits longer is down.
+const START_WAIT: Duration = Duration::from_secs(5);
+/// Finagle's: longer than a registry's hiccup, shorter than a person's patience.
+const HOLD: Duration = Duration::from_secs(10);
+/// A change is seen in an eighth of a second on average, for four cheap looks a second.
+const POLL: Duration = Duration::from_millis(250);
+/// Below this the looking costs more than the waiting.
+const SHORTEST_POLL: Duration = Duration::from_millis(10);
+/// Three renewals: two may be lost.
+const LEASE: Duration = Duration::from_secs(30);
+/// A third of the lease.
+const RENEW: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract_and_pass() {
+        let config = Config::default();
+        config.check().unwrap();
+        assert_eq!(config.start_wait, Duration::from_secs(5));
+        assert_eq!(config.removals.hold, Duration::from_secs(10));
+        assert_eq!(config.dir.poll, Duration::from_millis(250));
+        assert_eq!(
+            (config.register.lease, config.register.renew),
+            (Duration::from_secs(30), Duration::from_secs(10))
+        );
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_by_its_key() {
+        let poll =
+            Config { dir: Dir { poll: Duration::from_millis(1), ..Dir::default() }, ..Config::default() };
+        assert!(poll.check().unwrap_err().detail().starts_with("discovery.dir.poll"));
+        for (lease, renew) in [(10, 10), (30, 16), (30, 0)] {
+            let register = Register {
+                lease: Duration::from_secs(lease),
+                renew: Duration::from_secs(renew),
+                ..Register::default()
+            };
+            let error = Config { register, ..Config::default() }.check().unwrap_err();
+            assert!(error.detail().starts_with("discovery.register.lease"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One process's targets: each watched once, however many clients call it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use platform_core::{Result, identity::Identity, telemetry::Metrics};
+use tokio::time::{self, Instant};
+
+use crate::{
+    balance::{self, Balance, Origin, Pick},
+    config::{Config, Registry},
+    endpoint::{Endpoint, State},
+    metrics::{self, Meters},
+    resolve::Resolve,
+    source,
+    target::{Place, Target},
+    view::TargetView,
+    watch::Watch,
+};
+
+/// Finds endpoints and watches them. Cheap to clone; clones watch the same targets.
+///
+/// ```
+/// use platform_core::{Context, identity::Identity, telemetry::Metrics};
+/// use platform_discovery::{Config, Discovery, Target, balance};
+/// use tokio::time::Instant;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> platform_core::Result<()> {
+/// let identity = Identity::default();
+/// let discovery = Discovery::of(Config::default(), &identity, &Metrics::new(&identity))?;
+///
+/// let target = Target::parse("fixed://127.0.0.1:7001,127.0.0.1:7002")?;
+/// let balance = discovery.balance(&target, &balance::Config::default(), |endpoint| endpoint.address)?;
+///
+/// let picked = balance.pick(&Context::root(Instant::now()), fastrand::u64(..)).await?;
+/// println!("asking {} through {:?}", picked.endpoint().instance, picked.service());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Discovery(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    zone: Arc<str>,
+    metrics: Metrics,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    watches: HashMap<Target, Weak<Watch>>,
+    /// Sources that were given by hand, by the name of the target they answer for.
+    sources: HashMap<Arc<str>, Arc<dyn Resolve>>,
+}
+
+/// A target that cannot be called yet, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReady {
+    /// What logs and metrics call it.
+    pub target: Arc<str>,
+    /// What its source said.
+    pub why: String,
+}
+
+impl Discovery {
+    /// A process's discovery; nothing is watched yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::check`].
+    pub fn of(config: Config, identity: &Identity, metrics: &Metrics) -> Result<Self> {
+        config.check()?;
+        let zone = Arc::from(identity.zone.as_str());
+        let inner = Arc::new(Inner { config, zone, metrics: metrics.clone(), known: Mutex::default() });
+        let watched = Arc::downgrade(&inner);
+        metrics.on_scrape(move || {
+            if let Some(inner) = watched.upgrade() {
+                inner.refresh();
+            }
+        });
+        Ok(Discovery(inner))
+    }
+
+    /// From now on `source` answers for the target of this name, whatever its scheme.
+    pub fn use_source(&self, name: &str, source: Arc<dyn Resolve>) {
+        self.0.known().sources.insert(Arc::from(name), source);
+    }
+
+    /// A balancer over the endpoints of `target`, which is watched from now on.
+    ///
+    /// `make` is asked once for every endpoint that appears, on a thread of the runtime: it must not block.
+    /// What it makes lives until the endpoint is gone and its last call has ended.
+    ///
+    /// # Errors
+    ///
+    /// When this build has no source for the target.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn balance<C: Send + Sync + 'static>(
+        &self,
+        target: &Target,
+        config: &balance::Config,
+        make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
+    ) -> Result<Balance<C>> {
+        let origin = Origin { watch: self.0.watch(target)?, metrics: &self.0.metrics, zone: &self.0.zone };
+        Ok(Balance::new(origin, config, Box::new(make)))
+    }
+
+    /// The same with a way to choose of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`balance`](Self::balance).
+    ///
+    /// # Panics
+    ///
+    /// As [`balance`](Self::balance).
+    pub fn balance_by<C: Send + Sync + 'static>(
+        &self,
+        target: &Target,
+        config: &balance::Config,
+        pick: impl Pick<C>,
+        make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
+    ) -> Result<Balance<C>> {
+        let origin = Origin { watch: self.0.watch(target)?, metrics: &self.0.metrics, zone: &self.0.zone };
+        Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(make)))
+    }
+
+    /// Waits until every watched target has had its first answer, at most `wait`; then says which of them
+    /// cannot be called yet. A start goes on all the same: who is missing may come, and until then calls fail
+    /// fast.
+    pub async fn ready(&self, wait: Duration) -> Vec<NotReady> {
+        let watches = self.0.watches();
+        let end = Instant::now() + wait;
+        for watch in &watches {
+            // All share one end, so that the wait is the longest and not the sum.
+            if time::timeout_at(end, watch.answered()).await.is_err() {
+                continue;
+            }
+        }
+        let now = Instant::now();
+        let mut missing = Vec::new();
+        for watch in &watches {
+            let belief = watch.belief();
+            if belief.set.count(State::Ready) == 0 {
+                let why = belief.explain(&watch.source, now);
+                let target = Arc::clone(watch.target.name());
+                tracing::warn!(name = %target, why, "a target cannot be called yet");
+                missing.push(NotReady { target, why });
+            }
+        }
+        missing
+    }
+
+    /// How long [`ready`](Self::ready) is meant to wait: `discovery.start_wait`.
+    pub fn start_wait(&self) -> Duration {
+        self.0.config.start_wait
+    }
+
+    /// The watched targets and their endpoints, by name.
+    pub fn targets(&self) -> Vec<TargetView> {
+        let now = Instant::now();
+        self.0.watches().iter().map(|watch| TargetView::of(watch, now)).collect()
+    }
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self, target: &Target) -> Result<Arc<Watch>> {
+        let mut known = self.known();
+        if let Some(watch) = known.watches.get(target).and_then(Weak::upgrade) {
+            return Ok(watch);
+        }
+        let source = match known.sources.get(target.name()) {
+            Some(source) => Arc::clone(source),
+            None => self.source(target)?,
+        };
+        let meters = Meters::new(&self.metrics, target.name());
+        let watch = Arc::new(Watch::start(target.clone(), &*source, self.config.removals.hold, meters));
+        known.watches.insert(target.clone(), Arc::downgrade(&watch));
+        Ok(watch)
+    }
+
+    fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
+        Ok(match (target.place(), self.config.registry) {
+            (Place::Registry(_), Registry::Dir) | (Place::Directory(_), _) => {
+                Arc::new(source::Directory::of(&self.config.dir))
+            }
+            (Place::Fixed(_), _) => Arc::new(source::Fixed),
+            (Place::Host { .. }, _) => Arc::new(source::Host),
+        })
+    }
+
+    /// Those that somebody still calls, by name.
+    fn watches(&self) -> Vec<Arc<Watch>> {
+        let mut watches: Vec<_> = self.known().watches.values().filter_map(Weak::upgrade).collect();
+        watches.sort_by(|a, b| a.target.name().cmp(b.target.name()));
+        watches
+    }
+
+    fn refresh(&self) {
+        let mut gone = Vec::new();
+        self.known().watches.retain(|target, watch| {
+            let alive = watch.strong_count() > 0;
+            if !alive {
+                gone.push(Arc::clone(target.name()));
+            }
+            alive
+        });
+        gone.iter().for_each(|name| metrics::forget(&self.metrics, name));
+        let now = Instant::now();
+        self.watches().iter().for_each(|watch| metrics::refresh(&self.metrics, watch, now));
+    }
+}

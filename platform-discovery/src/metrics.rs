@@ -1,0 +1,118 @@
+//! What is counted about sources and their sets?
+
+use std::sync::Arc;
+
+use platform_core::telemetry::{
+    Counter, Metrics,
+    catalogue::{CounterSpec, GaugeSpec, Labels},
+};
+use tokio::time::Instant;
+
+use crate::{endpoint::State, watch::Watch};
+
+/// Endpoints that are believed in.
+pub static ENDPOINTS: GaugeSpec<StateLabels> =
+    GaugeSpec::new("platform_discovery_endpoints", "Endpoints of a target by state");
+
+/// A set that nobody has confirmed for long is a registry that is down.
+pub static AGE: GaugeSpec<TargetLabels> =
+    GaugeSpec::new("platform_discovery_age_seconds", "Time since a target's set was known to be true");
+
+/// Answers of the sources: `changed`, `unchanged`, `partial` (changed, and records made no sense), `error`.
+pub static UPDATES: CounterSpec<UpdateLabels> =
+    CounterSpec::new("platform_discovery_updates", "Answers of a target's source by result");
+
+/// One series per target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TargetLabels {
+    /// The target's name.
+    pub target: Arc<str>,
+}
+
+/// One series per target and state.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StateLabels {
+    /// The target's name.
+    pub target: Arc<str>,
+    /// The endpoints' state.
+    pub state: State,
+}
+
+/// One series per target and result.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpdateLabels {
+    /// The target's name.
+    pub target: Arc<str>,
+    /// What the source's answer brought.
+    pub result: &'static str,
+}
+
+impl Labels for TargetLabels {
+    const NAMES: &'static [&'static str] = &["target"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(&self.target);
+    }
+}
+
+impl Labels for StateLabels {
+    const NAMES: &'static [&'static str] = &["target", "state"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(&self.target);
+        show(self.state.as_str());
+    }
+}
+
+impl Labels for UpdateLabels {
+    const NAMES: &'static [&'static str] = &["target", "result"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(&self.target);
+        show(self.result);
+    }
+}
+
+/// One target's counters.
+pub(crate) struct Meters {
+    pub(crate) changed: Counter,
+    pub(crate) unchanged: Counter,
+    pub(crate) partial: Counter,
+    pub(crate) failed: Counter,
+}
+
+impl Meters {
+    pub(crate) fn new(metrics: &Metrics, target: &Arc<str>) -> Self {
+        let updates = metrics.counter(&UPDATES);
+        let of = |result| updates.with(&UpdateLabels { target: Arc::clone(target), result });
+        Meters {
+            changed: of("changed"),
+            unchanged: of("unchanged"),
+            partial: of("partial"),
+            failed: of("error"),
+        }
+    }
+}
+
+/// Sets the gauges from what is believed now; done when somebody reads them.
+pub(crate) fn refresh(metrics: &Metrics, watch: &Watch, now: Instant) {
+    let belief = watch.belief();
+    let target = watch.target.name();
+    let endpoints = metrics.gauge(&ENDPOINTS);
+    for state in [State::Ready, State::Draining] {
+        #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
+        let count = belief.set.count(state) as f64;
+        endpoints.with(&StateLabels { target: Arc::clone(target), state }).set(count);
+    }
+    // Before the first answer the set is as old as the watch: a registry that was never reached must alert too.
+    let age = belief.age(now).unwrap_or_else(|| now.saturating_duration_since(watch.begun));
+    metrics.gauge(&AGE).with(&TargetLabels { target: Arc::clone(target) }).set(age.as_secs_f64());
+}
+
+/// A target that is called no more is not stale.
+pub(crate) fn forget(metrics: &Metrics, target: &Arc<str>) {
+    for state in [State::Ready, State::Draining] {
+        metrics.gauge(&ENDPOINTS).forget(&StateLabels { target: Arc::clone(target), state });
+    }
+    metrics.gauge(&AGE).forget(&TargetLabels { target: Arc::clone(target) });
+}

@@ -1,0 +1,230 @@
+//! Records as files in a folder.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use platform_core::{Error, ErrorKind, Result};
+use tokio::task;
+
+use super::{Pending, Register};
+use crate::{config::Dir, endpoint::State, folder::Folder, record::Record, unix_ms};
+
+/// Writes `PATH/NAME/INSTANCE.json`: beside its place first, then renamed, so that nobody reads half of it.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    folder: Folder,
+}
+
+impl Directory {
+    /// The folder of this configuration.
+    pub fn of(config: &Dir) -> Self {
+        Directory { folder: Folder::of(config) }
+    }
+
+    fn place(&self, record: &Record) -> PathBuf {
+        self.folder.of_service(&record.name).join(format!("{}.json", record.instance))
+    }
+
+    fn write(&self, record: &Record) -> Result<()> {
+        let now = unix_ms(SystemTime::now());
+        let place = self.place(record);
+        match read(&place, record) {
+            Some(other) if is_taken(&other, record, now) => return Err(taken(&other, record, now)),
+            Some(_) => {}
+            // The first time here; a good moment to tidy up after those who never came back.
+            None => sweep(&self.folder.of_service(&record.name), &record.name, now),
+        }
+        let folder = self.folder.make(&record.name)?;
+        let beside = folder.join(format!(".{}.{}", record.instance, std::process::id()));
+        fs::write(&beside, record.to_json()).and_then(|()| fs::rename(&beside, &place)).map_err(|error| {
+            // What is left of it would only lie about.
+            let _ = fs::remove_file(&beside);
+            failed("written", &place, error)
+        })
+    }
+
+    fn erase(&self, record: &Record) -> Result<()> {
+        let place = self.place(record);
+        match read(&place, record) {
+            // Somebody else's by now.
+            Some(other) if other.address != record.address => Ok(()),
+            _ => match fs::remove_file(&place) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(failed("removed", &place, error))
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Off the runtime's threads: a disk may hang.
+    fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Directory) -> Result<T> + Send + 'static,
+    ) -> Pending<'_, T> {
+        let own = self.clone();
+        let work = task::spawn_blocking(move || work(own));
+        Box::pin(async {
+            work.await.unwrap_or_else(|error| {
+                Err(Error::new(ErrorKind::Internal, "writing the registry ended early").with_source(error))
+            })
+        })
+    }
+}
+
+impl Register for Directory {
+    fn publish(&self, record: Record) -> Pending<'_, ()> {
+        self.aside(move |own| own.write(&record))
+    }
+
+    fn remove(&self, record: Record) -> Pending<'_, ()> {
+        self.aside(move |own| own.erase(&record))
+    }
+
+    fn holds<'a>(&'a self, record: &'a Record) -> Pending<'a, bool> {
+        let place = self.place(record);
+        self.aside(move |_| place.try_exists().map_err(|error| failed("looked for", &place, error)))
+    }
+}
+
+fn read(place: &Path, record: &Record) -> Option<Record> {
+    let bytes = fs::read(place).ok()?;
+    Record::read(&bytes, &record.name, &record.instance).ok()
+}
+
+/// One who drains is about to give the name back.
+fn is_taken(other: &Record, own: &Record, unix_ms: u64) -> bool {
+    other.address != own.address && other.state == State::Ready && other.is_alive(unix_ms)
+}
+
+fn taken(other: &Record, own: &Record, unix_ms: u64) -> Error {
+    let left = Duration::from_millis(other.expires_unix_ms - unix_ms).as_secs() + 1;
+    Error::new(
+        ErrorKind::Start,
+        format!(
+            "another {} registered as \"{}\" at {} and its lease lives for {left} s more; give this one (at {}) a \
+             service.instance of its own, or wait",
+            own.name, own.instance, other.address, own.address
+        ),
+    )
+}
+
+/// Removes the records of instances that died long ago; failing to is nobody's problem.
+fn sweep(folder: &Path, name: &str, unix_ms: u64) {
+    let Ok(listing) = fs::read_dir(folder) else { return };
+    for entry in listing.flatten() {
+        let file = entry.file_name();
+        let Some(instance) = file.to_str().and_then(|file| file.strip_suffix(".json")) else { continue };
+        let Ok(bytes) = fs::read(entry.path()) else { continue };
+        let Ok(record) = Record::read(&bytes, name, instance) else { continue };
+        if record.expires_unix_ms.saturating_add(LONG_DEAD) < unix_ms {
+            // Another may have been faster.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn failed(how: &str, place: &Path, error: io::Error) -> Error {
+    Error::new(ErrorKind::Unreachable, format!("the record {} could not be {how}", place.display()))
+        .with_source(error)
+}
+
+/// Milliseconds after its lease that a record is still there for whoever wonders what happened.
+const LONG_DEAD: u64 = 10 * 60 * 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    fn registry() -> (tempfile::TempDir, Directory) {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::of(&Dir { path: folder.path().to_owned(), ..Dir::default() });
+        (folder, directory)
+    }
+
+    fn record(instance: &str, port: u16, expires: u64) -> Record {
+        let text = format!(
+            r#"{{"name":"catalog","instance":"{instance}","address":"127.0.0.1:{port}","expires_unix_ms":{expires}}}"#
+        );
+        Record::read(text.as_bytes(), "catalog", instance).unwrap()
+    }
+
+    fn in_seconds(seconds: u64) -> u64 {
+        unix_ms(SystemTime::now()) + seconds * 1000
+    }
+
+    fn files(folder: &tempfile::TempDir) -> Vec<String> {
+        let listing = fs::read_dir(folder.path().join("catalog")).unwrap();
+        let mut files: Vec<_> =
+            listing.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort_unstable();
+        files
+    }
+
+    #[test]
+    fn a_record_is_one_whole_file_and_nothing_is_left_beside_it() {
+        let (folder, directory) = registry();
+        let own = record("a", 1, in_seconds(30));
+        directory.write(&own).unwrap();
+        directory.write(&own).unwrap();
+        assert_eq!(files(&folder), ["a.json"]);
+        assert_eq!(fs::read(folder.path().join("catalog/a.json")).unwrap(), own.to_json());
+        assert_eq!(fs::metadata(folder.path().join("catalog")).unwrap().mode() & 0o777, 0o700);
+        directory.erase(&own).unwrap();
+        directory.erase(&own).unwrap();
+        assert!(files(&folder).is_empty());
+    }
+
+    #[test]
+    fn a_living_instance_elsewhere_keeps_its_name() {
+        let (_folder, directory) = registry();
+        directory.write(&record("a", 1, in_seconds(30))).unwrap();
+        let error = directory.write(&record("a", 2, in_seconds(30))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Start);
+        assert!(error.detail().contains("127.0.0.1:1 and its lease lives for"), "{error}");
+        assert!(error.detail().contains("service.instance"), "{error}");
+        // Not its own to remove either.
+        directory.erase(&record("a", 2, 0)).unwrap();
+        assert!(directory.write(&record("a", 2, in_seconds(30))).is_err());
+    }
+
+    #[test]
+    fn a_name_is_free_again_when_its_lease_ended_or_its_holder_drains_or_came_back() {
+        let (_folder, directory) = registry();
+        directory.write(&record("a", 1, in_seconds(30))).unwrap();
+        directory.write(&record("a", 1, 1)).unwrap();
+        directory.write(&record("a", 2, in_seconds(30))).unwrap();
+        let draining = Record { state: State::Draining, ..record("a", 2, in_seconds(30)) };
+        directory.write(&draining).unwrap();
+        directory.write(&record("a", 3, in_seconds(30))).unwrap();
+    }
+
+    #[test]
+    fn who_comes_first_sweeps_out_those_who_died_long_ago() {
+        let (folder, directory) = registry();
+        directory.write(&record("just-died", 1, in_seconds(0))).unwrap();
+        fs::write(folder.path().join("catalog/long-dead.json"), record("long-dead", 2, 1_000).to_json())
+            .unwrap();
+        fs::write(folder.path().join("catalog/odd.json"), "odd").unwrap();
+        directory.write(&record("new", 3, in_seconds(30))).unwrap();
+        assert_eq!(files(&folder), ["just-died.json", "new.json", "odd.json"]);
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_was_removed_is_made_again() {
+        let (folder, directory) = registry();
+        let own = record("a", 1, in_seconds(30));
+        directory.publish(own.clone()).await.unwrap();
+        assert!(directory.holds(&own).await.unwrap());
+        fs::remove_dir_all(folder.path()).unwrap();
+        assert!(!directory.holds(&own).await.unwrap());
+        directory.publish(own.clone()).await.unwrap();
+        assert_eq!(files(&folder), ["a.json"]);
+        directory.remove(own).await.unwrap();
+        assert!(files(&folder).is_empty());
+    }
+}

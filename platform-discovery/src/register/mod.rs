@@ -1,0 +1,176 @@
+//! How do others find us?
+//!
+//! An instance writes a [`Record`](crate::Record) with a lease and renews it. When it is about to stop it
+//! first says `draining`, which others obey at once, and removes the record when it has finished: nobody is
+//! sent to a closed door, and nobody wonders where it went. An instance that dies without a word is forgotten
+//! when its lease ends.
+//!
+//! # Defaults
+//!
+//! | setting | value | because |
+//! |---|---|---|
+//! | `lease` | 30 s | three renewals, two may be lost |
+//! | `renew` | 10 s ± 10 % | instances that started together do not write together for ever |
+//!
+//! # Traps
+//!
+//! Two instances under one name: the second is refused while the first one's lease lives. An instance that
+//! was killed and comes back under its old name *and another port* must wait for that too; let its name be
+//! made anew (the default), or let it keep its port.
+
+mod advertise;
+mod directory;
+mod lease;
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use platform_core::{Error, Result, identity::Identity};
+
+pub use directory::Directory;
+
+use crate::{
+    config::{Config, Mode, Registry},
+    endpoint::{Protocol, State},
+    record::Record,
+    task::Background,
+};
+use std::net::SocketAddr;
+
+use lease::Lease;
+
+/// A registry that can be written to.
+pub trait Register: Send + Sync + 'static {
+    /// Stores `record`, in place of what this instance stored before.
+    fn publish(&self, record: Record) -> Pending<'_, ()>;
+
+    /// Removes what this instance stored; nothing to remove is no error.
+    fn remove(&self, record: Record) -> Pending<'_, ()>;
+
+    /// Whether the registry still holds a record of this instance; asked once a second, so only where asking
+    /// is cheap.
+    fn holds<'a>(&'a self, _record: &'a Record) -> Pending<'a, bool> {
+        Box::pin(async { Ok(true) })
+    }
+}
+
+/// What a registry is busy with.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// This instance's entry in the registry: announced, drained, withdrawn.
+///
+/// Dropping it ends the renewals and leaves the record to its lease; [`withdraw`](Self::withdraw) removes it.
+pub struct Registration {
+    mode: Mode,
+    lease: Arc<Lease>,
+    renewing: std::sync::Mutex<Option<Background>>,
+}
+
+impl Registration {
+    /// A registration in the registry of the configuration; nothing is written yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](platform_core::ErrorKind::Config) if the record cannot be stored in any registry.
+    pub fn new(config: &Config, record: Record) -> Result<Self> {
+        let register: Arc<dyn Register> = match config.registry {
+            Registry::Dir => Arc::new(Directory::of(&config.dir)),
+        };
+        Registration::with(config, record, register)
+    }
+
+    /// The same in a registry of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with(config: &Config, record: Record, register: Arc<dyn Register>) -> Result<Self> {
+        config.check()?;
+        if let Some(fault) = record.fault() {
+            return Err(Error::config(format!("this instance cannot be registered: {fault}; see [service]")));
+        }
+        Ok(Registration {
+            mode: config.register.mode,
+            lease: Arc::new(Lease::new(register, &config.register, record)),
+            renewing: std::sync::Mutex::new(None),
+        })
+    }
+
+    /// Says that this instance is ready, and renews that from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the record cannot be written, and when a living instance elsewhere has the same name; nothing is
+    /// renewed then.
+    pub async fn announce(&self) -> Result<()> {
+        match self.mode {
+            Mode::Off => return Ok(()),
+            Mode::Observe => {
+                let record = self.lease.record().await;
+                tracing::info!(
+                    name = record.name,
+                    instance = record.instance,
+                    address = %record.address,
+                    "this instance would register"
+                );
+                return Ok(());
+            }
+            Mode::Enforce => {}
+        }
+        self.lease.begin(State::Ready).await?;
+        let renewing = Background::spawn(Arc::clone(&self.lease).keep());
+        *self.renewing.lock().expect("nothing panics while holding it") = Some(renewing);
+        Ok(())
+    }
+
+    /// Says that this instance takes no new calls; does nothing before [`announce`](Self::announce).
+    ///
+    /// # Errors
+    ///
+    /// When the record cannot be written. It is tried again with the next renewal.
+    pub async fn draining(&self) -> Result<()> {
+        self.lease.drain().await
+    }
+
+    /// Removes the record; does nothing before [`announce`](Self::announce).
+    ///
+    /// # Errors
+    ///
+    /// When the record cannot be removed; its lease ends it then.
+    pub async fn withdraw(&self) -> Result<()> {
+        let removed = self.lease.end().await;
+        *self.renewing.lock().expect("nothing panics while holding it") = None;
+        removed
+    }
+}
+
+impl Record {
+    /// The record of the process with this identity that listens on `listen`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](platform_core::ErrorKind::Config) if `discovery.register.advertise` is no address.
+    pub fn of(
+        identity: &Identity,
+        config: &Config,
+        listen: SocketAddr,
+        admin: Option<SocketAddr>,
+        protocol: Protocol,
+    ) -> Result<Self> {
+        let pod = std::env::var("POD_IP").ok();
+        let address = advertise::address(&config.register.advertise, listen, pod.as_deref())?;
+        Ok(Record {
+            name: identity.name.clone(),
+            instance: identity.instance.clone(),
+            address,
+            admin: admin.map(|admin| advertise::beside(admin, address)),
+            protocol,
+            state: State::Ready,
+            zone: identity.zone.clone(),
+            version: identity.version.clone(),
+            variant: identity.variant.clone(),
+            weight: config.register.weight,
+            owner: identity.owner.clone(),
+            expires_unix_ms: 0,
+        })
+    }
+}

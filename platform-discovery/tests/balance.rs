@@ -1,0 +1,284 @@
+//! What a call may rely on when it asks for an endpoint.
+
+#![expect(clippy::unwrap_used, reason = "a test whose scene cannot be set fails")]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use platform_core::{Context, Error, ErrorKind, context::Deadline, identity::Identity, telemetry::Metrics};
+use platform_discovery::{
+    Balance, Config, Discovery, Endpoint, Found, Resolve, Snapshot, State, Target, balance,
+    balance::{Picker, ReadySet},
+    source::Hand,
+};
+use tokio::time::{self, Instant};
+
+struct Scene {
+    metrics: Metrics,
+    discovery: Discovery,
+    source: Hand,
+    balance: Balance<Arc<str>>,
+}
+
+fn scene(config: &balance::Config) -> Scene {
+    let identity = Identity { zone: "a".into(), ..Identity::default() };
+    let metrics = Metrics::new(&identity);
+    let discovery = Discovery::of(Config::default(), &identity, &metrics).unwrap();
+    let source = Hand::new();
+    discovery.use_source("catalog", Arc::new(source.clone()));
+    let target = Target::parse("catalog").unwrap();
+    let balance =
+        discovery.balance(&target, config, |endpoint| Arc::from(endpoint.instance.as_str())).unwrap();
+    Scene { metrics, discovery, source, balance }
+}
+
+fn endpoint(port: u16) -> Endpoint {
+    let mut endpoint = Endpoint::at(SocketAddr::from(([127, 0, 0, 1], port)));
+    endpoint.instance = format!("i{port}");
+    endpoint
+}
+
+fn draining(port: u16) -> Endpoint {
+    Endpoint { state: State::Draining, ..endpoint(port) }
+}
+
+fn context() -> Context {
+    Context::root(Instant::now())
+}
+
+fn ports<C>(ready: &ReadySet<C>) -> Vec<u16> {
+    ready.members().iter().map(|member| member.endpoint().address.port()).collect()
+}
+
+/// Lets the watch and the pool do what is due now.
+async fn settle() {
+    time::sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_go_to_who_has_less_to_do() {
+    let Scene { source, balance, .. } = scene(&balance::Config::default());
+    source.say([endpoint(1), endpoint(2)]);
+    let first = balance.pick(&context(), 0).await.unwrap();
+    for roll in [0, u64::MAX, 1 << 63] {
+        let second = balance.pick(&context(), roll).await.unwrap();
+        assert_ne!(first.endpoint().address, second.endpoint().address);
+        assert_eq!(**second.service(), *second.endpoint().instance);
+        assert_eq!(**second.label(), *second.endpoint().address.to_string());
+    }
+    assert_eq!(balance.ready().members().iter().map(|member| member.in_flight()).sum::<u32>(), 1);
+    let guard = first.into_guard();
+    assert_eq!(balance.ready().members().iter().map(|member| member.in_flight()).sum::<u32>(), 1);
+    drop(guard);
+    assert_eq!(balance.ready().members().iter().map(|member| member.in_flight()).sum::<u32>(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn round_robin_gives_everybody_the_same() {
+    let config = balance::Config { pick: Picker::RoundRobin, ..balance::Config::default() };
+    let Scene { source, balance, metrics, .. } = scene(&config);
+    let away = Endpoint { zone: "b".into(), ..endpoint(3) };
+    source.say([endpoint(1), endpoint(2), away]);
+    let mut calls = std::collections::HashMap::new();
+    for _ in 0..30 {
+        let picked = balance.pick(&context(), 0).await.unwrap();
+        *calls.entry(picked.endpoint().address.port()).or_insert(0) += 1;
+    }
+    assert_eq!(calls, [(1, 10), (2, 10), (3, 10)].into());
+    let text = metrics.encode();
+    let count = |locality: &str| {
+        let wanted = format!("target=\"catalog\",target_variant=\"stable\",locality=\"{locality}\"");
+        text.lines().find(|line| line.contains(&wanted)).unwrap().rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!((count("home").as_str(), count("spill").as_str()), ("20", "10"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_set_fails_after_a_second_and_says_who_was_expected() {
+    let Scene { source, balance, .. } = scene(&balance::Config::default());
+    let begun = Instant::now();
+    let error = balance.pick(&context(), 0).await.unwrap_err();
+    assert_eq!(begun.elapsed(), Duration::from_secs(1));
+    assert_eq!(error.kind(), ErrorKind::NoEndpoints);
+    assert_eq!((error.target(), error.layer()), (Some("catalog"), "balance"));
+    assert!(error.detail().contains("a test has not answered yet"), "{error}");
+
+    source.answer(Ok(Snapshot::new([Found::new(draining(1))]).skipping(2)));
+    time::sleep(Duration::from_secs(3)).await;
+    let error = balance.pick(&context(), 0).await.unwrap_err();
+    for part in ["answered 4.0s ago", "0 ready and 1 draining", "2 records make no sense"] {
+        assert!(error.detail().contains(part), "{part}: {error}");
+    }
+    source.fail(Error::new(ErrorKind::Unreachable, "the registry is down"));
+    let error = balance.pick(&context(), 0).await.unwrap_err();
+    assert!(error.detail().contains("it fails now: unreachable: the registry is down"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_beyond_the_deadline() {
+    let Scene { balance, .. } = scene(&balance::Config::default());
+    let begun = Instant::now();
+    let mut context = context();
+    context.narrow(Deadline::at(begun + Duration::from_millis(200)));
+    let error = balance.pick(&context, 0).await.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed()), (ErrorKind::NoEndpoints, Duration::from_millis(200)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_served_as_soon_as_somebody_appears() {
+    let Scene { source, balance, .. } = scene(&balance::Config::default());
+    source.say([]);
+    let begun = Instant::now();
+    let appear = async {
+        time::sleep(Duration::from_millis(300)).await;
+        source.say([endpoint(1)]);
+    };
+    let context = context();
+    let (picked, ()) = tokio::join!(balance.pick(&context, 0), appear);
+    assert_eq!(picked.unwrap().endpoint().address.port(), 1);
+    assert!(begun.elapsed() < Duration::from_millis(310));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_is_not_an_empty_set_and_the_age_shows() {
+    let Scene { source, balance, discovery, metrics } = scene(&balance::Config::default());
+    source.say([endpoint(1), endpoint(2)]);
+    settle().await;
+    source.fail(Error::new(ErrorKind::Unreachable, "the registry is down"));
+    time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(ports(&balance.ready()), [1, 2]);
+    balance.pick(&context(), 0).await.unwrap();
+    let view = discovery.targets().remove(0);
+    assert!(view.age_ms.unwrap() >= 3_600_000);
+    assert!(view.failing.unwrap().contains("the registry is down"));
+    let text = metrics.encode();
+    let age = text.lines().find(|line| line.starts_with("platform_discovery_age_seconds{")).unwrap();
+    assert!(age.contains("target=\"catalog\"") && age.contains(" 3600."), "{age}");
+    assert!(text.contains("target=\"catalog\",result=\"error\"} 1"), "{text}");
+
+    source.say([endpoint(2)]);
+    settle().await;
+    let view = discovery.targets().remove(0);
+    assert_eq!((view.failing, view.held, view.endpoints.len()), (None, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_is_obeyed_at_once_and_vanishing_after_ten_seconds() {
+    let Scene { source, balance, metrics, .. } = scene(&balance::Config::default());
+    source.say([endpoint(1), endpoint(2), endpoint(3)]);
+    settle().await;
+    let picked = balance.ready();
+    source.say([draining(1), endpoint(2)]);
+    settle().await;
+    assert_eq!(ports(&balance.ready()), [2, 3], "1 drains, 3 only vanished");
+    assert!(metrics.encode().contains("target=\"catalog\",state=\"draining\"} 1.0"));
+    time::sleep(Duration::from_millis(9_990)).await;
+    assert_eq!(ports(&balance.ready()), [2, 3]);
+    time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(ports(&balance.ready()), [2]);
+    // The one that stayed is the one that it was.
+    assert!(Arc::ptr_eq(picked.members()[1].service(), balance.ready().members()[0].service()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_not_renewed_ends() {
+    let Scene { source, balance, .. } = scene(&balance::Config::default());
+    let leased = |seconds: u64| Found {
+        expires: Some(Instant::now() + Duration::from_secs(seconds)),
+        ..Found::new(endpoint(1))
+    };
+    let said = Snapshot::new([leased(30), Found::new(endpoint(2))]);
+    for _ in 0..31 {
+        source.answer(Ok(said.clone()));
+        settle().await;
+        assert_eq!(ports(&balance.ready()), [1, 2]);
+        time::sleep(Duration::from_millis(960)).await;
+    }
+    time::sleep(Duration::from_secs(1)).await;
+    source.answer(Ok(said));
+    settle().await;
+    assert_eq!(ports(&balance.ready()), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_clients_of_one_target_share_a_watch_and_the_view_adds_up() {
+    let Scene { source, balance, discovery, .. } = scene(&balance::Config::default());
+    let target = Target::parse("catalog").unwrap();
+    let other = discovery.balance(&target, &balance::Config::default(), |_| ()).unwrap();
+    source.say([endpoint(1)]);
+    let _first = balance.pick(&context(), 0).await.unwrap();
+    let _second = other.pick(&context(), 0).await.unwrap();
+    let views = discovery.targets();
+    assert_eq!(views.len(), 1);
+    assert_eq!(views[0].endpoints[0].in_flight, 2);
+    let json = serde_json::to_value(&views[0]).unwrap();
+    assert_eq!(json["target"], "catalog");
+    assert_eq!(json["endpoints"][0]["state"], "ready");
+    assert_eq!(json["endpoints"][0]["address"], "127.0.0.1:1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_ends_with_its_last_client_and_its_series_go_with_it() {
+    let Scene { source, balance, discovery, metrics } = scene(&balance::Config::default());
+    source.say([endpoint(1)]);
+    let picked = balance.pick(&context(), 0).await.unwrap();
+    assert!(metrics.encode().contains("platform_discovery_age_seconds{"));
+    assert!(source.is_heard());
+    let second = balance.clone();
+    drop(balance);
+    settle().await;
+    assert!(source.is_heard());
+    drop(second);
+    settle().await;
+    assert!(!source.is_heard());
+    assert!(discovery.targets().is_empty());
+    assert!(!metrics.encode().contains("platform_discovery_age_seconds{"));
+    drop(picked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_waits_for_first_answers_and_then_says_who_is_missing() {
+    let Scene { source, balance, discovery, .. } = scene(&balance::Config::default());
+    let begun = Instant::now();
+    let missing = discovery.ready(discovery.start_wait()).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    assert_eq!(&*missing[0].target, "catalog");
+    assert!(missing[0].why.contains("has not answered yet"));
+
+    source.say([]);
+    let missing = discovery.ready(Duration::from_secs(5)).await;
+    assert!(missing[0].why.contains("0 ready"), "{}", missing[0].why);
+    source.say([endpoint(1)]);
+    settle().await;
+    assert!(discovery.ready(Duration::from_secs(5)).await.is_empty());
+    assert_eq!(begun.elapsed(), Duration::from_millis(5_001));
+    drop(balance);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fixed_addresses_are_there_and_never_age() {
+    let identity = Identity::default();
+    let discovery = Discovery::of(Config::default(), &identity, &Metrics::new(&identity)).unwrap();
+    let target = Target::parse("fixed://127.0.0.1:1,127.0.0.1:2").unwrap().named("ratings");
+    let balance = discovery.balance(&target, &balance::Config::default(), |_| ()).unwrap();
+    balance.pick(&context(), 0).await.unwrap();
+    time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(ports(&balance.ready()), [1, 2]);
+    let view = discovery.targets().remove(0);
+    assert_eq!((view.target.as_str(), view.source.as_str(), view.age_ms), ("ratings", "fixed", Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_ones_own_may_end_without_a_word() {
+    struct Silent;
+    impl Resolve for Silent {
+        fn resolve(&self, _target: &Target) -> platform_discovery::Snapshots {
+            Box::pin(futures_util::stream::empty())
+        }
+    }
+    let Scene { discovery, .. } = scene(&balance::Config::default());
+    discovery.use_source("silent", Arc::new(Silent));
+    let target = Target::parse("silent").unwrap();
+    let balance = discovery.balance(&target, &balance::Config::default(), |_| ()).unwrap();
+    let error = balance.pick(&context(), 0).await.unwrap_err();
+    assert!(error.detail().contains("ended without an answer"), "{error}");
+}
