@@ -1,0 +1,316 @@
+//! HTTP/1.1 and cleartext HTTP/2 on one listener, each connection within its limits and with a graceful end.
+//!
+//! # Why
+//! The peers decide how many connections there are and what becomes of them; the limits here are what a service
+//! survives by. None of them costs a request a timer: requests move counters, and one loop, the same that
+//! accepts, looks at all connections now and then.
+//!
+//! # What a hostile or careless peer gets
+//! | what it does | what it gets |
+//! |---|---|
+//! | more connections than `limits.connections` | waits in the kernel's queue, which costs us nothing; accepting only to close would make it come back at once |
+//! | says nothing, or sends its headers slowly | closed after `times.header` |
+//! | headers beyond `limits.headers` or `limits.header_fields` | 431 |
+//! | takes no byte of its reply | closed after `times.body_idle`, as far as TCP shows it; one starved HTTP/2 stream among others is ended by its deadline |
+//! | opens and resets HTTP/2 streams | GOAWAY after [`MAX_PENDING_RESETS`] that were not even begun |
+//! | leaves without a word | HTTP/2 is pinged; HTTP/1 is idle or stalled sooner or later |
+//! | ignores a GOAWAY | closed after `times.header` if it is idle or still begins requests |
+
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Weak},
+    task::Poll,
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use platform_core::lifecycle::Drain;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{
+    age::{self, Age, Mood, Order},
+    config::{HEADER_FIELDS, Limits, Times},
+    exchange::Exchange,
+    line::{Line, Peer},
+    listener::{Complaint, Listener},
+    socket::Socket,
+};
+use crate::Body;
+
+/// Accepts connections and serves them until the drain.
+#[derive(Debug)]
+pub struct Connections {
+    limits: Limits,
+    times: Times,
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Requests, upgraded connections among them, that were still in flight when the grace was over.
+    pub cut_requests: usize,
+    /// Connections that were still open then, idle ones included.
+    pub cut_connections: usize,
+}
+
+impl Connections {
+    /// Connections within these limits.
+    pub fn new(limits: Limits, times: Times) -> Self {
+        Connections { limits, times }
+    }
+
+    /// Serves until `drain` asks. Then it stops accepting, though who already waits in the kernel's queue is still
+    /// served, closes idle connections, ends the others with their requests in flight, and cuts what is left after
+    /// `grace`. An upgraded connection is a request in flight until it ends.
+    ///
+    /// `answer` is called for each request. Should it panic, its connection ends, on HTTP/2 only its stream.
+    pub async fn serve<F, Fut>(
+        self,
+        mut listener: Listener,
+        drain: Drain,
+        grace: Duration,
+        answer: F,
+    ) -> Served
+    where
+        F: Fn(Request<Incoming>, &Peer) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let mut tender = Tender::new(&self.limits, self.times, drain.clone());
+        let mut asked = pin!(drain.asked());
+        let mut looks = tokio::time::interval(age::period(&tender.times));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut free = tender.free_place();
+        loop {
+            if free.is_none() {
+                tender.complain();
+            }
+            tokio::select! {
+                biased;
+                () = &mut asked => break,
+                _ = looks.tick() => tender.look(Mood { draining: false, full: free.is_none() }),
+                place = tender.place(), if free.is_none() => free = Some(place),
+                accepted = listener.accept(), if free.is_some() => {
+                    let place = free.take().expect("this branch has a place");
+                    tender.receive(accepted, place, &answer);
+                    free = tender.free_place();
+                }
+            }
+        }
+        // Their clients believe to be connected; closing the listener would reset them.
+        while let Some(place) = free.take().or_else(|| tender.free_place())
+            && let Some(accepted) = listener.accept_waiting()
+        {
+            tender.receive(accepted, place, &answer);
+        }
+        drop((free, listener));
+        tender.finish(grace).await
+    }
+}
+
+/// Looks after all connections of one listener.
+struct Tender {
+    times: Times,
+    header_fields: usize,
+    protocol: Arc<auto::Builder<TokioExecutor>>,
+    places: Arc<Semaphore>,
+    all_places: u32,
+    drain: Drain,
+    lines: Vec<(Weak<Line>, Age)>,
+    complaint: Complaint,
+}
+
+impl Tender {
+    fn new(limits: &Limits, times: Times, drain: Drain) -> Self {
+        Tender {
+            header_fields: limits.header_fields,
+            protocol: Arc::new(protocol(limits)),
+            places: Arc::new(Semaphore::new(limits.connections as usize)),
+            all_places: limits.connections,
+            lines: Vec::new(),
+            complaint: Complaint::default(),
+            times,
+            drain,
+        }
+    }
+
+    fn free_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Waits until a connection ends. Does not borrow: meanwhile others are looked after.
+    fn place(&self) -> impl Future<Output = OwnedSemaphorePermit> + use<> {
+        let places = Arc::clone(&self.places);
+        async move { places.acquire_owned().await.expect("the places are never closed") }
+    }
+
+    fn complain(&mut self) {
+        if let Some(silent) = self.complaint.may_speak(Instant::now()) {
+            tracing::warn!(
+                connections = self.all_places,
+                repeated = silent,
+                "as many connections as server.limits.connections allows; new ones wait for a place"
+            );
+        }
+    }
+
+    fn receive<F, Fut>(
+        &mut self,
+        (socket, address): (TcpStream, SocketAddr),
+        place: OwnedSemaphorePermit,
+        answer: &F,
+    ) where
+        F: Fn(Request<Incoming>, &Peer) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Response<Body>> + Send + 'static,
+    {
+        // A reply is written whole; waiting for more of it only delays it. An error means that the peer has left,
+        // which reading will tell.
+        let _ = socket.set_nodelay(true);
+        let line = Line::new(Peer { address }, place, self.drain.clone());
+        let age = Age::new(Instant::now(), &self.times, fastrand::f64());
+        self.lines.push((Arc::downgrade(&line), age));
+        let exchange =
+            Exchange { line: Arc::clone(&line), header_fields: self.header_fields, answer: answer.clone() };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a connection outlives every request: there is no context to keep"
+        )]
+        tokio::spawn(attend(Arc::clone(&self.protocol), socket, line, exchange));
+    }
+
+    fn look(&mut self, mood: Mood) {
+        let now = Instant::now();
+        self.lines.retain_mut(|(line, age)| {
+            let Some(line) = line.upgrade() else { return false };
+            match age.look(now, line.sight(), &self.times, mood) {
+                Order::Stay => {}
+                Order::LastReply => line.ask_last_reply(),
+                Order::End(why) => {
+                    tracing::debug!(peer = %line.peer.address, why, "ending a connection");
+                    line.end();
+                }
+                Order::Cut(why) => {
+                    tracing::debug!(peer = %line.peer.address, why, "cutting a connection");
+                    line.cut();
+                }
+            }
+            true
+        });
+    }
+
+    async fn finish(mut self, grace: Duration) -> Served {
+        let hard = Instant::now() + grace;
+        let places = Arc::clone(&self.places);
+        let mut gone = pin!(places.acquire_many(self.all_places));
+        let mut looks = tokio::time::interval(age::period(&self.times).min(DRAIN_PERIOD));
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut gone => return Served::default(),
+                () = tokio::time::sleep_until(hard) => break,
+                _ = looks.tick() => self.look(Mood { draining: true, full: false }),
+            }
+        }
+        let served = self.cut_all();
+        // Dropping what was cut takes the tasks a moment. Who does not end even then ends with the process.
+        let _ = tokio::time::timeout(CUT, gone).await;
+        served
+    }
+
+    fn cut_all(&self) -> Served {
+        let mut served = Served::default();
+        for line in self.lines.iter().filter_map(|(line, _)| line.upgrade()) {
+            let sight = line.sight();
+            served.cut_connections += 1;
+            served.cut_requests += sight.in_flight as usize + usize::from(sight.upgraded);
+            line.cut();
+        }
+        served
+    }
+}
+
+/// Serves one connection until it ends, is told to end, or is cut.
+async fn attend<F, Fut>(
+    protocol: Arc<auto::Builder<TokioExecutor>>,
+    socket: TcpStream,
+    line: Arc<Line>,
+    exchange: Exchange<F>,
+) where
+    F: Fn(Request<Incoming>, &Peer) -> Fut + Send + 'static,
+    Fut: Future<Output = Response<Body>> + Send + 'static,
+{
+    let socket = TokioIo::new(Socket::new(socket, Arc::clone(&line)));
+    let mut connection = pin!(protocol.serve_connection_with_upgrades(socket, exchange));
+    let mut listening = false;
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        // A waker stays until it is used, and it is used only with an order: so a request pays for none of this.
+        if !listening || told {
+            line.wake_task(cx.waker());
+            listening = true;
+        }
+        if line.is_cut() {
+            return Poll::Ready(None);
+        }
+        if line.must_end() && !told {
+            told = true;
+            line.wake_task(cx.waker());
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx).map(Some)
+    })
+    .await;
+    if let Some(Err(error)) = ended {
+        tracing::debug!(peer = %line.peer.address, error = &*error as &dyn std::error::Error, "a connection ended with an error");
+    }
+}
+
+/// hyper's settings; those left out keep its defaults.
+fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let headers = u32::try_from(limits.headers).unwrap_or(u32::MAX);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut http1 = builder.http1();
+    // hyper's own header timeout would arm a timer for each request and would end idle connections with it.
+    // The parse buffer is the limit of the headers; bodies go through it piece by piece.
+    http1.header_read_timeout(None).max_buf_size(headers as usize);
+    if limits.header_fields != HEADER_FIELDS {
+        // At its default hyper parses on the stack, with any other number it allocates.
+        http1.max_headers(limits.header_fields);
+    }
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(headers)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG);
+    builder
+}
+
+/// Enough for a busy peer, and a bound on what one connection can ask for at once; further streams wait at the
+/// client. Their bodies share one window of 1 MiB.
+const MAX_STREAMS: u32 = 200;
+/// Streams that the peer reset before we began them (CVE-2023-44487). A client that gives up does so one by one.
+const MAX_PENDING_RESETS: usize = 20;
+/// Streams that we had to reset for the peer's errors (CVE-2025-8671). Honest peers make almost none.
+const MAX_ERROR_RESETS: usize = 100;
+/// A peer that vanished without closing is noticed while its streams are still worth ending.
+const PING: Duration = Duration::from_secs(30);
+/// A paused laptop or a lost route comes back within it.
+const PONG: Duration = Duration::from_secs(20);
+/// While draining everyone waits for the slowest: look often.
+const DRAIN_PERIOD: Duration = Duration::from_millis(25);
+/// Long enough for every task to be polled once.
+const CUT: Duration = Duration::from_millis(500);

@@ -1,0 +1,6 @@
+//! What a connection gets, on real sockets.
+
+#[path = "../ground/mod.rs"]
+mod ground;
+
+mod http1;
