@@ -86,7 +86,9 @@ pub fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Expired | ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Unreachable | ErrorKind::Upstream => StatusCode::BAD_GATEWAY,
         // In logs only: nobody is there to read it.
-        ErrorKind::Abandoned => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("a status has three digits"),
+        ErrorKind::Abandoned => {
+            StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("a status has three digits")
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

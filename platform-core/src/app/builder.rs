@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     identity::Identity,
     lifecycle::{Drain, Health, Phases},
-    telemetry::Telemetry,
+    telemetry::{Telemetry, log::Output},
 };
 
 /// An App in the making: identity from code, configuration from wherever it is allowed to come from.
@@ -29,6 +29,7 @@ pub struct Builder {
     config: Option<Config>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    output: Output,
 }
 
 impl Builder {
@@ -38,6 +39,7 @@ impl Builder {
             config: None,
             arguments: Vec::new(),
             environment: Vec::new(),
+            output: Output::stdout(),
         }
     }
 
@@ -88,6 +90,13 @@ impl Builder {
     #[must_use]
     pub fn environment(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
         self.environment = environment.into_iter().collect();
+        self
+    }
+
+    /// Log lines go here instead of standard output: a test reads them.
+    #[must_use]
+    pub fn log_to(mut self, output: Output) -> Self {
+        self.output = output;
         self
     }
 
@@ -147,7 +156,7 @@ impl Builder {
         }
         let identity = Arc::new(identity);
         let lifecycle = config.section("lifecycle")?;
-        let telemetry = Telemetry::start(&config, &identity)?;
+        let telemetry = Telemetry::new(&config.section("telemetry")?, &identity, self.output)?;
 
         let phases = Phases::new();
         let (trigger, drain) = Drain::new();

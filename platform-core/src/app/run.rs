@@ -137,7 +137,7 @@ impl App {
         servers: Vec<Box<dyn Serve>>,
         announce: &[Box<dyn Announce>],
     ) -> Result<Servers> {
-        self.0.config.refuse_unclaimed()?;
+        self.refuse_unread()?;
         for hook in hooks {
             let name = hook.name.clone();
             (hook.run)().await.map_err(|error| {
@@ -213,11 +213,22 @@ impl App {
                 ),
             }
         }
-        self.0.telemetry.flush(flush).await;
+        if let Err(error) = self.0.telemetry.flush(flush).await {
+            complain(&error);
+        }
+    }
+
+    /// Refuses what is set and read by nobody: a client that this service does not make, a mistyped section.
+    /// A section of the platform that this service has no part for is fine, because files are shared.
+    fn refuse_unread(&self) -> Result<()> {
+        for section in SHARED_SECTIONS {
+            self.0.config.claim(section)?;
+        }
+        self.0.config.refuse_unclaimed()
     }
 
     fn do_errand(&self, errand: Errand) -> ExitCode {
-        if let Err(error) = self.0.config.refuse_unclaimed() {
+        if let Err(error) = self.refuse_unread() {
             complain(&error);
             return ExitCode::from(error.kind().exit_code());
         }
@@ -368,6 +379,8 @@ fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A file for a whole company may set these for services that have no use for them.
+const SHARED_SECTIONS: [&str; 5] = ["server", "admin", "defaults", "discovery", "slo"];
 /// A server ends itself at the grace; it is given this much more before it is dropped.
 const LATE: Duration = Duration::from_secs(1);
 /// A probe or a scrape under way ends in this; nothing else is asked of the admin listener.

@@ -15,7 +15,6 @@ pub mod log;
 mod metrics;
 mod plain;
 mod process;
-mod start;
 pub mod trace;
 
 use std::time::Duration;
@@ -36,7 +35,6 @@ pub use canonical::{Line, Operation};
 pub use histogram::{Histogram, HistogramFamily};
 pub use log::Logs;
 pub use metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Metrics, OPENMETRICS, PLAIN};
-pub use start::Telemetry;
 pub use trace::Traces;
 
 /// `[telemetry]`.

@@ -119,7 +119,11 @@ impl Server {
     /// A server of any tower service on our [`Body`].
     pub fn service<S>(service: S) -> Self
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Future: Send,
     {
         Server { serving: Serving::Service(Box::new(Whole(service))), bound: None }
@@ -167,7 +171,7 @@ impl Serve for Server {
                     body: config.limits.body,
                     body_idle: config.times.body_idle,
                 },
-                connections: Connections::new(config.limits, config.times)?,
+                connections: Connections::new(config.limits, config.times),
                 app: app.clone(),
             });
             Ok(Bound { name: NAME.to_owned(), address, protocol: PROTOCOL.to_owned() })
@@ -176,7 +180,8 @@ impl Serve for Server {
 
     fn serve(self: Box<Self>, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
         let Some(ready) = self.bound else {
-            let error = Error::new(ErrorKind::Internal, "a server serves only after it has taken its address");
+            let error =
+                Error::new(ErrorKind::Internal, "a server serves only after it has taken its address");
             return Box::pin(async { Err(error) });
         };
         match self.serving {
@@ -191,16 +196,25 @@ impl Serve for Server {
 }
 
 impl Ready {
-    fn serve<S>(self, service: S, drain: Drain, grace: Duration) -> impl Future<Output = Result<Served>> + Send
+    fn serve<S>(
+        self,
+        service: S,
+        drain: Drain,
+        grace: Duration,
+    ) -> impl Future<Output = Result<Served>> + Send
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Future: Send,
     {
         let stack = Stack::new(self.observer, self.app.identity().clone(), &self.settings, service);
         async move {
             let answer = move |request, _peer: &_| stack.clone().answer(request);
             let served = self.connections.serve(self.listener, drain, grace, answer).await;
-            Ok(Served { cut: served.cut })
+            Ok(Served { cut: served.cut_requests })
         }
     }
 }

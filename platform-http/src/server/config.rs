@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
-use platform_core::{Error, Result};
+use platform_core::{
+    Error, Result,
+    config::{duration, size},
+};
+use serde::{Deserialize, Serialize};
 
 /// How much of everything: `server.limits`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of a request's body; more is answered 413.
+    #[serde(with = "size")]
     pub body: u64,
     /// Bytes of a request's line and headers; more is answered 431.
+    #[serde(with = "size")]
     pub headers: u64,
     /// Header fields of a request; more is answered 431.
     pub header_fields: usize,
@@ -19,16 +26,21 @@ pub struct Limits {
 }
 
 /// How long: `server.times`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Times {
     /// From the first byte of a request to the last of its headers; for a new connection from its first moment.
+    #[serde(with = "duration")]
     pub header: Duration,
     /// The longest wait for the peer to send the next byte of a body, or to take the next byte of a reply.
+    #[serde(with = "duration")]
     pub body_idle: Duration,
     /// How long a connection without a request stays open.
+    #[serde(with = "duration")]
     pub keep_alive: Duration,
     /// How old a connection grows before its peer is asked to open another; give or take a tenth. `None` is
     /// for ever.
+    #[serde(with = "duration::or_none")]
     pub connection_age: Option<Duration>,
 }
 

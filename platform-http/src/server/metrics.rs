@@ -10,14 +10,18 @@ use platform_core::{
 
 use super::observe::SCHEME;
 
-pub(super) static DURATION: HistogramSpec<DurationLabels> =
-    HistogramSpec::new("http_server_request_duration_seconds", "Time from a request's head to the end of its reply");
+pub(super) static DURATION: HistogramSpec<DurationLabels> = HistogramSpec::new(
+    "http_server_request_duration_seconds",
+    "Time from a request's head to the end of its reply",
+);
 pub(super) static ACTIVE: GaugeSpec<ActiveLabels> =
     GaugeSpec::new("http_server_active_requests", "Requests being served");
 pub(super) static PANICS: CounterSpec<()> =
     CounterSpec::new("platform_server_panics", "Handlers that panicked; each was answered with 500");
-pub(super) static REJECTED: CounterSpec<FieldLabels> =
-    CounterSpec::new("platform_context_rejected", "Malformed or forbidden fields that came with requests and were ignored");
+pub(super) static REJECTED: CounterSpec<FieldLabels> = CounterSpec::new(
+    "platform_context_rejected",
+    "Malformed or forbidden fields that came with requests and were ignored",
+);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DurationLabels {

@@ -1,13 +1,38 @@
 //! Who may connect, for how long, and what answers them?
+//!
+//! ```text
+//! listener → connections (limits, times, age, drain) → stack (extract, observe, respond, deadline, …) → routes
+//! ```
+//!
+//! Cheap refusals come first: what a connection or a head can tell is refused before a handler is asked.
+//!
+//! # Defaults
+//! Those of `[server]`; each constant says why ([`Limits`], [`Times`],
+//! [`ServerPolicy`](platform_core::stack::ServerPolicy)).
+//!
+//! # Signals
+//! `http_server_request_duration_seconds`, `http_server_active_requests`, `platform_server_panics_total`,
+//! `platform_context_rejected_total`, and one canonical line per request.
+//!
+//! # Traps
+//! A timeout layer of your own inside the router: two clocks, and the smaller one knows nothing of the caller's
+//! deadline. Change `server.policy.timeout` instead.
 
 mod age;
+mod builder;
 mod config;
 mod connection;
+mod edge;
 mod exchange;
 mod line;
 mod listener;
+mod metrics;
+mod observe;
+mod route;
 mod socket;
+mod stack;
 
+pub use builder::{Config, Inbound, Server, TrustConfig};
 pub use config::{Limits, Times};
 pub use connection::{Connections, Served};
 pub use line::Peer;

@@ -31,7 +31,7 @@ use super::{
     metrics::{ACTIVE, ActiveLabels, DURATION, DurationLabels, FieldLabels, PANICS, REJECTED},
     route::Routes,
 };
-use crate::{Body, classify, problem::Refused};
+use crate::{Body, problem::Refused};
 
 /// Tells every request of one server; cheap to clone.
 #[derive(Clone)]
@@ -122,7 +122,12 @@ impl Observer {
     }
 
     /// Begins to look at a request that arrived at `context.now()`.
-    pub(super) fn begin<B>(&self, request: &http::Request<B>, context: &Context, parent: Option<SpanId>) -> Seen {
+    pub(super) fn begin<B>(
+        &self,
+        request: &http::Request<B>,
+        context: &Context,
+        parent: Option<SpanId>,
+    ) -> Seen {
         let method = method_index(request.method());
         self.0.active[usize::from(method)].inc();
         Seen {
@@ -180,7 +185,7 @@ impl Seen {
     fn outcome(&self) -> Outcome {
         match self.reason {
             Some(kind) => kind.outcome(),
-            None => classify::outcome(self.status),
+            None => outcome(self.status),
         }
     }
 
@@ -262,7 +267,8 @@ impl Release for Stream {
 
 impl Route {
     fn cell(&self, key: CellKey) -> Histogram {
-        let find = |cells: &[Cell]| cells.iter().find(|cell| cell.key == key).map(|cell| cell.histogram.clone());
+        let find =
+            |cells: &[Cell]| cells.iter().find(|cell| cell.key == key).map(|cell| cell.histogram.clone());
         if let Some(known) = find(&self.cells.load()) {
             return known;
         }
@@ -280,6 +286,17 @@ impl Route {
         cells.push(Cell { key, histogram: histogram.clone() });
         self.cells.store(Arc::new(cells));
         histogram
+    }
+}
+
+/// What a reply without a reason meant: a handler chose its status by itself.
+fn outcome(status: StatusCode) -> Outcome {
+    match status.as_u16() {
+        429 => Outcome::Overload,
+        400..=499 => Outcome::CallerFault,
+        504 => Outcome::Timeout,
+        500.. => Outcome::ServerFault,
+        _ => Outcome::Success,
     }
 }
 

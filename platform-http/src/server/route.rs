@@ -16,39 +16,55 @@ use platform_core::context;
 use tower_service::Service;
 
 /// The routes of one server, in the order in which they were first asked for; number 0 is no route.
-#[derive(Clone)]
-pub(super) struct Routes<T> {
-    known: Arc<ArcSwap<Vec<Arc<T>>>>,
-    adding: Arc<Mutex<()>>,
-    make: Arc<dyn Fn(&str) -> T + Send + Sync>,
+pub(super) struct Routes<T>(Arc<Known<T>>);
+
+struct Known<T> {
+    routes: ArcSwap<Vec<Arc<T>>>,
+    adding: Mutex<()>,
+    make: Box<dyn Fn(&str) -> T + Send + Sync>,
 }
 
 impl<T> Routes<T> {
     pub(super) fn new(make: impl Fn(&str) -> T + Send + Sync + 'static) -> Self {
         let none = Arc::new(make(""));
-        Routes { known: Arc::new(ArcSwap::from_pointee(vec![none])), adding: Arc::default(), make: Arc::new(make) }
+        Routes(Arc::new(Known {
+            routes: ArcSwap::from_pointee(vec![none]),
+            adding: Mutex::default(),
+            make: Box::new(make),
+        }))
     }
 
     /// What belongs to the route of this number.
     pub(super) fn of(&self, number: u32) -> Arc<T> {
-        let known = self.known.load();
-        Arc::clone(known.get(number as usize).unwrap_or(&known[0]))
+        let routes = self.0.routes.load();
+        Arc::clone(routes.get(number as usize).unwrap_or(&routes[0]))
     }
 
     fn add(&self, path: &str) -> u32 {
-        let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut routes = Vec::clone(&self.known.load());
-        routes.push(Arc::new((self.make)(path)));
+        let _one_at_a_time = self.0.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes = Vec::clone(&self.0.routes.load());
+        routes.push(Arc::new((self.0.make)(path)));
         let number = routes.len() - 1;
-        self.known.store(Arc::new(routes));
+        self.0.routes.store(Arc::new(routes));
         u32::try_from(number).unwrap_or(0)
     }
 }
 
+impl<T> Clone for Routes<T> {
+    fn clone(&self) -> Self {
+        Routes(Arc::clone(&self.0))
+    }
+}
+
 /// Gives every route of a router a place to note its number.
-#[derive(Clone)]
 pub(super) struct NoteRoute<T> {
     routes: Routes<T>,
+}
+
+impl<T> Clone for NoteRoute<T> {
+    fn clone(&self) -> Self {
+        NoteRoute { routes: self.routes.clone() }
+    }
 }
 
 impl<T> NoteRoute<T> {
@@ -57,10 +73,7 @@ impl<T> NoteRoute<T> {
     }
 }
 
-impl<S, T> tower_layer::Layer<S> for NoteRoute<T>
-where
-    Routes<T>: Clone,
-{
+impl<S, T> tower_layer::Layer<S> for NoteRoute<T> {
     type Service = Noted<S, T>;
 
     fn layer(&self, inner: S) -> Noted<S, T> {
@@ -69,11 +82,16 @@ where
 }
 
 /// One route's service; the number is shared by the clones that axum makes for each request.
-#[derive(Clone)]
 pub(super) struct Noted<S, T> {
     inner: S,
     routes: Routes<T>,
     number: Arc<OnceLock<u32>>,
+}
+
+impl<S: Clone, T> Clone for Noted<S, T> {
+    fn clone(&self) -> Self {
+        Noted { inner: self.inner.clone(), routes: self.routes.clone(), number: Arc::clone(&self.number) }
+    }
 }
 
 impl<S, T, B> Service<Request<B>> for Noted<S, T>

@@ -118,21 +118,28 @@ impl Shared {
         let limit = Limit::of_call(context.deadline(), self.timeout, now);
         if let Some(limit) = limit {
             if limit.deadline().has_passed(now) {
-                return Err(Error::new(ErrorKind::Expired, "the deadline had passed on arrival").at_layer("deadline"));
+                return Err(
+                    Error::new(ErrorKind::Expired, "the deadline had passed on arrival").at_layer("deadline")
+                );
             }
             context.narrow(limit.deadline());
         }
         // R2 What the head says needs no reading.
         let length = request.body().size_hint().lower();
         if length > self.body {
-            let why = format!("the body has {length} bytes, at most {} are allowed (server.limits.body)", self.body);
+            let why = format!(
+                "the body has {length} bytes, at most {} are allowed (server.limits.body)",
+                self.body
+            );
             return Err(Error::new(ErrorKind::BodyTooLarge, why).at_layer("body-limit"));
         }
         let notes = context.notes().cloned().unwrap_or_default();
         let served = context.clone();
-        let request = request.map(|body| Body::arrived(Incoming::limited(body, self.body, self.body_idle, &notes), context));
+        let request = request
+            .map(|body| Body::arrived(Incoming::limited(body, self.body, self.body_idle, &notes), context));
         // The one bridge to business code; a panic in it passes through the layers above like any error.
-        let reply = within(limit, AssertUnwindSafe(context::scope(served, inner.call(request))).catch_unwind()).await;
+        let reply =
+            within(limit, AssertUnwindSafe(context::scope(served, inner.call(request))).catch_unwind()).await;
         // What cut the body is the reason, whatever the handler made of it.
         if let Some(cut) = notes.reason() {
             return Err(cut.clone());
@@ -206,7 +213,9 @@ fn refusal(response: &Response<Body>) -> Option<Error> {
     let bare = response.body().is_end_stream() || response.body().size_hint().exact() == Some(0);
     match response.status() {
         StatusCode::NOT_FOUND if bare => Some(Error::new(ErrorKind::NotFound, "there is no such path")),
-        StatusCode::METHOD_NOT_ALLOWED if bare => Some(Error::new(ErrorKind::Invalid, "this path has no such method")),
+        StatusCode::METHOD_NOT_ALLOWED if bare => {
+            Some(Error::new(ErrorKind::Invalid, "this path has no such method"))
+        }
         _ => None,
     }
 }
@@ -217,5 +226,6 @@ fn out_of_time(limit: Limit) -> Error {
         platform_core::deadline::Whose::Caller => "all that the caller had left",
         _ => "the limit of this server (server.policy.timeout)",
     };
-    Error::new(ErrorKind::Timeout, format!("no answer within {:?}, {why}", limit.length())).at_layer("deadline")
+    Error::new(ErrorKind::Timeout, format!("no answer within {:?}, {why}", limit.length()))
+        .at_layer("deadline")
 }
