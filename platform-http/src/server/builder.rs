@@ -37,6 +37,7 @@ use crate::Body;
 #[must_use]
 pub struct Server {
     serving: Serving,
+    lines: bool,
     bound: Option<Ready>,
 }
 
@@ -113,7 +114,7 @@ impl TrustConfig {
 impl Server {
     /// A server of an axum router.
     pub fn new(routes: Router) -> Self {
-        Server { serving: Serving::Routes(routes), bound: None }
+        Server { serving: Serving::Routes(routes), lines: true, bound: None }
     }
 
     /// A server of any tower service on our [`Body`].
@@ -126,7 +127,14 @@ impl Server {
             + 'static,
         S::Future: Send,
     {
-        Server { serving: Serving::Service(Box::new(Whole(service))), bound: None }
+        Server { serving: Serving::Service(Box::new(Whole(service))), lines: true, bound: None }
+    }
+
+    /// Writes the canonical line of each request (as it does unless told otherwise), or leaves that to somebody
+    /// in front.
+    pub fn canonical_lines(mut self, write: bool) -> Self {
+        self.lines = write;
+        self
     }
 
     /// Answers browsers of other origins as `cors` says. Routes only.
@@ -164,7 +172,7 @@ impl Serve for Server {
             let address = listener.local_addr();
             self.bound = Some(Ready {
                 listener,
-                observer: Observer::new(app, true),
+                observer: Observer::new(app, self.lines),
                 settings: Settings {
                     trust: config.trust.trust(),
                     timeout: config.policy.timeout,

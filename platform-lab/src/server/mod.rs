@@ -4,6 +4,7 @@
 //! it. All servers live at once and are loaded in turn, in an order thrown anew each round.
 
 mod hello;
+mod platform;
 mod run;
 mod summary;
 mod variants;

@@ -4,7 +4,7 @@ use std::{env, future::Future, io, pin::Pin};
 
 use platform_core::{Error, ErrorKind, Result};
 
-use super::hello;
+use super::{hello, platform};
 use crate::{
     child::{self, Listening, Program},
     peers,
@@ -72,9 +72,11 @@ pub(crate) const SERVE: &str = "serve";
 /// What the others are compared with.
 pub(crate) const BARE: &str = "axum";
 
-const OWN: [Own; 2] = [
+const OWN: [Own; 4] = [
     Own { name: "hyper", serve: |listening| Box::pin(hello::hyper(listening)) },
     Own { name: BARE, serve: |listening| Box::pin(hello::axum(listening)) },
+    Own { name: "platform", serve: |listening| Box::pin(platform::serve(listening, false)) },
+    Own { name: "platform+line", serve: |listening| Box::pin(platform::serve(listening, true)) },
 ];
 const PEERS: [(&str, &[&str]); 2] =
     [("axum+usual", &["server"]), ("axum+usual+line", &["server", "--access-line"])];
