@@ -196,7 +196,9 @@ impl Serve for Server {
             Serving::Routes(routes) => {
                 // Bodies are limited by server.limits.body, once; axum's own limit would be a second, smaller one.
                 let around = (NoteRoute::new(ready.observer.routes()), DefaultBodyLimit::disable());
-                Box::pin(ready.serve(Edge(routes.layer(around)), drain, grace))
+                // `with_state` makes services of all handlers now; axum would do it, layer included, per request.
+                let routes = routes.layer(around).with_state(());
+                Box::pin(ready.serve(Edge(routes), drain, grace))
             }
             Serving::Service(service) => service.begin(ready, drain, grace),
         }

@@ -20,7 +20,8 @@ pub(super) struct Routes<T>(Arc<Known<T>>);
 
 struct Known<T> {
     routes: ArcSwap<Vec<Arc<T>>>,
-    adding: Mutex<()>,
+    /// The paths, in the order of the routes; held while one is added.
+    paths: Mutex<Vec<Box<str>>>,
     make: Box<dyn Fn(&str) -> T + Send + Sync>,
 }
 
@@ -29,7 +30,7 @@ impl<T> Routes<T> {
         let none = Arc::new(make(""));
         Routes(Arc::new(Known {
             routes: ArcSwap::from_pointee(vec![none]),
-            adding: Mutex::default(),
+            paths: Mutex::new(vec![Box::from("")]),
             make: Box::new(make),
         }))
     }
@@ -40,12 +41,16 @@ impl<T> Routes<T> {
         Arc::clone(routes.get(number as usize).unwrap_or(&routes[0]))
     }
 
-    fn add(&self, path: &str) -> u32 {
-        let _one_at_a_time = self.0.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut routes = Vec::clone(&self.0.routes.load());
-        routes.push(Arc::new((self.0.make)(path)));
-        let number = routes.len() - 1;
-        self.0.routes.store(Arc::new(routes));
+    /// The number of the route of this path; one path is one route, however many methods it has.
+    fn number(&self, path: &str) -> u32 {
+        let mut paths = self.0.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = paths.iter().position(|known| **known == *path).unwrap_or_else(|| {
+            let mut routes = Vec::clone(&self.0.routes.load());
+            routes.push(Arc::new((self.0.make)(path)));
+            self.0.routes.store(Arc::new(routes));
+            paths.push(Box::from(path));
+            paths.len() - 1
+        });
         u32::try_from(number).unwrap_or(0)
     }
 }
@@ -110,7 +115,7 @@ where
         // The same handler under two paths is two routes in the router, and two of these; only what a nested
         // fallback answers has no path.
         if let Some(path) = request.extensions().get::<MatchedPath>() {
-            let number = *self.number.get_or_init(|| self.routes.add(path.as_str()));
+            let number = *self.number.get_or_init(|| self.routes.number(path.as_str()));
             context::with_current(|context| {
                 if let Some(notes) = context.notes() {
                     notes.set_route(number);
