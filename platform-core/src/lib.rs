@@ -28,7 +28,10 @@ pub mod stack;
 pub mod app;
 pub mod lifecycle;
 
+mod catalogue;
+
 pub use app::App;
+pub use catalogue::catalogue;
 pub use classify::Classify;
 pub use context::Context;
 pub use error::{Error, ErrorKind, Result};

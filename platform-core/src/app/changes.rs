@@ -79,7 +79,7 @@ impl ChangeKind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct KindLabels(ChangeKind);
+pub(crate) struct KindLabels(ChangeKind);
 
 impl Labels for KindLabels {
     const NAMES: &'static [&'static str] = &["kind"];
@@ -137,7 +137,7 @@ pub const PLATFORM: &str = "platform";
 /// A day of ordinary life, and a page that a person can still read.
 const KEPT: usize = 200;
 
-static CHANGES: CounterSpec<KindLabels> = CounterSpec::new(
+pub(crate) static CHANGES: CounterSpec<KindLabels> = CounterSpec::new(
     "platform_changes",
     "Changes of this process: starts, faults, breakers, drains, actions of operators",
 );

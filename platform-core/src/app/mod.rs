@@ -36,6 +36,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 
 pub use builder::Builder;
+pub(crate) use changes::CHANGES;
 pub use changes::{Change, ChangeKind, Changes, PLATFORM};
 pub use run::Ended;
 pub use serve::{Announce, Bound, Boxed, Serve, Served, Stage, Withdrawal};

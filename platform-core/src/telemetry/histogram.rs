@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{catalogue::Labels, metrics::write_labels};
+use super::{catalogue::Labels, family::write_labels};
 use crate::context::TraceId;
 
 /// A histogram of one label set. Clones count into the same buckets.

@@ -10,6 +10,7 @@
 
 pub mod canonical;
 pub mod catalogue;
+mod family;
 mod histogram;
 pub mod log;
 mod metrics;
@@ -32,9 +33,10 @@ use crate::{
 };
 
 pub use canonical::{Line, Operation};
+pub use family::{Counter, CounterFamily, Gauge, GaugeFamily};
 pub use histogram::{Histogram, HistogramFamily};
 pub use log::Logs;
-pub use metrics::{Counter, CounterFamily, Gauge, GaugeFamily, Metrics, OPENMETRICS, PLAIN};
+pub use metrics::{Metrics, OPENMETRICS, PLAIN};
 pub use trace::Traces;
 
 /// `[telemetry]`.

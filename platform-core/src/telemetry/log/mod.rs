@@ -1,7 +1,7 @@
 //! What does a service say, and who is made to wait for it?
 //!
-//! Nobody is. A line is encoded straight into a buffer of its thread and handed to a thread that writes
-//! ([`queue`]); when the output blocks, lines are dropped and counted, warnings and errors last.
+//! Nobody is. A line is encoded straight into a buffer of its thread and handed to a thread that writes; when
+//! the output blocks, lines are dropped and counted, warnings and errors last.
 //!
 //! Lines are JSON, or for people on a terminal one readable line. Each carries the service's identity and, inside
 //! a request, its `trace_id` and `request_id`. A team writes `tracing::info!(order = 7, "packed")` and knows

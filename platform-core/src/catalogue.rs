@@ -1,0 +1,14 @@
+//! What does this crate measure and show?
+
+use crate::{
+    app, observe, telemetry,
+    telemetry::catalogue::{Catalogue, Spec as _},
+};
+
+/// The metrics and signals of this crate, a line per room.
+pub fn catalogue() -> Catalogue {
+    Catalogue::default()
+        .room("telemetry", telemetry::declared(), telemetry::signals())
+        .room("observe", vec![observe::CALL_DURATION.declared(), observe::ATTEMPTS.declared()], vec![])
+        .room("app", vec![app::CHANGES.declared()], vec![])
+}
