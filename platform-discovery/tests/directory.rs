@@ -103,9 +103,9 @@ async fn a_living_instance_stays_for_ever_and_a_dead_one_until_its_lease_ends() 
     look().await;
     // Dies without a word.
     drop(dying);
-    time::sleep(Duration::from_secs(29)).await;
+    time::sleep(Duration::from_secs(25)).await;
     assert_eq!(ready(&balance), ["dying", "living"]);
-    time::sleep(Duration::from_secs(2)).await;
+    time::sleep(Duration::from_secs(6)).await;
     assert_eq!(ready(&balance), ["living"]);
     time::sleep(Duration::from_secs(120)).await;
     assert_eq!(ready(&balance), ["living"]);
