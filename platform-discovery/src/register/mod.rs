@@ -1,6 +1,6 @@
 //! How do others find us?
 //!
-//! An instance writes a [`Record`](crate::Record) with a lease and renews it. When it is about to stop it
+//! An instance writes a [`Record`] with a lease and renews it. When it is about to stop it
 //! first says `draining`, which others obey at once, and removes the record when it has finished: nobody is
 //! sent to a closed door, and nobody wonders where it went. An instance that dies without a word is forgotten
 //! when its lease ends.
