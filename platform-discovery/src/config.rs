@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use platform_core::{Error, Result};
+use platform_core::{
+    Result,
+    config::{self, Mode, Refusal, Rules, duration},
+};
 use serde::{Deserialize, Serialize};
 
 /// The `[discovery]` section.
@@ -12,6 +15,7 @@ pub struct Config {
     /// Where a bare name is looked up.
     pub registry: Registry,
     /// How long a start waits for the first answer about each target.
+    #[serde(with = "duration")]
     pub start_wait: Duration,
     /// What happens to endpoints that vanish without having said so.
     pub removals: Removals,
@@ -36,6 +40,7 @@ pub enum Registry {
 #[serde(default, deny_unknown_fields)]
 pub struct Removals {
     /// How long they are still asked: a source that forgets for a moment costs nothing.
+    #[serde(with = "duration")]
     pub hold: Duration,
 }
 
@@ -47,6 +52,7 @@ pub struct Dir {
     /// temporary folder. It is made for one user alone (0700).
     pub path: PathBuf,
     /// How often it is looked at, 10 ms or more.
+    #[serde(with = "duration")]
     pub poll: Duration,
 }
 
@@ -60,47 +66,47 @@ pub struct Register {
     /// else 127.0.0.1.
     pub advertise: String,
     /// How long others believe the record without hearing of it again.
+    #[serde(with = "duration")]
     pub lease: Duration,
     /// How often it is renewed, give or take a tenth.
+    #[serde(with = "duration")]
     pub renew: Duration,
     /// This instance's share of the traffic relative to the others.
     pub weight: u32,
 }
 
-/// The modes of registration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Nobody learns of this instance.
-    Off,
-    /// It says what it would write.
-    Observe,
-    /// It registers.
-    #[default]
-    Enforce,
-}
-
 impl Config {
-    /// Refuses what contradicts itself.
+    /// Refuses what contradicts itself, for a section that was made in code.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](platform_core::ErrorKind::Config), naming the key and what to do.
     pub fn check(&self) -> Result<()> {
+        config::Config::default().check(SECTION, self)
+    }
+}
+
+impl Rules for Config {
+    fn refusals(&self) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
         if self.dir.poll < SHORTEST_POLL {
-            return Err(Error::config(format!(
-                "discovery.dir.poll is {:?}; use {SHORTEST_POLL:?} or more, a folder is read that often",
+            let why = format!(
+                "is {:?}; a folder is read that often, so use {SHORTEST_POLL:?} or more",
                 self.dir.poll
-            )));
+            );
+            refusals.push(Refusal::new("dir.poll", why));
         }
         let Register { lease, renew, .. } = self.register;
-        if renew.is_zero() || lease < renew * 2 {
-            return Err(Error::config(format!(
-                "discovery.register.lease is {lease:?} and renew {renew:?}; let renew be above zero and at most \
-                 half of lease, so that one lost renewal loses nobody"
-            )));
+        if renew.is_zero() {
+            refusals.push(Refusal::new("register.renew", "is zero; use a third of the lease"));
+        } else if lease < renew * 2 {
+            let why = format!(
+                "is {renew:?}, more than half of the lease ({lease:?}), so that one lost renewal would lose the \
+                 instance; lower it or raise `register.lease`"
+            );
+            refusals.push(Refusal::new("register.renew", why).and("register.lease"));
         }
-        Ok(())
+        refusals
     }
 }
 
@@ -134,6 +140,8 @@ impl Default for Register {
     }
 }
 
+/// Where these settings stand.
+pub(crate) const SECTION: &str = "discovery";
 /// A registry on the same machine answers in milliseconds, a busy one in a second; who waits longer is down.
 const START_WAIT: Duration = Duration::from_secs(5);
 /// Finagle's: longer than a registry's hiccup, shorter than a person's patience.
@@ -168,7 +176,7 @@ mod tests {
     fn what_contradicts_itself_is_refused_by_its_key() {
         let poll =
             Config { dir: Dir { poll: Duration::from_millis(1), ..Dir::default() }, ..Config::default() };
-        assert!(poll.check().unwrap_err().detail().starts_with("discovery.dir.poll"));
+        assert!(poll.check().unwrap_err().detail().contains("`discovery.dir.poll`"));
         for (lease, renew) in [(10, 10), (30, 16), (30, 0)] {
             let register = Register {
                 lease: Duration::from_secs(lease),
@@ -176,7 +184,35 @@ mod tests {
                 ..Register::default()
             };
             let error = Config { register, ..Config::default() }.check().unwrap_err();
-            assert!(error.detail().starts_with("discovery.register.lease"), "{error}");
+            assert!(error.detail().contains("`discovery.register.renew`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_section_is_read_as_the_contract_writes_it() {
+        let text = r#"
+            [discovery]
+            registry = "dir"
+            start_wait = "2s"
+            removals = { hold = "1m" }
+            dir = { path = "/run/registry", poll = "100ms" }
+            register = { mode = "observe", advertise = "10.0.0.1", lease = "1m", renew = "20s", weight = 2 }
+        "#;
+        let read = |text: &str| {
+            let config = config::Config::builder().toml(text).load().unwrap();
+            config.section::<Config>(SECTION)
+        };
+        let section = read(text).unwrap();
+        assert_eq!(section.removals.hold, Duration::from_secs(60));
+        assert_eq!(section.dir.path, PathBuf::from("/run/registry"));
+        assert_eq!((section.register.mode, section.register.weight), (Mode::Observe, 2));
+        for (wrong, why) in [
+            ("[discovery]\nregistry = \"etcd\"", "dir"),
+            ("[discovery]\ndir = { pol = \"1s\" }", "poll"),
+            ("[discovery.register]\nlease = 30", "30s"),
+        ] {
+            let error = read(wrong).unwrap_err();
+            assert!(error.detail().contains(why), "{error}");
         }
     }
 }

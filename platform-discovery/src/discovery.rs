@@ -14,7 +14,7 @@ use crate::{
     balance::{self, Balance, Origin, Pick},
     config::{Config, Registry},
     endpoint::{Endpoint, State},
-    metrics::{self, Meters},
+    metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     target::{Place, Target},
@@ -49,7 +49,8 @@ struct Inner {
     config: Config,
     zone: Arc<str>,
     metrics: Metrics,
-    known: Mutex<Known>,
+    /// Shared with the registry of metrics, which reads it whoever else is left.
+    known: Arc<Mutex<Known>>,
 }
 
 #[derive(Default)]
@@ -77,14 +78,10 @@ impl Discovery {
     pub fn of(config: Config, identity: &Identity, metrics: &Metrics) -> Result<Self> {
         config.check()?;
         let zone = Arc::from(identity.zone.as_str());
-        let inner = Arc::new(Inner { config, zone, metrics: metrics.clone(), known: Mutex::default() });
-        let watched = Arc::downgrade(&inner);
-        metrics.on_scrape(move || {
-            if let Some(inner) = watched.upgrade() {
-                inner.refresh();
-            }
-        });
-        Ok(Discovery(inner))
+        let known: Arc<Mutex<Known>> = Arc::default();
+        let (read, gauges) = (Arc::clone(&known), Gauges::new(metrics));
+        metrics.on_scrape(move || refresh(&read, &gauges));
+        Ok(Discovery(Arc::new(Inner { config, zone, metrics: metrics.clone(), known })))
     }
 
     /// From now on `source` answers for the target of this name, whatever its scheme.
@@ -141,10 +138,8 @@ impl Discovery {
         let watches = self.0.watches();
         let end = Instant::now() + wait;
         for watch in &watches {
-            // All share one end, so that the wait is the longest and not the sum.
-            if time::timeout_at(end, watch.answered()).await.is_err() {
-                continue;
-            }
+            // All share one end, so that the wait is the longest and not the sum; who is late shows below.
+            let _ = time::timeout_at(end, watch.answered()).await;
         }
         let now = Instant::now();
         let mut missing = Vec::new();
@@ -180,7 +175,7 @@ impl fmt::Debug for Discovery {
 
 impl Inner {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     fn watch(&self, target: &Target) -> Result<Arc<Watch>> {
@@ -208,24 +203,36 @@ impl Inner {
         })
     }
 
+    fn watches(&self) -> Vec<Arc<Watch>> {
+        self.known().watches()
+    }
+}
+
+impl Known {
     /// Those that somebody still calls, by name.
     fn watches(&self) -> Vec<Arc<Watch>> {
-        let mut watches: Vec<_> = self.known().watches.values().filter_map(Weak::upgrade).collect();
+        let mut watches: Vec<_> = self.watches.values().filter_map(Weak::upgrade).collect();
         watches.sort_by(|a, b| a.target.name().cmp(b.target.name()));
         watches
     }
+}
 
-    fn refresh(&self) {
-        let mut gone = Vec::new();
-        self.known().watches.retain(|target, watch| {
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refresh(known: &Mutex<Known>, gauges: &Gauges) {
+    let watches = {
+        let mut known = lock(known);
+        known.watches.retain(|target, watch| {
             let alive = watch.strong_count() > 0;
             if !alive {
-                gone.push(Arc::clone(target.name()));
+                gauges.forget(target.name());
             }
             alive
         });
-        gone.iter().for_each(|name| metrics::forget(&self.metrics, name));
-        let now = Instant::now();
-        self.watches().iter().for_each(|watch| metrics::refresh(&self.metrics, watch, now));
-    }
+        known.watches()
+    };
+    let now = Instant::now();
+    watches.iter().for_each(|watch| gauges.refresh(watch, now));
 }

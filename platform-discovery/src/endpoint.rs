@@ -76,6 +76,11 @@ impl Protocol {
             Protocol::Grpc => "grpc",
         }
     }
+
+    /// The protocol behind a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Protocol::Http1, Protocol::H2, Protocol::Grpc].into_iter().find(|protocol| protocol.as_str() == word)
+    }
 }
 
 impl fmt::Display for Protocol {

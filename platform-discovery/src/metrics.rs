@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use platform_core::telemetry::{
-    Counter, Metrics,
+    Counter, GaugeFamily, Metrics,
     catalogue::{CounterSpec, GaugeSpec, Labels},
 };
 use tokio::time::Instant;
@@ -94,25 +94,35 @@ impl Meters {
     }
 }
 
-/// Sets the gauges from what is believed now; done when somebody reads them.
-pub(crate) fn refresh(metrics: &Metrics, watch: &Watch, now: Instant) {
-    let belief = watch.belief();
-    let target = watch.target.name();
-    let endpoints = metrics.gauge(&ENDPOINTS);
-    for state in [State::Ready, State::Draining] {
-        #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
-        let count = belief.set.count(state) as f64;
-        endpoints.with(&StateLabels { target: Arc::clone(target), state }).set(count);
-    }
-    // Before the first answer the set is as old as the watch: a registry that was never reached must alert too.
-    let age = belief.age(now).unwrap_or_else(|| now.saturating_duration_since(watch.begun));
-    metrics.gauge(&AGE).with(&TargetLabels { target: Arc::clone(target) }).set(age.as_secs_f64());
+/// The gauges of all targets, set when somebody reads them.
+pub(crate) struct Gauges {
+    endpoints: GaugeFamily<StateLabels>,
+    age: GaugeFamily<TargetLabels>,
 }
 
-/// A target that is called no more is not stale.
-pub(crate) fn forget(metrics: &Metrics, target: &Arc<str>) {
-    for state in [State::Ready, State::Draining] {
-        metrics.gauge(&ENDPOINTS).forget(&StateLabels { target: Arc::clone(target), state });
+impl Gauges {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Gauges { endpoints: metrics.gauge(&ENDPOINTS), age: metrics.gauge(&AGE) }
     }
-    metrics.gauge(&AGE).forget(&TargetLabels { target: Arc::clone(target) });
+
+    pub(crate) fn refresh(&self, watch: &Watch, now: Instant) {
+        let belief = watch.belief();
+        let target = watch.target.name();
+        for state in [State::Ready, State::Draining] {
+            #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
+            let count = belief.set.count(state) as f64;
+            self.endpoints.with(&StateLabels { target: Arc::clone(target), state }).set(count);
+        }
+        // Before the first answer the set is as old as the watch: a registry that was never reached must alert too.
+        let age = belief.age(now).unwrap_or_else(|| now.saturating_duration_since(watch.begun));
+        self.age.with(&TargetLabels { target: Arc::clone(target) }).set(age.as_secs_f64());
+    }
+
+    /// A target that is called no more is not stale.
+    pub(crate) fn forget(&self, target: &Arc<str>) {
+        for state in [State::Ready, State::Draining] {
+            self.endpoints.forget(&StateLabels { target: Arc::clone(target), state });
+        }
+        self.age.forget(&TargetLabels { target: Arc::clone(target) });
+    }
 }

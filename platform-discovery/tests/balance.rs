@@ -170,7 +170,8 @@ async fn draining_is_obeyed_at_once_and_vanishing_after_ten_seconds() {
     source.say([draining(1), endpoint(2)]);
     settle().await;
     assert_eq!(ports(&balance.ready()), [2, 3], "1 drains, 3 only vanished");
-    assert!(metrics.encode().contains("target=\"catalog\",state=\"draining\"} 1.0"));
+    let text = metrics.encode();
+    assert!(text.contains("target=\"catalog\",state=\"draining\"} 1.0"), "{text}");
     time::sleep(Duration::from_millis(9_990)).await;
     assert_eq!(ports(&balance.ready()), [2, 3]);
     time::sleep(Duration::from_millis(10)).await;

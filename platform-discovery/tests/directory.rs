@@ -9,15 +9,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use platform_core::{Context, ErrorKind, identity::Identity, telemetry::Metrics};
+use platform_core::{
+    Context, ErrorKind,
+    app::{Announce as _, Bound, Withdrawal},
+    config::Mode,
+    identity::Identity,
+    telemetry::Metrics,
+};
 use platform_discovery::{
     Balance, Config, Discovery, Protocol, Record, Registration, Target, balance,
-    config::{Dir, Mode, Register},
+    config::{Dir, Register},
+    register::Announcement,
 };
 use tokio::time::{self, Instant};
 
 struct Scene {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     path: PathBuf,
     config: Config,
     discovery: Discovery,
@@ -32,7 +39,7 @@ fn scene() -> Scene {
     let discovery = Discovery::of(config.clone(), &identity, &Metrics::new(&identity)).unwrap();
     let target = Target::parse("catalog").unwrap();
     let balance = discovery.balance(&target, &balance::Config::default(), |_| ()).unwrap();
-    Scene { _folder: folder, path, config, discovery, balance }
+    Scene { folder, path, config, discovery, balance }
 }
 
 fn registration(config: &Config, instance: &str, port: u16) -> Registration {
@@ -60,7 +67,7 @@ async fn look() {
 
 #[tokio::test(start_paused = true)]
 async fn who_registers_is_called_and_who_drains_is_not() {
-    let Scene { config, discovery, balance, path, .. } = scene();
+    let Scene { folder: _folder, config, discovery, balance, path, .. } = scene();
     let first = registration(&config, "catalog-1", 7001);
     let second = registration(&config, "catalog-2", 7002);
     first.announce().await.unwrap();
@@ -88,7 +95,7 @@ async fn who_registers_is_called_and_who_drains_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_living_instance_stays_for_ever_and_a_dead_one_until_its_lease_ends() {
-    let Scene { config, balance, path, .. } = scene();
+    let Scene { folder: _folder, config, balance, path, .. } = scene();
     let living = registration(&config, "living", 7001);
     let dying = registration(&config, "dying", 7002);
     living.announce().await.unwrap();
@@ -96,9 +103,9 @@ async fn a_living_instance_stays_for_ever_and_a_dead_one_until_its_lease_ends() 
     look().await;
     // Dies without a word.
     drop(dying);
-    time::sleep(Duration::from_secs(29)).await;
+    time::sleep(Duration::from_secs(25)).await;
     assert_eq!(ready(&balance), ["dying", "living"]);
-    time::sleep(Duration::from_secs(2)).await;
+    time::sleep(Duration::from_secs(6)).await;
     assert_eq!(ready(&balance), ["living"]);
     time::sleep(Duration::from_secs(120)).await;
     assert_eq!(ready(&balance), ["living"]);
@@ -107,7 +114,7 @@ async fn a_living_instance_stays_for_ever_and_a_dead_one_until_its_lease_ends() 
 
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_is_wiped_disturbs_nobody() {
-    let Scene { config, balance, path, .. } = scene();
+    let Scene { folder: _folder, config, balance, path, .. } = scene();
     let registration = registration(&config, "catalog-1", 7001);
     registration.announce().await.unwrap();
     look().await;
@@ -127,12 +134,13 @@ async fn a_registry_that_is_wiped_disturbs_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_lives_elsewhere_is_refused() {
-    let Scene { config, balance, .. } = scene();
+    let Scene { folder: _folder, config, balance, .. } = scene();
     let first = registration(&config, "catalog-1", 7001);
     first.announce().await.unwrap();
     let error = registration(&config, "catalog-1", 7002).announce().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Start);
     assert!(error.detail().contains("127.0.0.1:7001"), "{error}");
+    // Also after further tries.
     time::sleep(Duration::from_secs(60)).await;
     assert_eq!(
         balance.pick(&Context::root(Instant::now()), 0).await.unwrap().endpoint().address.port(),
@@ -141,8 +149,48 @@ async fn a_name_that_lives_elsewhere_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registry_that_is_down_at_the_start_is_tried_until_it_is_there() {
+    let Scene { folder: _folder, config, balance, path, .. } = scene();
+    // Nobody can make a folder inside a file.
+    fs::write(&path, "in the way").unwrap();
+    let registration = registration(&config, "catalog-1", 7001);
+    assert!(registration.announce().await.is_err());
+    time::sleep(Duration::from_secs(5)).await;
+    fs::remove_file(&path).unwrap();
+    time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(ready(&balance), ["catalog-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_announces_where_it_listens() {
+    let Scene { folder: _folder, config, balance, path, .. } = scene();
+    let identity = Identity { name: "catalog".into(), instance: "catalog-1".into(), ..Identity::default() };
+    let bound = |name: &str, address: &str, protocol: &str| Bound {
+        name: name.into(),
+        address: address.parse().unwrap(),
+        protocol: protocol.into(),
+    };
+    let off = Register { mode: Mode::Off, ..Register::default() };
+    assert!(Announcement::of(Config { register: off, ..config.clone() }, &identity).is_none());
+    let announcement = Announcement::of(config, &identity).unwrap();
+    announcement.withdraw(Withdrawal::Draining).await.unwrap();
+    assert!(announcement.announce(&[bound("admin", "127.0.0.1:9464", "http1")]).await.is_err());
+    let all = [bound("admin", "127.0.0.1:9464", "http1"), bound("http", "127.0.0.1:8080", "h2")];
+    announcement.announce(&all).await.unwrap();
+    look().await;
+    let endpoint = balance.ready().members()[0].endpoint().clone();
+    assert_eq!((endpoint.address, endpoint.admin), (all[1].address, Some(all[0].address)));
+    assert_eq!(endpoint.protocol, Protocol::H2);
+    announcement.withdraw(Withdrawal::Draining).await.unwrap();
+    look().await;
+    assert!(ready(&balance).is_empty());
+    announcement.withdraw(Withdrawal::Gone).await.unwrap();
+    assert!(!path.join("catalog/catalog-1.json").exists());
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_of_strangers_that_make_no_sense_cost_nobody() {
-    let Scene { config, balance, path, discovery, .. } = scene();
+    let Scene { folder: _folder, config, balance, path, discovery, .. } = scene();
     registration(&config, "catalog-1", 7001).announce().await.unwrap();
     fs::write(path.join("catalog/torn.json"), "{\"name\":\"cat").unwrap();
     look().await;
@@ -153,7 +201,7 @@ async fn records_of_strangers_that_make_no_sense_cost_nobody() {
 #[tokio::test(start_paused = true)]
 async fn who_must_not_register_writes_nothing() {
     for mode in [Mode::Off, Mode::Observe] {
-        let Scene { mut config, path, .. } = scene();
+        let Scene { folder: _folder, mut config, path, .. } = scene();
         config.register = Register { mode, ..Register::default() };
         let registration = registration(&config, "catalog-1", 7001);
         registration.announce().await.unwrap();
@@ -166,7 +214,7 @@ async fn who_must_not_register_writes_nothing() {
 /// With the real clock: the same, as a person sees it.
 #[tokio::test]
 async fn a_hundred_instances_are_found_within_a_second_or_so() {
-    let Scene { config, balance, .. } = scene();
+    let Scene { folder: _folder, config, balance, .. } = scene();
     let registrations: Vec<_> = (1..=100)
         .map(|number| registration(&config, &format!("catalog-{number:03}"), 7000 + number))
         .collect();

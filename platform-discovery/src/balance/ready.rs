@@ -13,7 +13,6 @@ use crate::endpoint::Endpoint;
 /// The endpoints that take calls now: an immutable set, swapped whole.
 ///
 /// `C` is what a caller keeps for each endpoint: its connections, most likely.
-#[derive(Debug)]
 pub struct ReadySet<C> {
     members: Box<[Arc<Member<C>>]>,
 }
@@ -63,6 +62,13 @@ impl<C> ReadySet<C> {
     }
 }
 
+// By hand here and below: what is kept for an endpoint need not be printable.
+impl<C> fmt::Debug for ReadySet<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.members).finish()
+    }
+}
+
 impl<C> Member<C> {
     pub(super) fn new(endpoint: Arc<Endpoint>, service: C, picks: Counter) -> Self {
         let label = Arc::from(endpoint.address.to_string());
@@ -100,7 +106,6 @@ impl<C> fmt::Debug for Member<C> {
 }
 
 /// The chosen endpoint. It counts as in flight until this is dropped.
-#[derive(Debug)]
 pub struct Picked<C> {
     member: Arc<Member<C>>,
 }
@@ -137,6 +142,12 @@ impl<C: Send + Sync + 'static> Picked<C> {
         // The guard's end takes one away, as this one's does now.
         self.member.kept.load.begin();
         Guard::new(Arc::clone(&self.member) as Arc<dyn Release>, 0)
+    }
+}
+
+impl<C> fmt::Debug for Picked<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Picked").field(&self.member).finish()
     }
 }
 

@@ -39,13 +39,12 @@ impl Lease {
         self.held.lock().await.record.clone()
     }
 
-    /// Publishes for the first time.
+    /// Publishes for the first time; if that fails it is for [`keep`](Self::keep) to go on trying.
     pub(super) async fn begin(&self, state: State) -> Result<()> {
         let mut held = self.held.lock().await;
         held.record.state = state;
-        self.write(&mut held).await?;
         held.running = true;
-        Ok(())
+        self.write(&mut held).await
     }
 
     /// From here on the record says `draining`, also if it cannot be written now.
@@ -65,9 +64,8 @@ impl Lease {
     }
 
     /// Renews until the end; a record that vanished is written anew within a second.
-    pub(super) async fn keep(self: Arc<Self>) {
-        let mut failing = false;
-        let mut due = Instant::now() + jittered(self.renew, fastrand::f64());
+    pub(super) async fn keep(self: Arc<Self>, mut failing: bool) {
+        let mut due = Instant::now() + self.pause(failing);
         loop {
             let vanished = self.rest(due).await;
             let mut held = self.held.lock().await;
@@ -97,9 +95,12 @@ impl Lease {
                 Err(_) => {}
             }
             drop(held);
-            let next = if failing { LOOK } else { jittered(self.renew, fastrand::f64()) };
-            due = Instant::now() + next;
+            due = Instant::now() + self.pause(failing);
         }
+    }
+
+    fn pause(&self, failing: bool) -> Duration {
+        if failing { LOOK } else { jittered(self.renew, fastrand::f64()) }
     }
 
     /// Waits until the renewal is due; true if the record vanished before.
@@ -203,7 +204,7 @@ mod tests {
     async fn a_lease_is_renewed_every_ten_seconds_give_or_take_one() {
         let (register, lease) = lease();
         lease.begin(State::Ready).await.unwrap();
-        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep());
+        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep(false));
         time::sleep(Duration::from_secs(100)).await;
         let writes = register.writes();
         assert!((9..=12).contains(&writes.len()), "{}", writes.len());
@@ -217,7 +218,7 @@ mod tests {
     async fn a_record_that_vanished_is_back_within_a_second() {
         let (register, lease) = lease();
         lease.begin(State::Ready).await.unwrap();
-        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep());
+        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep(false));
         time::sleep(Duration::from_millis(2_500)).await;
         Scripted::set(&register.lost, true);
         time::sleep(Duration::from_millis(1_000)).await;
@@ -228,7 +229,7 @@ mod tests {
     async fn a_registry_that_fails_is_tried_every_second_until_it_works() {
         let (register, lease) = lease();
         lease.begin(State::Ready).await.unwrap();
-        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep());
+        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep(false));
         Scripted::set(&register.broken, true);
         time::sleep(Duration::from_secs(20)).await;
         let tries = register.writes().len();
@@ -246,7 +247,7 @@ mod tests {
         lease.end().await.unwrap();
         assert!(register.writes().is_empty(), "nothing was begun");
         lease.begin(State::Ready).await.unwrap();
-        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep());
+        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep(false));
         lease.drain().await.unwrap();
         time::sleep(Duration::from_secs(12)).await;
         lease.end().await.unwrap();

@@ -1,6 +1,6 @@
 //! How do others find us?
 //!
-//! An instance writes a [`Record`](crate::Record) with a lease and renews it. When it is about to stop it
+//! An instance writes a [`Record`] with a lease and renews it. When it is about to stop it
 //! first says `draining`, which others obey at once, and removes the record when it has finished: nobody is
 //! sent to a closed door, and nobody wonders where it went. An instance that dies without a word is forgotten
 //! when its lease ends.
@@ -19,24 +19,24 @@
 //! made anew (the default), or let it keep its port.
 
 mod advertise;
+mod announcement;
 mod directory;
 mod lease;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use platform_core::{Error, Result, identity::Identity};
+use platform_core::{Error, Result, app::Boxed, config::Mode};
 
-pub use directory::Directory;
-
+use self::lease::Lease;
 use crate::{
-    config::{Config, Mode, Registry},
-    endpoint::{Protocol, State},
+    config::{Config, Registry},
+    endpoint::State,
     record::Record,
     task::Background,
 };
-use std::net::SocketAddr;
 
-use lease::Lease;
+pub use announcement::Announcement;
+pub use directory::Directory;
 
 /// A registry that can be written to.
 pub trait Register: Send + Sync + 'static {
@@ -54,7 +54,7 @@ pub trait Register: Send + Sync + 'static {
 }
 
 /// What a registry is busy with.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+pub type Pending<'a, T> = Boxed<'a, Result<T>>;
 
 /// This instance's entry in the registry: announced, drained, withdrawn.
 ///
@@ -62,7 +62,7 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 pub struct Registration {
     mode: Mode,
     lease: Arc<Lease>,
-    renewing: std::sync::Mutex<Option<Background>>,
+    renewing: Mutex<Option<Background>>,
 }
 
 impl Registration {
@@ -91,7 +91,7 @@ impl Registration {
         Ok(Registration {
             mode: config.register.mode,
             lease: Arc::new(Lease::new(register, &config.register, record)),
-            renewing: std::sync::Mutex::new(None),
+            renewing: Mutex::new(None),
         })
     }
 
@@ -99,8 +99,8 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// When the record cannot be written, and when a living instance elsewhere has the same name; nothing is
-    /// renewed then.
+    /// When the record cannot be written, and when a living instance elsewhere has the same name. It is tried
+    /// again every second all the same: a registry comes back, and the lease of one that died ends.
     pub async fn announce(&self) -> Result<()> {
         match self.mode {
             Mode::Off => return Ok(()),
@@ -116,10 +116,10 @@ impl Registration {
             }
             Mode::Enforce => {}
         }
-        self.lease.begin(State::Ready).await?;
-        let renewing = Background::spawn(Arc::clone(&self.lease).keep());
-        *self.renewing.lock().expect("nothing panics while holding it") = Some(renewing);
-        Ok(())
+        let begun = self.lease.begin(State::Ready).await;
+        let renewing = Background::spawn(Arc::clone(&self.lease).keep(begun.is_err()));
+        *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewing);
+        begun
     }
 
     /// Says that this instance takes no new calls; does nothing before [`announce`](Self::announce).
@@ -138,39 +138,7 @@ impl Registration {
     /// When the record cannot be removed; its lease ends it then.
     pub async fn withdraw(&self) -> Result<()> {
         let removed = self.lease.end().await;
-        *self.renewing.lock().expect("nothing panics while holding it") = None;
+        *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         removed
-    }
-}
-
-impl Record {
-    /// The record of the process with this identity that listens on `listen`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Config`](platform_core::ErrorKind::Config) if `discovery.register.advertise` is no address.
-    pub fn of(
-        identity: &Identity,
-        config: &Config,
-        listen: SocketAddr,
-        admin: Option<SocketAddr>,
-        protocol: Protocol,
-    ) -> Result<Self> {
-        let pod = std::env::var("POD_IP").ok();
-        let address = advertise::address(&config.register.advertise, listen, pod.as_deref())?;
-        Ok(Record {
-            name: identity.name.clone(),
-            instance: identity.instance.clone(),
-            address,
-            admin: admin.map(|admin| advertise::beside(admin, address)),
-            protocol,
-            state: State::Ready,
-            zone: identity.zone.clone(),
-            version: identity.version.clone(),
-            variant: identity.variant.clone(),
-            weight: config.register.weight,
-            owner: identity.owner.clone(),
-            expires_unix_ms: 0,
-        })
     }
 }

@@ -68,8 +68,12 @@ impl Resolve for Directory {
     }
 
     fn describe(&self, target: &Target) -> String {
-        let name = target.name();
-        format!("dir {}", self.folder.of_service(name).display())
+        match target.place() {
+            Place::Registry(name) | Place::Directory(name) => {
+                format!("dir {}", self.folder.of_service(name).display())
+            }
+            _ => "dir".to_owned(),
+        }
     }
 }
 
