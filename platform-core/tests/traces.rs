@@ -8,10 +8,13 @@ use std::{
     env,
     io::{BufRead as _, BufReader},
     net::TcpListener,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use opentelemetry::{Context as OtelContext, trace::TraceContextExt as _};
 use platform_core::{
     Context, ErrorKind,
     context::{self, SpanId, TraceId, TraceParent},
@@ -26,7 +29,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// The collector; ends with the test.
 struct Sink {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: mpsc::Receiver<String>,
     port: u64,
 }
 
@@ -52,16 +55,16 @@ impl Sink {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap());
+        let printed = BufReader::new(child.stdout.take().unwrap());
+        let (line, lines) = mpsc::channel();
+        thread::spawn(move || printed.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
         let mut sink = Sink { child, lines, port: 0 };
         sink.port = sink.line()["port"].as_u64().unwrap();
         Some(sink)
     }
 
-    fn line(&mut self) -> Value {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
+    fn line(&self) -> Value {
+        serde_json::from_str(&self.lines.recv_timeout(ENOUGH).expect("the collector says more")).unwrap()
     }
 
     fn settings(&self, protocol: Protocol) -> Settings {
@@ -120,10 +123,11 @@ fn serving(request: TraceParent) -> Context {
     Context::with_trace(Instant::now(), request)
 }
 
+/// Longer than anything here takes.
 const ENOUGH: Duration = Duration::from_secs(20);
 
 async fn a_request_arrives_whole(protocol: Protocol) {
-    let Some(mut sink) = Sink::start(protocol, "answer") else { return };
+    let Some(sink) = Sink::start(protocol, "answer") else { return };
     let mut settings = sink.settings(protocol);
     settings.headers.insert("x-team".to_owned(), "orders".to_owned().into());
     let traces = Traces::start(&settings, &identity()).unwrap();
@@ -223,7 +227,7 @@ async fn look_up(request: TraceParent) -> SpanId {
 
 #[tokio::test]
 async fn a_teams_own_spans_hang_below_the_request_and_only_a_sampled_one() {
-    let Some(mut sink) = Sink::start(Protocol::Grpc, "answer") else { return };
+    let Some(sink) = Sink::start(Protocol::Grpc, "answer") else { return };
     let traces = Traces::start(&sink.settings(Protocol::Grpc), &identity()).unwrap();
     let subscriber = tracing_subscriber::registry().with(traces.layer());
     let _subscriber = tracing::subscriber::set_default(subscriber);
@@ -240,6 +244,7 @@ async fn a_teams_own_spans_hang_below_the_request_and_only_a_sampled_one() {
         under
     })
     .await;
+    assert!(!OtelContext::map_current(|here| here.has_active_span()), "nothing is left behind on the thread");
     traces.flush(ENOUGH).await.unwrap();
 
     let (inner, outer, task) = (sink.line(), sink.line(), sink.line());
@@ -264,7 +269,7 @@ async fn a_teams_own_spans_hang_below_the_request_and_only_a_sampled_one() {
 /// A test or a gateway may serve a request in place, while it is inside a span of another.
 #[tokio::test]
 async fn a_request_inside_a_request_keeps_to_its_own_trace() {
-    let Some(mut sink) = Sink::start(Protocol::Grpc, "answer") else { return };
+    let Some(sink) = Sink::start(Protocol::Grpc, "answer") else { return };
     let traces = Traces::start(&sink.settings(Protocol::Grpc), &identity()).unwrap();
     let subscriber = tracing_subscriber::registry().with(traces.layer());
     let _subscriber = tracing::subscriber::set_default(subscriber);
@@ -283,7 +288,7 @@ async fn a_request_inside_a_request_keeps_to_its_own_trace() {
 }
 
 async fn a_hanging_collector_stops_nobody(protocol: Protocol) {
-    let Some(mut sink) = Sink::start(protocol, "hang") else { return };
+    let Some(sink) = Sink::start(protocol, "hang") else { return };
     let settings = Settings { timeout: Duration::from_millis(700), ..sink.settings(protocol) };
     let traces = Traces::start(&settings, &identity()).unwrap();
 
@@ -321,7 +326,7 @@ async fn a_collector_that_hangs_stops_nobody_by_http() {
 }
 
 async fn a_refusing_collector_is_asked_again(protocol: Protocol) {
-    let Some(mut sink) = Sink::start(protocol, "refuse") else { return };
+    let Some(sink) = Sink::start(protocol, "refuse") else { return };
     let traces = Traces::start(&sink.settings(protocol), &identity()).unwrap();
     traces.end(work());
     traces.end(work());

@@ -54,6 +54,7 @@
 #[cfg(feature = "otlp")]
 mod export;
 mod layer;
+#[cfg_attr(all(not(feature = "otlp"), not(test)), expect(dead_code, reason = "nothing takes spans out"))]
 mod queue;
 mod sampler;
 mod settings;
