@@ -209,6 +209,11 @@ mod tests {
     };
 
     use opentelemetry_sdk::error::OTelSdkError;
+    use tracing::{Event, Subscriber, field};
+    use tracing_subscriber::{
+        Layer,
+        layer::{Context, SubscriberExt as _},
+    };
 
     use super::*;
     use crate::{
@@ -343,6 +348,40 @@ mod tests {
         offer(&queue, 9);
         queue.flush(LIMIT).await.unwrap();
         assert_eq!(queue.dropped(), 9);
+    }
+
+    /// Keeps what warnings say.
+    #[derive(Clone, Debug, Default)]
+    struct Warnings(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Warnings {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let mut text = String::new();
+            event.record(&mut |field: &field::Field, value: &dyn std::fmt::Debug| {
+                text += &format!("{field}={value:?} ");
+            });
+            self.0.lock().unwrap().push(text);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_collector_that_is_down_is_logged_once_a_minute_with_the_reason() {
+        let warnings = Warnings::default();
+        let subscriber = tracing_subscriber::registry().with(warnings.clone());
+        let _subscriber = tracing::subscriber::set_default(subscriber);
+        let (queue, collector) = started();
+        collector.fails.store(true, Ordering::Relaxed);
+        for _ in 0..90 {
+            offer(&queue, 2);
+            sleep(GATHER).await;
+        }
+        sleep(GATHER).await;
+        assert_eq!(queue.dropped(), 180);
+        let told = warnings.0.lock().unwrap().clone();
+        assert_eq!(told.len(), 2, "{told:?}");
+        for part in ["collector=\"test\"", "refused", "spans were not exported"] {
+            assert!(told.iter().all(|text| text.contains(part)), "{told:?} does not say {part}");
+        }
     }
 
     #[test]
