@@ -13,7 +13,7 @@
 //! | catch panic | what if the handler is wrong? |
 //! | scope | what may business code know? |
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -72,15 +72,31 @@ where
     }
 
     /// Serves one request.
+    ///
+    /// One function, and what is large is pinned where it was made: every layer that takes the request or the
+    /// reply by value costs a copy of some 300 bytes.
     pub(super) async fn answer(mut self, request: Request<hyper::body::Incoming>) -> Response<Body> {
         let shared = &*self.shared;
         // Everything below reads the context. The one clock reading of the way in.
-        let (context, parent) = shared.extract(&request, Instant::now());
+        let (mut context, parent) = shared.extract(&request, Instant::now());
         // R1 Count everything: every refusal below is on the graph, with its final status.
         let seen = shared.observer.begin(&request, &context, parent);
-        let reply = shared.ask(&mut self.inner, request, context).await;
-        // Above all that can refuse, below the observer that must see the final status.
-        let mut response = shared.respond(&seen, reply);
+        let mut response = match shared.admit(&request, &mut context) {
+            Err(refusal) => shared.refuse(&refusal, &seen),
+            Ok(limit) => {
+                let served = context.clone();
+                let incoming = |body| shared.limit_body(body, &context);
+                let call = pin!(self.inner.call(request.map(|body| Body::arrived(incoming(body), served))));
+                // The one bridge to business code.
+                let scoped = pin!(context::scope(context, call));
+                // A panic passes through the layers above like any error.
+                let caught = AssertUnwindSafe(scoped).catch_unwind();
+                // R5 One clock: everything in here ends with it.
+                let reply = within(limit, caught).await;
+                shared.judge(reply, &seen)
+            }
+        };
+        shared.name(&mut response, &seen);
         seen.end(&mut response);
         response
     }
@@ -104,17 +120,14 @@ impl Shared {
         (context, arrival.parent)
     }
 
-    async fn ask<S>(
+    /// May it be served, and until when?
+    fn admit<B: http_body::Body>(
         &self,
-        inner: &mut S,
-        request: Request<hyper::body::Incoming>,
-        mut context: Context,
-    ) -> Result<Response<Body>>
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    {
+        request: &Request<B>,
+        context: &mut Context,
+    ) -> Result<Option<Limit>> {
         let now = context.now();
-        // R9 Dead work takes no slot. R5 One clock: everything below ends with it.
+        // R9 Dead work takes no slot.
         let limit = Limit::of_call(context.deadline(), self.timeout, now);
         if let Some(limit) = limit {
             if limit.deadline().has_passed(now) {
@@ -133,22 +146,31 @@ impl Shared {
             );
             return Err(Error::new(ErrorKind::BodyTooLarge, why).at_layer("body-limit"));
         }
-        let notes = context.notes().cloned().unwrap_or_default();
-        let served = context.clone();
-        let request = request
-            .map(|body| Body::arrived(Incoming::limited(body, self.body, self.body_idle, &notes), context));
-        // The one bridge to business code; a panic in it passes through the layers above like any error.
-        let reply =
-            within(limit, AssertUnwindSafe(context::scope(served, inner.call(request))).catch_unwind()).await;
+        Ok(limit)
+    }
+
+    fn limit_body(&self, body: hyper::body::Incoming, context: &Context) -> Incoming {
+        match context.notes() {
+            Some(notes) => Incoming::limited(body, self.body, self.body_idle, notes),
+            None => Incoming::unlimited(body),
+        }
+    }
+
+    /// The reply, or what stands for it.
+    fn judge(&self, reply: Result<Caught, Limit>, seen: &Seen) -> Response<Body> {
         // What cut the body is the reason, whatever the handler made of it.
-        if let Some(cut) = notes.reason() {
-            return Err(cut.clone());
+        if let Some(cut) = seen.context().notes().and_then(|notes| notes.reason()) {
+            return self.refuse(cut, seen);
         }
         match reply {
-            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Ok(response))) if response.status().is_success() => response,
+            Ok(Ok(Ok(response))) => match refusal(&response) {
+                Some(error) => self.complete(response, &error, seen),
+                None => response,
+            },
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(panic)) => Err(self.panicked(&*panic)),
-            Err(limit) => Err(out_of_time(limit)),
+            Ok(Err(panic)) => self.refuse(&self.panicked(&*panic), seen),
+            Err(limit) => self.refuse(&out_of_time(limit), seen),
         }
     }
 
@@ -158,55 +180,50 @@ impl Shared {
         Error::new(ErrorKind::Panic, "the handler panicked; the log says where").at_layer("catch-panic")
     }
 
-    /// The reply to a refusal is a problem document; every reply names its request.
-    fn respond(&self, seen: &Seen, reply: Result<Response<Body>>) -> Response<Body> {
+    /// Every reply names its request.
+    fn name(&self, response: &mut Response<Body>, seen: &Seen) {
         let context = seen.context();
-        let trace_id;
-        let request_id = match context.request_id() {
-            Some(id) => id.as_bytes(),
-            None => {
-                trace_id = context.trace().trace_id().to_hex();
-                &trace_id
-            }
+        let id = match context.request_id() {
+            Some(id) => HeaderValue::from_str(id),
+            None => HeaderValue::from_bytes(&context.trace().trace_id().to_hex()),
         };
-        let mut response = match reply {
-            Ok(response) => match refusal(&response) {
-                Some(error) => self.tell(&error, request_id, Some(response)),
-                None => response,
+        response.headers_mut().insert(&wire::REQUEST_ID, id.expect("a request id is a token or hex"));
+    }
+
+    /// The reply to a refusal is a problem document.
+    fn refuse(&self, error: &Error, seen: &Seen) -> Response<Body> {
+        let context = seen.context();
+        let trace_id = context.trace().trace_id().to_string();
+        let mut response = render(
+            error,
+            &Teller {
+                service: &self.identity.name,
+                request_id: context.request_id().unwrap_or(&trace_id),
+                to_strangers: !self.trust.internal,
             },
-            Err(error) => self.tell(&error, request_id, None),
-        };
-        let id = HeaderValue::from_bytes(request_id).expect("a request id is a token or hex");
-        response.headers_mut().insert(&wire::REQUEST_ID, id);
+        );
+        response.extensions_mut().insert(Refused(error.clone()));
         response
     }
 
-    /// The problem document for `error`; what a handler set on its own reply stays.
-    fn tell(&self, error: &Error, request_id: &[u8], reply: Option<Response<Body>>) -> Response<Body> {
-        let teller = Teller {
-            service: &self.identity.name,
-            request_id: std::str::from_utf8(request_id).unwrap_or_default(),
-            to_strangers: !self.trust.internal,
-        };
-        let mut response = render(error, &teller);
-        if let Some(reply) = reply {
-            *response.status_mut() = reply.status();
-            for (name, value) in reply.headers() {
-                if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
-                    response.headers_mut().insert(name, value.clone());
-                }
+    /// The same for a handler's own problem: what else it set on its reply stays.
+    fn complete(&self, reply: Response<Body>, error: &Error, seen: &Seen) -> Response<Body> {
+        let mut response = self.refuse(error, seen);
+        *response.status_mut() = reply.status();
+        for (name, value) in reply.headers() {
+            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+                response.headers_mut().insert(name, value.clone());
             }
         }
-        response.extensions_mut().insert(Refused(error.clone()));
         response
     }
 }
 
+/// What a handler's future came to: a reply, or a panic.
+type Caught = std::thread::Result<Result<Response<Body>, Infallible>>;
+
 /// The error behind a reply: a handler's [`Problem`](crate::Problem), or a router that knows no such path.
 fn refusal(response: &Response<Body>) -> Option<Error> {
-    if response.status().is_success() {
-        return None;
-    }
     if let Some(Refused(error)) = response.extensions().get() {
         return Some(error.clone());
     }
