@@ -232,7 +232,9 @@ impl Tender {
         for line in self.lines.iter().filter_map(|(line, _)| line.upgrade()) {
             let sight = line.sight();
             served.connections += 1;
-            served.cut += sight.in_flight as usize + usize::from(sight.upgraded);
+            // A reply that was handed over whole is still cut while its peer takes no bytes.
+            let other = sight.upgraded || (sight.in_flight == 0 && sight.is_stalled());
+            served.cut += sight.in_flight as usize + usize::from(other);
             line.cut();
         }
         served
