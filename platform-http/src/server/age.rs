@@ -84,7 +84,13 @@ impl Age {
             _ => {}
         }
         if let Told::End { at, turns } = &mut self.told {
-            return overstays(now - *at, turns, sight, times);
+            // Requests in flight may take their time. Who has none and stays, or begins new ones long after it was
+            // told, does not listen.
+            // A reply that has been handed over may still be on its way out: only who has stayed idle since stays.
+            let stays = sight.in_flight == 0 && long >= times.header;
+            let begins = now >= *at + times.header && *turns.get_or_insert(sight.turns) != sight.turns;
+            let leaves = sight.upgraded || !(stays || begins);
+            return if leaves { Order::Stay } else { Order::Cut("it did not leave when asked to") };
         }
         if mood.draining {
             return if self.is_newborn(now, sight) { Order::Stay } else { self.tell_end(now, "draining") };
@@ -141,18 +147,6 @@ impl Age {
 pub(super) fn period(times: &Times) -> Duration {
     let shortest = times.header.min(times.body_idle).min(times.keep_alive);
     (shortest / LOOKS).clamp(SHORTEST_PERIOD, LONGEST_PERIOD)
-}
-
-/// Requests in flight may take their time. Whoever has none and stays, or still begins new ones long after it was
-/// told, does not listen.
-fn overstays(told: Duration, turns: &mut Option<u32>, sight: Sight, times: &Times) -> Order {
-    if told < times.header || sight.upgraded {
-        return Order::Stay;
-    }
-    if sight.in_flight == 0 || *turns.get_or_insert(sight.turns) != sight.turns {
-        return Order::Cut("it did not leave when asked to");
-    }
-    Order::Stay
 }
 
 /// A tenth: connections opened together do not end together.
@@ -295,10 +289,13 @@ mod tests {
     #[test]
     fn who_does_not_leave_when_asked_is_cut_but_a_long_request_is_not() {
         let told = (0, http2(busy(1)), DRAINING);
-        let long = http2(busy(1));
-        let orders = play(&[told, (10, long, DRAINING), (600, long, DRAINING)]);
-        assert_eq!(orders[1..], [Order::Stay; 2]);
-        cuts(&play(&[told, (9, http2(idle(1)), DRAINING), (10, http2(idle(1)), DRAINING)]), "did not leave");
+        let (long, over) = (http2(busy(1)), http2(idle(1)));
+        let orders = play(&[told, (10, long, DRAINING), (600, long, DRAINING), (601, over, DRAINING)]);
+        assert_eq!(orders[1..], [Order::Stay; 3]);
+        cuts(
+            &play(&[told, (600, over, DRAINING), (609, over, DRAINING), (610, over, DRAINING)]),
+            "did not leave",
+        );
         cuts(&play(&[told, (10, http2(busy(8)), DRAINING), (11, http2(busy(9)), DRAINING)]), "did not leave");
     }
 

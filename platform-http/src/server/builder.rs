@@ -166,8 +166,8 @@ impl Serve for Server {
     fn bind<'a>(&'a mut self, app: &'a App) -> Boxed<'a, Result<Bound>> {
         Box::pin(async move {
             let config: Config = app.config().section(SECTION)?;
-            config.limits.check()?;
-            config.times.check()?;
+            app.config().check("server.limits", &config.limits)?;
+            app.config().check("server.times", &config.times)?;
             let listener = Listener::bind(&config.listen).await?;
             let address = listener.local_addr();
             self.bound = Some(Ready {
@@ -224,7 +224,7 @@ impl Ready {
         async move {
             let answer = move |request, _peer: &_| stack.clone().answer(request);
             let served = self.connections.serve(self.listener, drain, grace, answer).await;
-            Ok(Served { cut: served.cut_requests })
+            Ok(Served { cut: served.cut })
         }
     }
 }

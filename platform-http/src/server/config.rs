@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use platform_core::{
-    Error, Result,
-    config::{duration, size},
-};
+use platform_core::config::{Refusal, Rules, duration, size};
 use serde::{Deserialize, Serialize};
 
 /// How much of everything: `server.limits`.
@@ -38,47 +35,45 @@ pub struct Times {
     /// How long a connection without a request stays open.
     #[serde(with = "duration")]
     pub keep_alive: Duration,
-    /// How old a connection grows before its peer is asked to open another; give or take a tenth. `None` is
-    /// for ever.
+    /// How old a connection grows before its peer is asked to open another; give or take a tenth. `"none"`
+    /// is for ever.
     #[serde(with = "duration::or_none")]
     pub connection_age: Option<Duration>,
 }
 
-impl Limits {
-    /// Refuses values that no server can work with.
-    pub fn check(&self) -> Result<()> {
+impl Rules for Limits {
+    fn refusals(&self) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
         if self.connections == 0 {
-            return Err(refused("limits.connections is 0: nobody could connect"));
+            refusals.push(Refusal::new("connections", "is 0 and nobody could connect; write 1 or more"));
         }
         if self.header_fields == 0 {
-            return Err(refused("limits.header_fields is 0: even `host` is a field"));
+            refusals.push(Refusal::new("header_fields", "is 0, and even `host` is a field; write 1 or more"));
         }
-        if self.headers < LEAST_HEADERS || self.headers > MOST_HEADERS {
-            return Err(refused(format!(
-                "limits.headers is {} bytes: choose 8KiB to 16MiB, so that an ordinary request fits and a \
-                 hostile one cannot fill the memory",
-                self.headers
-            )));
+        if !(LEAST_HEADERS..=MOST_HEADERS).contains(&self.headers) {
+            let why =
+                "must be 8KiB to 16MiB: an ordinary request fits, and a hostile one cannot fill the memory";
+            refusals.push(Refusal::new("headers", why));
         }
-        Ok(())
+        refusals
     }
 }
 
-impl Times {
-    /// Refuses values that no server can work with.
-    pub fn check(&self) -> Result<()> {
-        let all = [
-            ("header", self.header),
-            ("body_idle", self.body_idle),
-            ("keep_alive", self.keep_alive),
-            ("connection_age", self.connection_age.unwrap_or(CONNECTION_AGE)),
+impl Rules for Times {
+    fn refusals(&self) -> Vec<Refusal> {
+        let times = [
+            ("header", Some(self.header)),
+            ("body_idle", Some(self.body_idle)),
+            ("keep_alive", Some(self.keep_alive)),
+            ("connection_age", self.connection_age),
         ];
-        for (key, time) in all {
-            if time.is_zero() {
-                return Err(refused(format!("times.{key} is zero: every connection would end at once")));
-            }
-        }
-        Ok(())
+        times
+            .into_iter()
+            .filter(|(_, time)| time.is_some_and(|time| time.is_zero()))
+            .map(|(key, _)| {
+                Refusal::new(key, "is 0 and would end every connection at once; write a longer time")
+            })
+            .collect()
     }
 }
 
@@ -97,10 +92,6 @@ impl Default for Times {
             connection_age: Some(CONNECTION_AGE),
         }
     }
-}
-
-fn refused(what: impl std::fmt::Display) -> Error {
-    Error::config(format!("server.{what}"))
 }
 
 /// A JSON request is far smaller; an upload belongs to a route that streams.
@@ -127,13 +118,13 @@ const MOST_HEADERS: u64 = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use platform_core::config::Config;
+
     use super::*;
 
     #[test]
     fn the_defaults_are_those_of_the_contract() {
         let (limits, times) = (Limits::default(), Times::default());
-        limits.check().unwrap();
-        times.check().unwrap();
         assert_eq!((limits.body, limits.headers), (8 << 20, 64 << 10));
         assert_eq!((limits.header_fields, limits.connections), (100, 10_000));
         assert_eq!((times.header.as_secs(), times.body_idle.as_secs()), (10, 30));
@@ -141,17 +132,39 @@ mod tests {
     }
 
     #[test]
+    fn they_read_as_the_contract_writes_them() {
+        let text = r#"
+            [server.limits]
+            body = "8MiB"
+            headers = "64KiB"
+            header_fields = 100
+            connections = 10000
+            [server.times]
+            header = "10s"
+            body_idle = "30s"
+            keep_alive = "75s"
+            connection_age = "10m"
+        "#;
+        let config = Config::builder().toml(text).load().unwrap();
+        assert_eq!(config.section::<Limits>("server.limits").unwrap(), Limits::default());
+        assert_eq!(config.section::<Times>("server.times").unwrap(), Times::default());
+
+        let forever = Config::builder().toml("[server.times]\nconnection_age = \"none\"").load().unwrap();
+        assert_eq!(forever.section::<Times>("server.times").unwrap().connection_age, None);
+    }
+
+    #[test]
     fn values_that_cannot_work_are_refused_by_name() {
-        let refusals = [
-            Limits { connections: 0, ..Limits::default() }.check(),
-            Limits { header_fields: 0, ..Limits::default() }.check(),
-            Limits { headers: 10, ..Limits::default() }.check(),
-            Times { header: Duration::ZERO, ..Times::default() }.check(),
-            Times { body_idle: Duration::ZERO, ..Times::default() }.check(),
-            Times { keep_alive: Duration::ZERO, ..Times::default() }.check(),
-            Times { connection_age: Some(Duration::ZERO), ..Times::default() }.check(),
-        ];
-        let keys = [
+        let config = Config::builder().load().unwrap();
+        let none = Duration::ZERO;
+        let limits = Limits { body: 0, headers: 10, header_fields: 0, connections: 0 };
+        let times = Times { header: none, body_idle: none, keep_alive: none, connection_age: Some(none) };
+        let told = format!(
+            "{} {}",
+            config.check("server.limits", &limits).unwrap_err(),
+            config.check("server.times", &times).unwrap_err()
+        );
+        for key in [
             "server.limits.connections",
             "server.limits.header_fields",
             "server.limits.headers",
@@ -159,10 +172,10 @@ mod tests {
             "server.times.body_idle",
             "server.times.keep_alive",
             "server.times.connection_age",
-        ];
-        for (refusal, key) in refusals.into_iter().zip(keys) {
-            let told = refusal.unwrap_err().to_string();
-            assert!(told.contains(key), "{told} names {key}");
+        ] {
+            assert!(told.contains(&format!("`{key}`")), "{key} is missing: {told}");
         }
+        config.check("server.limits", &Limits::default()).unwrap();
+        config.check("server.times", &Times::default()).unwrap();
     }
 }

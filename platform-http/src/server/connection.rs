@@ -59,9 +59,9 @@ pub struct Connections {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Served {
     /// Requests, upgraded connections among them, that were still in flight when the grace was over.
-    pub cut_requests: usize,
+    pub cut: usize,
     /// Connections that were still open then, idle ones included.
-    pub cut_connections: usize,
+    pub connections: usize,
 }
 
 impl Connections {
@@ -231,8 +231,10 @@ impl Tender {
         let mut served = Served::default();
         for line in self.lines.iter().filter_map(|(line, _)| line.upgrade()) {
             let sight = line.sight();
-            served.cut_connections += 1;
-            served.cut_requests += sight.in_flight as usize + usize::from(sight.upgraded);
+            served.connections += 1;
+            // A reply that was handed over whole is still cut while its peer takes no bytes.
+            let other = sight.upgraded || (sight.in_flight == 0 && sight.is_stalled());
+            served.cut += sight.in_flight as usize + usize::from(other);
             line.cut();
         }
         served

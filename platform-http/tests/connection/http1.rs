@@ -166,7 +166,7 @@ async fn a_client_that_reads_slowly_is_not_cut() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         tokio::io::AsyncReadExt::read_exact(&mut wire.0, &mut taken).await.expect("it is still served");
     }
-    assert_eq!(ground.drain().await, Served { cut_requests: 1, cut_connections: 1 });
+    assert_eq!(ground.drain().await, Served { cut: 1, connections: 1 });
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn what_is_left_after_the_grace_is_cut_and_counted() {
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
     let begun = tokio::time::Instant::now();
-    assert_eq!(ground.drain().await, Served { cut_requests: 3, cut_connections: 3 });
+    assert_eq!(ground.drain().await, Served { cut: 3, connections: 3 });
     assert!((290..2000).contains(&begun.elapsed().as_millis()));
     for wire in &mut wires {
         assert_eq!(status_of(&wire.rest().await), "closed");

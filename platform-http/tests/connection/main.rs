@@ -3,4 +3,9 @@
 #[path = "../ground/mod.rs"]
 mod ground;
 
+mod crowd;
+mod hostile;
 mod http1;
+mod http2;
+mod outside;
+mod upgrade;

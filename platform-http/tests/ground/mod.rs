@@ -43,7 +43,7 @@ impl Ground {
     }
 
     pub(crate) async fn with(limits: Limits, times: Times, grace: Duration) -> Ground {
-        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
         Ground::on(listener, limits, times, grace)
     }
 
@@ -66,11 +66,11 @@ impl Ground {
     }
 
     pub(crate) async fn end(self) -> Served {
-        soon(self.served).await.unwrap()
+        soon(self.served).await.expect("serving does not panic")
     }
 
     pub(crate) async fn wire(&self) -> Wire {
-        Wire(soon(TcpStream::connect(self.address)).await.unwrap())
+        Wire(soon(TcpStream::connect(self.address)).await.expect("it listens"))
     }
 
     /// A fresh connection says `bytes`; everything that comes until it is closed.
@@ -140,7 +140,7 @@ pub(crate) fn answer(
         assert!(address.ip().is_loopback());
         let path = request.uri().path().to_owned();
         if let Some(pause) = path.strip_prefix("/sleep/") {
-            tokio::time::sleep(Duration::from_millis(pause.parse().unwrap())).await;
+            tokio::time::sleep(Duration::from_millis(pause.parse().expect("milliseconds"))).await;
         }
         match path.as_str() {
             "/echo" => match request.into_body().collect().await {
@@ -158,7 +158,7 @@ pub(crate) fn answer(
             "/upgrade" => {
                 let upgrade = hyper::upgrade::on(&mut request);
                 context::spawn(async move {
-                    let mut io = TokioIo::new(upgrade.await.unwrap());
+                    let mut io = TokioIo::new(upgrade.await.expect("the client asked for it"));
                     let mut byte = [0; 64];
                     while let Ok(length @ 1..) = io.read(&mut byte).await {
                         if io.write_all(&byte[..length]).await.is_err() {
@@ -194,6 +194,6 @@ fn is_whole(heard: &[u8]) -> bool {
     let length = text
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))
-        .map_or(0, |length| length.parse().unwrap());
+        .map_or(0, |length| length.parse().expect("a number"));
     heard.len() >= head + 4 + length
 }
