@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, future::Future, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::Router;
 use http::{HeaderName, Request, Response};
 use platform_core::{
     App, Error, ErrorKind, Result,
@@ -194,8 +194,7 @@ impl Serve for Server {
         };
         match self.serving {
             Serving::Routes(routes) => {
-                // Bodies are limited by server.limits.body, once; axum's own limit would be a second, smaller one.
-                let around = (NoteRoute::new(ready.observer.routes()), DefaultBodyLimit::disable());
+                let around = NoteRoute::new(ready.observer.routes());
                 // `with_state` makes services of all handlers now; axum would do it, layer included, per request.
                 let routes = routes.layer(around).with_state(());
                 Box::pin(ready.serve(Edge(routes), drain, grace))

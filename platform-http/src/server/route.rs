@@ -10,9 +10,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use axum::extract::MatchedPath;
+use axum::{
+    body::Body,
+    extract::{DefaultBodyLimit, MatchedPath},
+};
 use http::Request;
+use http_body::Body as _;
 use platform_core::context;
+use tower_layer::Layer;
 use tower_service::Service;
 
 /// The routes of one server, in the order in which they were first asked for; number 0 is no route.
@@ -78,7 +83,7 @@ impl<T> NoteRoute<T> {
     }
 }
 
-impl<S, T> tower_layer::Layer<S> for NoteRoute<T> {
+impl<S, T> Layer<S> for NoteRoute<T> {
     type Service = Noted<S, T>;
 
     fn layer(&self, inner: S) -> Noted<S, T> {
@@ -99,9 +104,9 @@ impl<S: Clone, T> Clone for Noted<S, T> {
     }
 }
 
-impl<S, T, B> Service<Request<B>> for Noted<S, T>
+impl<S, T> Service<Request<Body>> for Noted<S, T>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<Body>> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -111,7 +116,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> S::Future {
+    fn call(&mut self, request: Request<Body>) -> S::Future {
         // The same handler under two paths is two routes in the router, and two of these; only what a nested
         // fallback answers has no path.
         if let Some(path) = request.extensions().get::<MatchedPath>() {
@@ -122,6 +127,11 @@ where
                 }
             });
         }
-        self.inner.call(request)
+        if request.body().is_end_stream() {
+            return self.inner.call(request);
+        }
+        // Bodies are limited by server.limits.body, once; axum's own limit would be a second, smaller one. Its
+        // switch costs an allocation, which only requests with a body pay.
+        DefaultBodyLimit::disable().layer(self.inner.clone()).call(request)
     }
 }
