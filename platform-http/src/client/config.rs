@@ -110,8 +110,11 @@ pub struct Tls {
 #[derive(Default)]
 pub(crate) struct Code {
     pub(crate) preset: Option<Preset>,
-    pub(crate) edits: Vec<Box<dyn FnOnce(&mut Settings) + Send>>,
+    pub(crate) edits: Vec<Edit>,
 }
+
+/// A change that code makes.
+pub(crate) type Edit = Box<dyn FnOnce(&mut Settings) + Send>;
 
 impl Default for Connect {
     fn default() -> Self {

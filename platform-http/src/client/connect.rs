@@ -6,7 +6,6 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
     task::{self, Poll},
     time::Duration,
 };

@@ -1,0 +1,9 @@
+//! What a client gets, and what its targets see, on real sockets.
+
+mod peer;
+
+mod calls;
+mod failures;
+mod strangers;
+#[cfg(feature = "tls")]
+mod tls;
