@@ -141,7 +141,10 @@ mod tests {
 
     #[test]
     fn other_failures_keep_what_was_said() {
-        assert_eq!(read(500, &[("platform-retry", "never")]), (Outcome::ServerFault, None, Some(Mark::Never)));
+        assert_eq!(
+            read(500, &[("platform-retry", "never")]),
+            (Outcome::ServerFault, None, Some(Mark::Never))
+        );
         assert_eq!(read(504, &[("retry-after", "3")]), (Outcome::ServerFault, Some(3), None));
         assert_eq!(read(200, &[("platform-retry", "never")]), (Outcome::Success, None, None));
     }

@@ -13,8 +13,7 @@ use platform_discovery::Discovery;
 /// A `[discovery]` section that cannot be meant.
 pub fn discovery(app: &App) -> Result<Arc<Discovery>> {
     app.once("", || {
-        let discovery =
-            Discovery::of(app.config().section("discovery")?, app.identity(), app.metrics())?;
+        let discovery = Discovery::of(app.config().section("discovery")?, app.identity(), app.metrics())?;
         let targets = discovery.clone();
         app.on_start("targets", move || async move {
             // Who is missing may still come; discovery has said so in the log, and calls fail fast until then.

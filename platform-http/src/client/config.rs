@@ -158,7 +158,8 @@ impl Rules for Settings {
         let mut refusals: Vec<_> =
             self.policy.refusals().into_iter().map(|refusal| refusal.under("policy")).collect();
         if self.connect.timeout.is_zero() {
-            refusals.push(Refusal::new("connect.timeout", "is 0ms, in which nobody can be reached; raise it"));
+            refusals
+                .push(Refusal::new("connect.timeout", "is 0ms, in which nobody can be reached; raise it"));
         }
         if self.connect.tls.cert.as_os_str().is_empty() != self.connect.tls.key.as_os_str().is_empty() {
             let why = "and `key` belong together; set both or neither";
@@ -325,7 +326,11 @@ mod tests {
         assert_eq!(limits(text, Code::default()), (ms(1_000), ms(250)), "the preset for all");
         let text = "[defaults]\npreset = \"interactive\"\n[defaults.policy]\ntimeout = \"2s\"";
         assert_eq!(limits(text, Code::default()), (ms(2_000), ms(250)), "what is set for all");
-        assert_eq!(limits(text, preset(Preset::External)), (ms(30_000), ms(10_000)), "its own preset, in code");
+        assert_eq!(
+            limits(text, preset(Preset::External)),
+            (ms(30_000), ms(10_000)),
+            "its own preset, in code"
+        );
         let own = format!("{text}\n[clients.catalog]\npreset = \"batch\"");
         assert_eq!(limits(&own, preset(Preset::External)), (ms(300_000), ms(60_000)), "or in its section");
         let by_hand = || code(|settings| settings.policy.timeout = ms(5_000));
@@ -358,7 +363,8 @@ mod tests {
         let text = "[clients.catalog.policy]\ntimeout = \"800ms\"\nattempt_timeout = \"1s\"";
         let error = resolved(text, Code::default()).unwrap_err();
         assert_eq!(error.kind(), platform_core::ErrorKind::Config);
-        for part in ["clients.catalog.policy.attempt_timeout", "is 1s", "800ms", "clients.catalog.policy.timeout"]
+        for part in
+            ["clients.catalog.policy.attempt_timeout", "is 1s", "800ms", "clients.catalog.policy.timeout"]
         {
             assert!(error.detail().contains(part), "{part}: {error}");
         }

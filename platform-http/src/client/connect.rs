@@ -97,12 +97,17 @@ impl Connection {
     ///
     /// A pooled connection that was closed before the request was written is replaced by hyper itself: nothing
     /// was sent, so it is no repeat.
-    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>> {
+    ///
+    /// No `async fn`, so that the request moves straight on into hyper's future and is not kept in ours.
+    pub(super) fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>>> + Send + use<> {
         *request.uri_mut() = self.absolute(request.uri());
         *request.version_mut() = Version::HTTP_11; // What is spoken is the connection's business.
         request.headers_mut().insert(header::HOST, self.host.clone());
-        let reply = self.client.request(request).await.map_err(explain)?;
-        Ok(reply.map(Body::answered))
+        let reply = self.client.request(request);
+        async move { Ok(reply.await.map_err(explain)?.map(Body::answered)) }
     }
 
     /// The request's path at this target: whatever host a request names, it goes nowhere else.
@@ -171,7 +176,8 @@ fn explain(error: legacy::Error) -> Error {
         Error::new(ErrorKind::Internal, format!("the request could not be written: {cause}"))
             .with_outcome(Outcome::Local)
     } else if hyper.is_some_and(hyper::Error::is_parse) {
-        let text = format!("what came back is no reply of the protocol that was spoken (connect.protocol): {cause}");
+        let text =
+            format!("what came back is no reply of the protocol that was spoken (connect.protocol): {cause}");
         Error::new(ErrorKind::Upstream, text)
     } else {
         let text = format!(

@@ -63,8 +63,9 @@ impl<'a> Exchange<'a> {
         self.report(End::Replied(status), at, None);
     }
 
-    pub(super) fn failed(mut self, error: &Error) {
+    pub(super) fn failed(mut self, error: Error) -> Error {
         self.report(End::Failed(error.kind()), Instant::now(), Some(error.detail()));
+        error
     }
 
     fn report(&mut self, end: End, at: Instant, why: Option<&str>) {
@@ -92,7 +93,11 @@ impl<'a> Exchange<'a> {
         let status = match end {
             End::Replied(status) => {
                 attributes.push(("http.response.status_code", Value::Int(i64::from(status.as_u16()))));
-                if status.as_u16() >= 400 { Status::Error(status.as_str().to_owned().into()) } else { Status::Unset }
+                if status.as_u16() >= 400 {
+                    Status::Error(status.as_str().to_owned().into())
+                } else {
+                    Status::Unset
+                }
             }
             End::Failed(kind) => {
                 attributes.push(("error.type", Value::from(kind.as_str())));

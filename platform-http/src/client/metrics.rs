@@ -133,7 +133,12 @@ mod tests {
         ] {
             meters.observe(number(&Method::GET), end, took, None);
         }
-        meters.observe(number(&Method::from_bytes(b"BREW").unwrap()), End::Replied(StatusCode::OK), took, None);
+        meters.observe(
+            number(&Method::from_bytes(b"BREW").unwrap()),
+            End::Replied(StatusCode::OK),
+            took,
+            None,
+        );
         let text = metrics.encode();
         for labels in [
             r#"http_request_method="GET",server_address="catalog",http_response_status_code="200",error_type="""#,
@@ -141,7 +146,8 @@ mod tests {
             r#"http_request_method="GET",server_address="catalog",http_response_status_code="",error_type="timeout""#,
             r#"http_request_method="_OTHER",server_address="catalog",http_response_status_code="200",error_type="""#,
         ] {
-            let line = text.lines().find(|line| line.contains("duration_seconds_count{") && line.contains(labels));
+            let line =
+                text.lines().find(|line| line.contains("duration_seconds_count{") && line.contains(labels));
             assert!(line.is_some_and(|line| line.ends_with(" 1")), "{labels}\n{text}");
         }
     }

@@ -64,7 +64,8 @@ use tower_service::Service;
 
 pub use builder::{Builder, described};
 pub use config::{
-    CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings, Tls,
+    CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
+    Tls,
 };
 pub use request::RequestBuilder;
 pub use response::Response;

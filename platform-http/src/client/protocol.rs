@@ -46,34 +46,27 @@ impl Wire for Http {
         let parts = (&*self.meters, &self.traces, &self.target);
         let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
 
-        let result = async {
-            // Choose as late as possible, so that a repeat may choose another.
-            let picked = self.pick(call.body_mut().context_mut()).await?;
-            asked.set(picked.label());
-            exchange.asks(picked.label());
-            // R7 Headers last: the choice may have waited, and the time that is left has to be true.
-            inject(&mut call, self.reader, &self.agent);
-            let mut reply = picked.service().send(call).await?;
-            // The judge: once per attempt, and the second of its two clock readings.
-            let (outcome, hint) = ByStatus.classify(&reply);
-            let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
-            reply.body_mut().judge(verdict);
-            // In flight until the reply has been read: an endpoint that streams to us is busy with us.
-            reply.body_mut().hold(picked.into_guard());
-            Ok((reply, verdict.at))
-        }
-        .await;
-
-        match result {
-            Ok((reply, at)) => {
-                exchange.replied(reply.status(), at);
-                Ok(reply)
-            }
-            Err(error) => {
-                exchange.failed(&error);
-                Err(error)
-            }
-        }
+        // Choose as late as possible, so that a repeat may choose another.
+        let picked = match self.pick(call.body_mut().context_mut()).await {
+            Ok(picked) => picked,
+            Err(error) => return Err(exchange.failed(error)),
+        };
+        asked.set(picked.label());
+        exchange.asks(picked.label());
+        // R7 Headers last: the choice may have waited, and the time that is left has to be true.
+        inject(&mut call, self.reader, &self.agent);
+        let mut reply = match picked.service().send(call).await {
+            Ok(reply) => reply,
+            Err(error) => return Err(exchange.failed(error)),
+        };
+        // The judge: once per attempt, and the second of its two clock readings.
+        let (outcome, hint) = ByStatus.classify(&reply);
+        let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
+        reply.body_mut().judge(verdict);
+        // In flight until the reply has been read: an endpoint that streams to us is busy with us.
+        reply.body_mut().hold(picked.into_guard());
+        exchange.replied(reply.status(), verdict.at);
+        Ok(reply)
     }
 
     fn describe(&self) -> Vec<Row> {
@@ -81,7 +74,8 @@ impl Wire for Http {
         let Settings { balance, connect, .. } = &self.settings;
         let reader = if self.reader == Reader::Ours { "everything" } else { "traceparent" };
         vec![
-            Row::new(Endpoint, "balance", "Which one do we ask?").with("pick", &format_args!("{}", written(&balance.pick))),
+            Row::new(Endpoint, "balance", "Which one do we ask?")
+                .with("pick", &format_args!("{}", written(&balance.pick))),
             Row::new(Endpoint, "inject", "Who reads what travels?").with("sends", &format_args!("{reader}")),
             Row::new(Endpoint, "connect", "How is it reached?")
                 .with("timeout", &connect.timeout)

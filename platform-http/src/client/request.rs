@@ -40,7 +40,9 @@ impl RequestBuilder {
             wrong: None,
         };
         if !path.starts_with('/') {
-            request.refuse(format!("the path \"{path}\" does not begin with /; the host is the target's business"));
+            request.refuse(format!(
+                "the path \"{path}\" does not begin with /; the host is the target's business"
+            ));
         }
         request
     }

@@ -59,7 +59,11 @@ impl Response {
     /// [`ErrorKind::Upstream`] with the status and, if the reply is a problem document, its explanation.
     pub async fn error_for_status(self) -> Result<Self> {
         let status = self.status();
-        if status.is_client_error() || status.is_server_error() { Err(self.into_error().await) } else { Ok(self) }
+        if status.is_client_error() || status.is_server_error() {
+            Err(self.into_error().await)
+        } else {
+            Ok(self)
+        }
     }
 
     /// The body as JSON. A reply that is no success (2xx) is the error of
@@ -107,7 +111,8 @@ impl Response {
     async fn into_error(self) -> Error {
         let status = self.status();
         let outcome = self.body.verdict().map_or(Outcome::ServerFault, |verdict| verdict.outcome);
-        let told = self.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(PROBLEM));
+        let told =
+            self.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(PROBLEM));
         let answered = |place: &Place, why: String| {
             place.error(ErrorKind::Upstream, format!("{} answered {status}{why}", place.call()))
         };

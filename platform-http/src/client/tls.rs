@@ -68,7 +68,9 @@ fn client_config(settings: &Connect) -> Result<ClientConfig> {
     let chain = certificates(&tls.cert, "connect.tls.cert")?;
     let key = PrivateKeyDer::from_pem_file(&tls.key)
         .map_err(|error| unreadable("connect.tls.key", &tls.key, &error))?;
-    believing.with_client_auth_cert(chain, key).map_err(|error| unreadable("connect.tls.cert", &tls.cert, &error))
+    believing
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| unreadable("connect.tls.cert", &tls.cert, &error))
 }
 
 fn roots(ca: &Path) -> Result<RootCertStore> {
@@ -94,7 +96,8 @@ fn roots(ca: &Path) -> Result<RootCertStore> {
 }
 
 fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
+    let read =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
     match read {
         Ok(found) if found.is_empty() => Err(unreadable(key, path, &"there is no PEM certificate in it")),
         Ok(found) => Ok(found),

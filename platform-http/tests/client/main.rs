@@ -4,6 +4,7 @@ mod peer;
 
 mod calls;
 mod failures;
+mod protocol;
 mod strangers;
 #[cfg(feature = "tls")]
 mod tls;

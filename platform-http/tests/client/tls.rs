@@ -68,7 +68,10 @@ impl Authority {
 
 async fn service(peer: &Peer, tls: &str) -> App {
     let port = peer.address.port();
-    app(&format!("[clients.vault]\ntarget = \"https://127.0.0.1:{port}\"\n[clients.vault.connect]\ntls = {tls}")).await
+    app(&format!(
+        "[clients.vault]\ntarget = \"https://127.0.0.1:{port}\"\n[clients.vault.connect]\ntls = {tls}"
+    ))
+    .await
 }
 
 #[tokio::test]
@@ -92,7 +95,12 @@ async fn a_name_of_ones_own_is_looked_for_in_the_certificate() {
     assert!(vault.get("/").send().await.is_ok());
 
     let other = service(&peer, &format!("{{ ca = \"{ca}\" }}")).await;
-    let error = Client::for_target(&other, "vault").expect("a client").get("/").send().await.expect_err("not its name");
+    let error = Client::for_target(&other, "vault")
+        .expect("a client")
+        .get("/")
+        .send()
+        .await
+        .expect_err("not its name");
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(error.detail().contains("nothing was sent: invalid peer certificate"), "{error}");
 }
@@ -140,10 +148,30 @@ async fn a_certificate_that_cannot_be_read_makes_no_client() {
     let peer = authority.peer("127.0.0.1", false).await;
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "nothing").expect("a file");
-    for (ca, part) in [("/nowhere/ca.pem".to_owned(), "connect.tls.ca = \"/nowhere/ca.pem\""), (empty.display().to_string(), "no PEM certificate")] {
+    for (ca, part) in [
+        ("/nowhere/ca.pem".to_owned(), "connect.tls.ca = \"/nowhere/ca.pem\""),
+        (empty.display().to_string(), "no PEM certificate"),
+    ] {
         let app = service(&peer, &format!("{{ ca = \"{ca}\" }}")).await;
         let error = Client::for_target(&app, "vault").map(|_| ()).expect_err(part);
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.detail().contains(part), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_never_made_is_given_up_in_time() {
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    // It accepts, and then listens for a request that is no handshake.
+    let peer = Peer::open(|_| ok("")).await;
+    let toml = format!(
+        "[clients.vault]\ntarget = \"https://{}\"\n[clients.vault.connect]\ntimeout = \"100ms\"\ntls = {{ ca = \"{}\" }}",
+        peer.address,
+        authority.write(folder.path())
+    );
+    let app = app(&toml).await;
+    let error =
+        Client::for_target(&app, "vault").expect("a client").get("/").send().await.expect_err("silence");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(error.detail().contains("no connection within 100ms (connect.timeout)"), "{error}");
 }
