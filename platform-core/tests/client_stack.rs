@@ -77,8 +77,8 @@ impl Wire for Script {
 
     async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
         self.sent.fetch_add(1, Relaxed);
-        *self.seen.lock().unwrap() = Some(call.0.clone());
-        *self.parent.lock().unwrap() = Some(asked.parent());
+        *self.seen.lock().expect("nobody panics with it") = Some(call.0.clone());
+        *self.parent.lock().expect("nobody panics with it") = Some(asked.parent());
         asked.set(&self.endpoint);
         let outcome = match &self.does {
             Does::Answer(after) => {
@@ -131,7 +131,7 @@ impl Bench {
     }
 
     fn seen(&self) -> Context {
-        self.wire.seen.lock().unwrap().clone().expect("an attempt was made")
+        self.wire.seen.lock().expect("nobody panics with it").clone().expect("an attempt was made")
     }
 
     /// The value of the series whose line holds all of `parts`.
@@ -221,7 +221,7 @@ async fn the_wire_sees_the_attempts_limit_and_a_span_of_its_own() {
     assert_eq!(deadline.remaining(seen.now()), ms(250));
     assert_eq!(seen.trace().trace_id(), trace.trace_id());
     assert_ne!(seen.trace().span_id(), trace.span_id());
-    assert_eq!(*bench.wire.parent.lock().unwrap(), Some(trace.span_id()));
+    assert_eq!(*bench.wire.parent.lock().expect("nobody panics with it"), Some(trace.span_id()));
 
     assert_eq!((answered.endpoint.as_deref(), answered.attempt), (Some("10.0.0.7:80"), 0));
     let limit = answered.limit.expect("the body is read under the whole call's limit");

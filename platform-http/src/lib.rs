@@ -1,11 +1,19 @@
 //! HTTP for services: a client and a server that come with every protection, and the admin listener.
 
 pub mod body;
+mod catalogue;
+pub mod classify;
+pub mod client;
+mod discovery;
 pub mod problem;
 mod serve;
 pub mod server;
+mod wire;
 
 pub use body::Body;
+pub use catalogue::catalogue;
+pub use client::Client;
+pub use discovery::discovery;
 pub use problem::Problem;
 pub use serve::serve;
 pub use server::Server;

@@ -72,13 +72,18 @@ impl Limit {
 
     /// What is told when there was no answer in time.
     pub fn exceeded(self) -> Error {
+        self.exceeded_by("no answer")
+    }
+
+    /// The same of something else that was not there in time.
+    pub fn exceeded_by(self, what: &str) -> Error {
         let Limit { length, whose, .. } = self;
         let (layer, why) = match whose {
             Whose::Attempt => (LAYER_ATTEMPT, "one attempt's limit (policy.attempt_timeout)"),
             Whose::Call => (LAYER_CALL, "the whole call's limit (policy.timeout)"),
             Whose::Caller => (LAYER_CALL, "all that was left of the request's own deadline"),
         };
-        Error::new(ErrorKind::Timeout, format!("no answer within {length:?}, {why}")).at_layer(layer)
+        Error::new(ErrorKind::Timeout, format!("{what} within {length:?}, {why}")).at_layer(layer)
     }
 
     /// `None` for a length that the clock cannot say, which is no limit.

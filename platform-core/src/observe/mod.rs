@@ -30,13 +30,14 @@ use crate::{
     outcome::{Outcome, Verdict},
 };
 
-/// What a result meant: a reply carries its verdict, an error its outcome.
+/// What a result meant: a reply carries its verdict, an error its outcome. The hint of an error is for our own
+/// callers and not the target's word, so it stays with the error.
 ///
 /// The verdict's instant is the second clock reading of an attempt; where nobody took it, it is taken here.
 pub fn verdict<R: Reply>(result: Result<&R, &Error>) -> Verdict {
     match result {
         Ok(reply) => reply.verdict().unwrap_or_else(|| Verdict::new(Outcome::Success, Instant::now())),
-        Err(error) => Verdict::new(error.outcome(), Instant::now()).with_hint(error.hint()),
+        Err(error) => Verdict::new(error.outcome(), Instant::now()),
     }
 }
 

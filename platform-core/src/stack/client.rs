@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{ClientPolicy, Parts, Row};
 use crate::{
     call::{Call, Reply},
-    context::{SpanId, TraceParent},
+    context::{Context, SpanId, TraceParent},
     deadline::{Limit, within},
     error::{Error, Result},
     observe::{self, AttemptKind},
@@ -97,12 +97,22 @@ impl ClientStack {
         Ok(ClientStack { policy, parts })
     }
 
-    /// The call storey: once per call, whatever happens below.
+    /// Calls the target.
     ///
     /// # Errors
     /// What the last attempt failed with, or a refusal of our own; each names the target, and as far as they
     /// are known the endpoint and the attempt.
-    pub async fn call<W: Wire>(&self, mut call: W::Call, wire: &W) -> Result<Answered<W::Reply>> {
+    pub fn call<'a, W: Wire>(
+        &'a self,
+        call: W::Call,
+        wire: &'a W,
+    ) -> impl Future<Output = Result<Answered<W::Reply>>> + Send + 'a {
+        let mut call = Sending(Some(call));
+        async move { self.whole(&mut call, wire).await }
+    }
+
+    /// The call storey: once per call, whatever happens below.
+    async fn whole<W: Wire>(&self, call: &mut Sending<W::Call>, wire: &W) -> Result<Answered<W::Reply>> {
         let context = call.context_mut();
         // The first of the two clock readings of an attempt; all on the way down use it.
         context.set_now(Instant::now());
@@ -132,7 +142,7 @@ impl ClientStack {
     /// The attempt storey: once per try.
     async fn attempt<W: Wire>(
         &self,
-        mut call: W::Call,
+        call: &mut Sending<W::Call>,
         kind: AttemptKind,
         whole: Option<Limit>,
         wire: &W,
@@ -156,7 +166,7 @@ impl ClientStack {
                 seen.ends_at(context.deadline());
             }
             // R7 and the endpoint storey: choose, write the headers, send, judge.
-            within(limit, wire.send(call, &asked)).await.unwrap_or_else(|limit| Err(limit.exceeded()))
+            within(limit, wire.send(call.take(), &asked)).await.unwrap_or_else(|limit| Err(limit.exceeded()))
         }
         .await;
 
@@ -191,5 +201,19 @@ impl ClientStack {
         ];
         rows.extend(wire.describe());
         rows
+    }
+}
+
+/// The call on its way down. It stays where it is and the storeys pass a pointer: every move of an HTTP request
+/// costs as much as a guard.
+struct Sending<Q>(Option<Q>);
+
+impl<Q: Call> Sending<Q> {
+    fn context_mut(&mut self) -> &mut Context {
+        self.0.as_mut().expect("only the wire takes the call").context_mut()
+    }
+
+    fn take(&mut self) -> Q {
+        self.0.take().expect("one call for each attempt")
     }
 }

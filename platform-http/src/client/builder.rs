@@ -1,0 +1,146 @@
+//! What a client is made from: settings, the parts of its target, endpoints, connections.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::HeaderValue;
+use platform_core::{
+    App, Error, Result,
+    config::Name,
+    identity::Identity,
+    stack::{ClientPolicy, ClientStack, Parts, Row},
+};
+use platform_discovery::{Balance, Place, Target, balance};
+
+use super::{
+    Client, Inner,
+    config::{self, Code, Connect, Preset, Settings},
+    connect::{Connection, Connector},
+    metrics::Meters,
+    protocol::Http,
+};
+use crate::wire::Reader;
+
+/// A client in the making. What is said here is stronger than `[defaults]` and weaker than the client's own
+/// section.
+#[must_use = "a builder makes nothing until it is built"]
+pub struct Builder {
+    app: App,
+    name: String,
+    code: Code,
+}
+
+impl Builder {
+    pub(super) fn new(app: &App, name: &str) -> Self {
+        Builder { app: app.clone(), name: name.to_owned(), code: Code::default() }
+    }
+
+    /// The values that suit a kind of dependency.
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.code.preset = Some(preset);
+        self
+    }
+
+    /// What is called, if not the service of the client's name: `dir://NAME`, `fixed://IP:PORT`, `https://HOST`.
+    pub fn target(self, target: impl Into<String>) -> Self {
+        let target = target.into();
+        self.edit(move |settings| settings.target = target)
+    }
+
+    /// Changes the policy.
+    pub fn policy(self, change: impl FnOnce(&mut ClientPolicy) + Send + 'static) -> Self {
+        self.edit(move |settings| change(&mut settings.policy))
+    }
+
+    /// Changes how endpoints are chosen.
+    pub fn balance(self, change: impl FnOnce(&mut balance::Config) + Send + 'static) -> Self {
+        self.edit(move |settings| change(&mut settings.balance))
+    }
+
+    /// Changes how endpoints are reached.
+    pub fn connect(self, change: impl FnOnce(&mut Connect) + Send + 'static) -> Self {
+        self.edit(move |settings| change(&mut settings.connect))
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// As [`Client::for_target`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn build(self) -> Result<Client> {
+        let Builder { app, name, code } = self;
+        let name = Name::parse(&name).map_err(|why| Error::config(format!("a client's name: {why}")))?;
+        let settings = config::resolve(app.config(), name.as_str(), code)?;
+        let target = Target::parse(&settings.target)
+            .map_err(|error| Error::config(format!("[clients.{name}]: {}", error.detail())))?
+            .named(name.as_str());
+
+        let target_name = target.name();
+        let parts = app.once(target_name, || Ok(Parts::new(target_name, app.metrics())))?;
+        let meters = app.once(target_name, || Ok(Meters::new(target_name, app.metrics())))?;
+        let balance = balance(&app, &target, &settings)?;
+        let stranger = settings.preset == Preset::External || matches!(target.place(), Place::Host { .. });
+        let wire = Http {
+            target: Arc::clone(target_name),
+            balance,
+            reader: if stranger { Reader::Outsider } else { Reader::Ours },
+            agent: agent(app.identity()),
+            criticality: settings.criticality,
+            meters,
+            traces: app.traces().clone(),
+            settings,
+        };
+        let stack = ClientStack::new(wire.settings.policy.clone(), parts)?;
+        let client = Client(Arc::new(Inner { stack, wire }));
+        app.once::<Described, _>("", || Ok(Described::default()))?.put(target_name, client.describe());
+        Ok(client)
+    }
+
+    fn edit(mut self, edit: impl FnOnce(&mut Settings) + Send + 'static) -> Self {
+        self.code.edits.push(Box::new(edit));
+        self
+    }
+}
+
+/// The order of every client that was made, by target, for the admin page.
+pub fn described(app: &App) -> Result<Vec<(Arc<str>, Vec<Row>)>> {
+    Ok(app.once::<Described, _>("", || Ok(Described::default()))?.all())
+}
+
+#[derive(Default)]
+struct Described(Mutex<Vec<(Arc<str>, Vec<Row>)>>);
+
+impl Described {
+    /// Clients that are set alike are shown once.
+    fn put(&self, target: &Arc<str>, rows: Vec<Row>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.iter().any(|(name, order)| name == target && *order == rows) {
+            known.push((Arc::clone(target), rows));
+        }
+    }
+
+    fn all(&self) -> Vec<(Arc<str>, Vec<Row>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Clients that reach the same endpoints in the same way share their connections and what they know of load.
+fn balance(app: &App, target: &Target, settings: &Settings) -> Result<Arc<Balance<Connection>>> {
+    let alike = serde_json::to_string(&(&settings.balance, &settings.connect))
+        .map_err(|error| Error::config(format!("client {}: {error}", target.name())))?;
+    app.once(&format!("{} {target} {alike}", target.name()), || {
+        let connector = Connector::new(target, &settings.connect)?;
+        crate::discovery(app)?.balance(target, &settings.balance, move |endpoint| connector.to(endpoint))
+    })
+}
+
+/// `edge/1.4.2 platform/0.1.0`; what no header can carry is left out.
+fn agent(identity: &Identity) -> HeaderValue {
+    let version = identity.version.as_str();
+    let slash = if version.is_empty() { "" } else { "/" };
+    let text = format!("{}{slash}{version} {PLATFORM}", identity.name);
+    HeaderValue::from_str(text.trim()).unwrap_or(HeaderValue::from_static(PLATFORM))
+}
+
+const PLATFORM: &str = concat!("platform/", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,223 @@
+//! One endpoint → one service with pooled connections.
+
+use std::{
+    error::Error as _,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{self, Poll},
+    time::Duration,
+};
+
+use http::{
+    HeaderValue, Request, Response, Uri, Version, header,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use platform_core::{Error, ErrorKind, Outcome, Result};
+use platform_discovery::{Endpoint, Protocol as Spoken, Target};
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::{
+    config::{Connect, Protocol},
+    tls::{Stream, Tls},
+};
+use crate::{Body, body::BoxError};
+
+/// How the endpoints of one target are reached.
+pub(super) struct Connector {
+    settings: Connect,
+    scheme: Scheme,
+    authority: Authority,
+    host: HeaderValue,
+    tls: Option<Tls>,
+}
+
+/// The connections to one endpoint.
+pub(super) struct Connection {
+    client: legacy::Client<Dial, Body>,
+    scheme: Scheme,
+    authority: Authority,
+    host: HeaderValue,
+}
+
+impl Connector {
+    /// # Errors
+    /// A certificate that cannot be read, a name that no certificate can carry, `https://` without the feature.
+    pub(super) fn new(target: &Target, settings: &Connect) -> Result<Self> {
+        let text = target.authority();
+        let unfit = |_| Error::config(format!("target \"{target}\": \"{text}\" cannot stand in a URI"));
+        let tls = target.is_tls().then(|| Tls::new(target, settings)).transpose()?;
+        Ok(Connector {
+            settings: settings.clone(),
+            scheme: if target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP },
+            authority: text.parse().map_err(unfit)?,
+            host: HeaderValue::from_str(&text).expect("what can stand in a URI can stand in a header"),
+            tls,
+        })
+    }
+
+    /// Connections to `endpoint`; none is made before it is needed.
+    pub(super) fn to(&self, endpoint: &Endpoint) -> Connection {
+        let h2 = match self.settings.protocol {
+            Protocol::Auto => endpoint.protocol != Spoken::Http1,
+            Protocol::Http1 => false,
+            Protocol::H2 => true,
+        };
+        let dial =
+            Dial { address: endpoint.address, timeout: self.settings.timeout, tls: self.tls.clone(), h2 };
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(self.settings.pool.idle)
+            .pool_max_idle_per_host(self.settings.pool.per_endpoint)
+            .http2_only(h2)
+            // A connection whose other end is gone without a word would swallow every request until TCP
+            // gives up, which takes a quarter of an hour.
+            .http2_keep_alive_interval(h2.then_some(H2_PING))
+            .http2_keep_alive_timeout(H2_PONG)
+            .set_host(false)
+            .build(dial);
+        Connection {
+            client,
+            scheme: self.scheme.clone(),
+            authority: self.authority.clone(),
+            host: self.host.clone(),
+        }
+    }
+}
+
+impl Connection {
+    /// Sends the request over a connection that is idle, else over a new one.
+    ///
+    /// A pooled connection that was closed before the request was written is replaced by hyper itself: nothing
+    /// was sent, so it is no repeat.
+    ///
+    /// No `async fn`, so that the request moves straight on into hyper's future and is not kept in ours.
+    pub(super) fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>>> + Send + use<> {
+        *request.uri_mut() = self.absolute(request.uri());
+        *request.version_mut() = Version::HTTP_11; // What is spoken is the connection's business.
+        request.headers_mut().insert(header::HOST, self.host.clone());
+        let reply = self.client.request(request);
+        async move { Ok(reply.await.map_err(explain)?.map(Body::answered)) }
+    }
+
+    /// The request's path at this target: whatever host a request names, it goes nowhere else.
+    fn absolute(&self, uri: &Uri) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        let root = || PathAndQuery::from_static("/");
+        parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(root));
+        Uri::from_parts(parts).expect("scheme, authority and path make a URI")
+    }
+}
+
+/// Dials one address, whatever the URI says.
+#[derive(Clone)]
+struct Dial {
+    address: SocketAddr,
+    timeout: Duration,
+    tls: Option<Tls>,
+    h2: bool,
+}
+
+impl Dial {
+    async fn dial(self) -> io::Result<Stream> {
+        let connected = async {
+            let tcp = TcpStream::connect(self.address).await?;
+            // Requests are written whole; waiting for more to send only delays them.
+            tcp.set_nodelay(true)?;
+            match &self.tls {
+                Some(tls) => tls.secure(TokioIo::new(tcp), self.h2).await,
+                None => Ok(Stream::from(TokioIo::new(tcp))),
+            }
+        };
+        tokio::time::timeout(self.timeout, connected).await.unwrap_or_else(|_| {
+            let text = format!("no connection within {:?} (connect.timeout)", self.timeout);
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })
+    }
+}
+
+impl Service<Uri> for Dial {
+    type Response = Stream;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        Box::pin(self.clone().dial())
+    }
+}
+
+/// What a transport's failure means: was anything sent?
+fn explain(error: legacy::Error) -> Error {
+    let cause = root(&error);
+    let hyper = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+    let told = if error.is_connect() {
+        Error::new(ErrorKind::Unreachable, format!("could not connect, nothing was sent: {cause}"))
+    } else if hyper.is_some_and(hyper::Error::is_canceled) {
+        let text = format!("the connection was closed before the request was sent: {cause}");
+        Error::new(ErrorKind::Unreachable, text)
+    } else if hyper.is_some_and(|hyper| hyper.is_user() && !hyper.is_body_write_aborted()) {
+        // Our own body or our own request; the target has done nothing wrong.
+        Error::new(ErrorKind::Internal, format!("the request could not be written: {cause}"))
+            .with_outcome(Outcome::Local)
+    } else if hyper.is_some_and(hyper::Error::is_parse) {
+        let text =
+            format!("what came back is no reply of the protocol that was spoken (connect.protocol): {cause}");
+        Error::new(ErrorKind::Upstream, text)
+    } else {
+        let text = format!(
+            "the connection was lost after the request had been sent, so it may have been done or not: {cause}"
+        );
+        Error::new(ErrorKind::Upstream, text)
+    };
+    told.at_layer("connect").with_source(BoxError::from(error))
+}
+
+/// The innermost cause: "client error (Connect)" helps nobody.
+fn root(error: &legacy::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Twice within a minute of silence; often enough to notice before people do, too rare to count as load.
+const H2_PING: Duration = Duration::from_secs(20);
+/// An answer to a ping takes a round trip; this is a hundred of the longest.
+const H2_PONG: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_goes_to_its_target_whatever_host_it_names() {
+        let target = Target::parse("dir://catalog").unwrap();
+        let connection = |uri: &str| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let _inside = runtime.enter();
+            let connector = Connector::new(&target, &Connect::default()).unwrap();
+            let endpoint = Endpoint::at("127.0.0.1:1".parse().unwrap());
+            connector.to(&endpoint).absolute(&uri.parse().unwrap()).to_string()
+        };
+        assert_eq!(connection("/films/1?full"), "http://catalog/films/1?full");
+        assert_eq!(connection("http://elsewhere:99/films"), "http://catalog/films");
+        assert_eq!(connection("http://elsewhere"), "http://catalog/");
+    }
+}

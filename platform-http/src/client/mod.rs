@@ -1,0 +1,193 @@
+//! How do we ask another service?
+//!
+//! ```no_run
+//! # use platform_core::{App, Result};
+//! # use platform_http::Client;
+//! # #[derive(serde::Deserialize)]
+//! # struct Stock { items: u32 }
+//! # async fn example() -> Result<()> {
+//! let app = App::start("orders").await?;
+//! let inventory = Client::for_target(&app, "inventory")?;
+//! let stock: Stock = inventory.get("/stock/7").send().await?.json().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Deadline, trace, tenant and importance of the request being served go along by themselves. A reply is a
+//! reply whatever its status: `send()` fails only when there is none, `json()` also when it is none of success.
+//!
+//! # Defaults
+//! | setting | value | because |
+//! |---|---|---|
+//! | `policy.timeout`, `policy.attempt_timeout` | 10 s, 3 s | see `platform_core::stack` |
+//! | `connect.timeout` | 1 s | [`CONNECT_TIMEOUT`] |
+//! | `connect.pool.idle` | 60 s | [`POOL_IDLE`] |
+//! | `connect.pool.per_endpoint` | 32 | [`POOL_PER_ENDPOINT`] |
+//! | `connect.max_response` | 64 MiB | [`MAX_RESPONSE`] |
+//!
+//! # Signals
+//! `platform_client_call_duration_seconds` is what callers felt, `http_client_request_duration_seconds` what
+//! each attempt took, `platform_client_attempts_total` how often a target was really asked.
+//!
+//! # Traps
+//! Making a client per request: its connections live as long as it does. Make it once and clone it. Redirects
+//! are never followed: between services they hide a wrong address, and to strangers they leak headers.
+
+mod builder;
+mod config;
+mod connect;
+mod exchange;
+pub mod metrics;
+mod protocol;
+mod request;
+mod response;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "plain.rs"]
+mod tls;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+};
+
+use http::{Method, Request};
+use platform_core::{
+    App, Error, Result,
+    stack::{Answered, ClientStack, Row},
+};
+use tower_service::Service;
+
+pub use builder::{Builder, described};
+pub use config::{
+    CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
+    Tls,
+};
+pub use request::RequestBuilder;
+pub use response::Response;
+
+use self::protocol::Http;
+use crate::Body;
+
+/// Calls one target. Clones share connections, counts and policy.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    stack: ClientStack,
+    wire: Http,
+}
+
+type Reply = http::Response<Body>;
+type Pending = Pin<Box<dyn Future<Output = Result<Answered<Reply>>> + Send>>;
+
+impl Client {
+    /// The client of a target, as its section `[clients.NAME]` sets it.
+    ///
+    /// # Errors
+    /// What cannot be meant: a name that is none, a value in its section, a target without a source.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn for_target(app: &App, name: &str) -> Result<Client> {
+        Client::builder(app, name).build()
+    }
+
+    /// The same with something of its own set in code.
+    pub fn builder(app: &App, name: &str) -> Builder {
+        Builder::new(app, name)
+    }
+
+    /// A request for `path`, which begins with `/`.
+    pub fn get(&self, path: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    /// A request that adds or does something. It is never repeated unless it is declared
+    /// [`idempotent`](RequestBuilder::idempotent).
+    pub fn post(&self, path: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// A request that replaces what is at `path`.
+    pub fn put(&self, path: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PUT, path)
+    }
+
+    /// A request that removes what is at `path`.
+    pub fn delete(&self, path: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::DELETE, path)
+    }
+
+    /// A request that changes what is at `path`.
+    pub fn patch(&self, path: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PATCH, path)
+    }
+
+    /// A request for the head of what is at `path`.
+    pub fn head(&self, path: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::HEAD, path)
+    }
+
+    /// A request with any method.
+    pub fn request(&self, method: Method, path: impl AsRef<str>) -> RequestBuilder {
+        RequestBuilder::new(self.clone(), method, path.as_ref())
+    }
+
+    /// Sends a request that was built elsewhere; of its URI the path and the query count.
+    ///
+    /// # Errors
+    /// When there is no reply: no endpoint, no connection, no answer in time.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response> {
+        let call = (request.method().clone(), request.uri().clone());
+        let answered = self.execute(request).await?;
+        Ok(Response::new(self, call, answered))
+    }
+
+    /// What is called.
+    pub fn target(&self) -> &Arc<str> {
+        self.0.stack.target()
+    }
+
+    /// What is set.
+    pub fn settings(&self) -> &Settings {
+        &self.0.wire.settings
+    }
+
+    /// The order in which a call passes its layers, with what is set.
+    pub fn describe(&self) -> Vec<Row> {
+        self.0.stack.describe(&self.0.wire)
+    }
+
+    // The one box of a call: it hides the types of everything below.
+    fn execute(&self, request: Request<Body>) -> Pending {
+        let client = self.clone();
+        Box::pin(async move { client.0.stack.call(request, &client.0.wire).await })
+    }
+}
+
+/// For tower's layers, above a whole call. The reply's body is not read under the call's limit.
+impl Service<Request<Body>> for Client {
+    type Response = Reply;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let client = self.clone();
+        Box::pin(async move { Ok(client.0.stack.call(request, &client.0.wire).await?.reply) })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("target", self.target()).finish_non_exhaustive()
+    }
+}

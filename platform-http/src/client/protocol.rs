@@ -1,0 +1,105 @@
+//! The wire of the client's page: everything below the attempt's clock, in HTTP.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response};
+use platform_core::{
+    Classify as _, Context, Result, Verdict,
+    call::{CarryCall as _, CarryReply as _},
+    context::Criticality,
+    stack::{Asked, Row, Storey, Wire},
+    telemetry::Traces,
+};
+use platform_discovery::{Balance, balance::Picked};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{config::Settings, connect::Connection, exchange::Exchange, metrics::Meters};
+use crate::{
+    Body,
+    classify::ByStatus,
+    wire::{Reader, inject},
+};
+
+/// HTTP to the endpoints of one target.
+pub(super) struct Http {
+    pub(super) target: Arc<str>,
+    pub(super) balance: Arc<Balance<Connection>>,
+    pub(super) reader: Reader,
+    pub(super) agent: HeaderValue,
+    pub(super) criticality: Option<Criticality>,
+    pub(super) meters: Arc<Meters>,
+    pub(super) traces: Traces,
+    pub(super) settings: Settings,
+}
+
+impl Wire for Http {
+    type Call = Request<Body>;
+    type Reply = Response<Body>;
+
+    async fn send(&self, mut call: Request<Body>, asked: &Asked) -> Result<Response<Body>> {
+        let context = call.body_mut().context_mut();
+        if let Some(class) = self.criticality {
+            context.lower(class);
+        }
+        // R1 Measured from here; a reply that never comes is reported when this future is dropped.
+        let parts = (&*self.meters, &self.traces, &self.target);
+        let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
+
+        // Choose as late as possible, so that a repeat may choose another.
+        let picked = match self.pick(call.body_mut().context_mut()).await {
+            Ok(picked) => picked,
+            Err(error) => return Err(exchange.failed(error)),
+        };
+        asked.set(picked.label());
+        exchange.asks(picked.label());
+        // R7 Headers last: the choice may have waited, and the time that is left has to be true.
+        inject(&mut call, self.reader, &self.agent);
+        let mut reply = match picked.service().send(call).await {
+            Ok(reply) => reply,
+            Err(error) => return Err(exchange.failed(error)),
+        };
+        // The judge: once per attempt, and the second of its two clock readings.
+        let (outcome, hint) = ByStatus.classify(&reply);
+        let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
+        reply.body_mut().judge(verdict);
+        // In flight until the reply has been read: an endpoint that streams to us is busy with us.
+        reply.body_mut().hold(picked.into_guard());
+        exchange.replied(reply.status(), verdict.at);
+        Ok(reply)
+    }
+
+    fn describe(&self) -> Vec<Row> {
+        use Storey::Endpoint;
+        let Settings { balance, connect, .. } = &self.settings;
+        let reader = if self.reader == Reader::Ours { "everything" } else { "traceparent" };
+        vec![
+            Row::new(Endpoint, "balance", "Which one do we ask?")
+                .with("pick", &format_args!("{}", written(&balance.pick))),
+            Row::new(Endpoint, "inject", "Who reads what travels?").with("sends", &format_args!("{reader}")),
+            Row::new(Endpoint, "connect", "How is it reached?")
+                .with("timeout", &connect.timeout)
+                .with("pool.idle", &connect.pool.idle)
+                .with("pool.per_endpoint", &format_args!("{}", connect.pool.per_endpoint))
+                .with("protocol", &format_args!("{}", written(&connect.protocol))),
+            Row::new(Endpoint, "judge", "What does this answer mean?"),
+        ]
+    }
+}
+
+impl Http {
+    async fn pick(&self, context: &mut Context) -> Result<Picked<Connection>> {
+        if let Some(picked) = self.balance.try_pick(context, fastrand::u64(..)) {
+            return Ok(picked);
+        }
+        let picked = self.balance.pick(context, fastrand::u64(..)).await?;
+        // The wait was real, so the clock is read again.
+        context.set_now(Instant::now());
+        Ok(picked)
+    }
+}
+
+/// A choice as it would be written in a file.
+fn written(choice: &impl Serialize) -> String {
+    serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

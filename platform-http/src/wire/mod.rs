@@ -1,0 +1,7 @@
+//! Who reads and writes the headers?
+//!
+//! The names stand in one table, `platform_core::context::wire`; here is when they are written, and to whom.
+
+mod inject;
+
+pub(crate) use inject::{Reader, inject};

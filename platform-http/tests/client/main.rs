@@ -1,0 +1,10 @@
+//! What a client gets, and what its targets see, on real sockets.
+
+mod peer;
+
+mod calls;
+mod failures;
+mod protocol;
+mod strangers;
+#[cfg(feature = "tls")]
+mod tls;

@@ -1,0 +1,83 @@
+//! What is spoken.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response, Version};
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use platform_core::context;
+use platform_http::Client;
+use tokio::net::TcpListener;
+
+use crate::peer::{Peer, app, ok};
+
+/// A server that speaks HTTP/2 without an upgrade first, and answers with what it heard.
+async fn h2_peer(connections: Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    context::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            connections.fetch_add(1, Relaxed);
+            let answer = service_fn(|request: Request<hyper::body::Incoming>| async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                assert_eq!(request.version(), Version::HTTP_2);
+                let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+                let timeout = request.headers().contains_key("platform-timeout-ms");
+                let text = format!("{} {authority} {timeout}", request.uri().path());
+                Ok::<_, Infallible>(Response::new(Full::new(bytes::Bytes::from(text))))
+            });
+            let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(tcp), answer);
+            context::spawn(served);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn calls_share_one_h2_connection_where_that_is_set() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let address = h2_peer(Arc::clone(&connections)).await;
+    let toml = format!("[clients.films]\ntarget = \"fixed://{address}\"\nconnect = {{ protocol = \"h2\" }}");
+    let app = app(&toml).await;
+    let films = Client::for_target(&app, "films").expect("a client");
+    let ask = || async { films.get("/a").send().await?.text().await };
+    let (one, two, three) = tokio::join!(ask(), ask(), ask());
+    for text in [one, two, three] {
+        assert_eq!(text.expect("a reply"), "/a films true");
+    }
+    assert_eq!(connections.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn what_an_endpoints_record_says_is_spoken() {
+    let address = h2_peer(Arc::default()).await;
+    let plain = Peer::open(|_| ok("http1")).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let record = |name: &str, address: SocketAddr, protocol: &str| {
+        let here = folder.path().join(name);
+        std::fs::create_dir_all(&here).expect("a folder");
+        let record = serde_json::json!({
+            "name": name, "instance": "one", "address": address, "protocol": protocol,
+            "expires_unix_ms": 4_000_000_000_000_u64,
+        });
+        std::fs::write(here.join("one.json"), record.to_string()).expect("a record");
+    };
+    record("films", address, "h2");
+    record("ratings", plain.address, "http1");
+    let app = app(&format!("[discovery.dir]\npath = \"{}\"", folder.path().display())).await;
+    let films = Client::for_target(&app, "films").expect("a client");
+    let ratings = Client::for_target(&app, "ratings").expect("a client");
+    assert_eq!(films.get("/a").send().await.expect("a reply").text().await.expect("text"), "/a films true");
+    assert_eq!(ratings.get("/a").send().await.expect("a reply").text().await.expect("text"), "http1");
+    assert_eq!(plain.only().header("host"), Some("ratings"));
+}
