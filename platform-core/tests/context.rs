@@ -1,5 +1,7 @@
 //! What travels with a request: it only narrows, crosses the wire whole, and believes no outsider.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};

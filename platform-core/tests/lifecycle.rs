@@ -1,5 +1,7 @@
 //! When a process lives: what happens in which order, and what happens when something goes wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::{
     net::SocketAddr,
     sync::{

@@ -15,5 +15,5 @@ pub use catalogue::catalogue;
 pub use client::Client;
 pub use discovery::discovery;
 pub use problem::Problem;
-pub use serve::serve;
+pub use serve::{prepare, serve};
 pub use server::Server;

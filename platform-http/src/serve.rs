@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use axum::Router;
 use platform_core::{App, Result};
+use platform_discovery::register::Announcement;
 
 use crate::Server;
 
@@ -13,6 +14,24 @@ use crate::Server;
 /// # Errors
 /// None: what goes wrong is told on standard error and in the exit status ([`App::run`]).
 pub async fn serve(app: App, routes: Router) -> Result<ExitCode> {
-    app.add(Server::new(routes));
-    app.run().await
+    match prepare(&app, Server::new(routes)) {
+        Ok(()) => app.run().await,
+        Err(error) => Ok(app.refuse(&error)),
+    }
+}
+
+/// Adds what every service has: `server`, the admin listener, the registration while it is ready.
+///
+/// For a server that is set in code: `prepare(&app, Server::new(routes).cors(cors))?`, then
+/// [`App::run`].
+///
+/// # Errors
+/// A section that cannot be meant.
+pub fn prepare(app: &App, server: Server) -> Result<()> {
+    app.add(server);
+    let discovery: platform_discovery::Config = app.config().section("discovery")?;
+    if let Some(announcement) = Announcement::of(discovery, app.identity()) {
+        app.announce(announcement);
+    }
+    Ok(())
 }

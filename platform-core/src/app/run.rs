@@ -63,6 +63,12 @@ impl App {
         Ok(ExitCode::from(code))
     }
 
+    /// Tells a person why the service cannot start, and says with which status the process should end.
+    pub fn refuse(&self, error: &Error) -> ExitCode {
+        complain(error);
+        ExitCode::from(error.kind().exit_code())
+    }
+
     /// Serves until [`App::stop`] is called: for a test, or a program that has its own signals.
     ///
     /// # Errors
@@ -151,8 +157,10 @@ impl App {
         }
         self.changes().record(ChangeKind::Ready, PLATFORM, format!("ready at {}", servers.addresses()), "");
         tracing::info!(addresses = servers.addresses(), "ready");
+        // The admin address too: who looks after a fleet finds it in the registry.
+        let bound = self.0.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for announcement in announce {
-            if let Err(error) = announcement.announce(&servers.bound).await {
+            if let Err(error) = announcement.announce(&bound).await {
                 // A registry that is down must not keep a service from those who know its address.
                 tracing::error!(error = ?error, "not announced");
             }

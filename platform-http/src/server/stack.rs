@@ -165,7 +165,7 @@ impl Shared {
         match reply {
             Ok(Ok(Ok(response))) if response.status().is_success() => response,
             Ok(Ok(Ok(response))) => match refusal(&response) {
-                Some(error) => self.complete(response, &error, seen),
+                Some(error) => self.complete(&response, &error, seen),
                 None => response,
             },
             Ok(Ok(Err(never))) => match never {},
@@ -207,7 +207,7 @@ impl Shared {
     }
 
     /// The same for a handler's own problem: what else it set on its reply stays.
-    fn complete(&self, reply: Response<Body>, error: &Error, seen: &Seen) -> Response<Body> {
+    fn complete(&self, reply: &Response<Body>, error: &Error, seen: &Seen) -> Response<Body> {
         let mut response = self.refuse(error, seen);
         *response.status_mut() = reply.status();
         for (name, value) in reply.headers() {
