@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use super::{
     Connections, Limits, Listener, Times,
-    edge::Edge,
+    edge::{Answer, Edge, Whole},
     observe::Observer,
     route::NoteRoute,
     stack::{Settings, Stack},
@@ -205,20 +205,12 @@ impl Serve for Server {
 }
 
 impl Ready {
-    fn serve<S>(
+    fn serve<S: Answer>(
         self,
         service: S,
         drain: Drain,
         grace: Duration,
-    ) -> impl Future<Output = Result<Served>> + Send
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send,
-    {
+    ) -> impl Future<Output = Result<Served>> + Send {
         let stack = Stack::new(self.observer, self.app.identity().clone(), &self.settings, service);
         async move {
             let answer = move |request, _peer: &_| stack.clone().answer(request);
@@ -233,15 +225,9 @@ trait Begin: Send + Sync {
     fn begin(self: Box<Self>, ready: Ready, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>>;
 }
 
-struct Whole<S>(S);
-
-impl<S> Begin for Whole<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
-    S::Future: Send,
-{
+impl<S: Answer> Begin for S {
     fn begin(self: Box<Self>, ready: Ready, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
-        Box::pin(ready.serve(self.0, drain, grace))
+        Box::pin(ready.serve(*self, drain, grace))
     }
 }
 

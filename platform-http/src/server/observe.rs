@@ -7,7 +7,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -17,7 +17,7 @@ use platform_core::{
     App, Context, ErrorKind, Outcome,
     call::{Guard, Release, Reply as _},
     context::{
-        Notes, SpanId,
+        Notes, SpanId, TraceId,
         wire::{Field, Rejected},
     },
     telemetry::{
@@ -151,14 +151,21 @@ impl Seen {
     }
 
     /// The reply's head is ready: told now if its length is known, else when it has been read.
-    pub(super) fn end(mut self, response: &mut http::Response<Body>) {
+    pub(super) fn end(&mut self, response: &mut http::Response<Body>) {
         self.status = response.status();
         self.reason = response.extensions_mut().remove::<Refused>().map(|refused| refused.0.kind());
         let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
             || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
         if streams && self.status != StatusCode::SWITCHING_PROTOCOLS {
             // Behind a pointer of its own, because it outlives the head; most replies never need one.
-            response.hold(Guard::new(Arc::new(Stream(Mutex::new(Some(self)))), 0));
+            let stream = Seen {
+                observer: self.observer.clone(),
+                context: self.context.clone(),
+                client: self.client.take(),
+                ..*self
+            };
+            self.told = true;
+            response.hold(Guard::new(Arc::new(Stream(Mutex::new(Some(stream)))), 0));
         } else {
             self.tell();
         }
@@ -171,9 +178,10 @@ impl Seen {
         let duration = self.began.elapsed();
         let trace = self.context.trace();
         let notes = self.context.notes();
-        let route = inner.routes.of(notes.map_or(0, |notes| notes.route()));
+        let routes = inner.routes.load();
+        let route = routes.of(notes.map_or(0, |notes| notes.route()));
         let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
-        route.cell(key).observe(duration, trace.is_sampled().then(|| trace.trace_id()));
+        route.observe(key, duration, trace.is_sampled().then(|| trace.trace_id()));
         if trace.is_sampled() && inner.traces.exports() {
             self.record(&route.path, duration);
         }
@@ -189,7 +197,7 @@ impl Seen {
         }
     }
 
-    fn write_line(&self, route: &str, duration: std::time::Duration, notes: Option<&Notes>) {
+    fn write_line(&self, route: &str, duration: Duration, notes: Option<&Notes>) {
         let inner = &*self.observer.0;
         inner.logs.write_line(&Line {
             at: SystemTime::now(),
@@ -213,7 +221,7 @@ impl Seen {
         });
     }
 
-    fn record(&self, route: &str, duration: std::time::Duration) {
+    fn record(&self, route: &str, duration: Duration) {
         let method = METHODS[usize::from(self.method)];
         let status = if self.status.is_server_error() {
             Status::Error(self.reason.map_or("", ErrorKind::as_str).into())
@@ -266,16 +274,18 @@ impl Release for Stream {
 }
 
 impl Route {
-    fn cell(&self, key: CellKey) -> Histogram {
-        let find =
-            |cells: &[Cell]| cells.iter().find(|cell| cell.key == key).map(|cell| cell.histogram.clone());
-        if let Some(known) = find(&self.cells.load()) {
-            return known;
+    fn observe(&self, key: CellKey, duration: Duration, trace: Option<TraceId>) {
+        match self.cells.load().iter().find(|cell| cell.key == key) {
+            Some(cell) => cell.histogram.observe(duration, trace),
+            None => self.add(key).observe(duration, trace),
         }
+    }
+
+    fn add(&self, key: CellKey) -> Histogram {
         let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cells = Vec::clone(&self.cells.load());
-        if let Some(known) = find(&cells) {
-            return known;
+        if let Some(known) = cells.iter().find(|cell| cell.key == key) {
+            return known.histogram.clone();
         }
         let histogram = self.durations.with(&DurationLabels {
             method: METHODS[usize::from(key.method)],

@@ -9,7 +9,7 @@ use std::{
     task::{self, Poll},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use axum::{
     body::Body,
     extract::{DefaultBodyLimit, MatchedPath},
@@ -40,10 +40,9 @@ impl<T> Routes<T> {
         }))
     }
 
-    /// What belongs to the route of this number.
-    pub(super) fn of(&self, number: u32) -> Arc<T> {
-        let routes = self.0.routes.load();
-        Arc::clone(routes.get(number as usize).unwrap_or(&routes[0]))
+    /// The routes known now.
+    pub(super) fn load(&self) -> Table<T> {
+        Table(self.0.routes.load())
     }
 
     /// The number of the route of this path; one path is one route, however many methods it has.
@@ -57,6 +56,16 @@ impl<T> Routes<T> {
             paths.len() - 1
         });
         u32::try_from(number).unwrap_or(0)
+    }
+}
+
+/// The routes known at one moment.
+pub(super) struct Table<T>(Guard<Arc<Vec<Arc<T>>>>);
+
+impl<T> Table<T> {
+    /// What belongs to the route of this number.
+    pub(super) fn of(&self, number: u32) -> &T {
+        self.0.get(number as usize).unwrap_or(&self.0[0])
     }
 }
 

@@ -29,9 +29,11 @@ use platform_core::{
     lifecycle::panic_text,
 };
 use tokio::time::Instant;
-use tower_service::Service;
 
-use super::observe::{Observer, Seen};
+use super::{
+    edge::Answer,
+    observe::{Observer, Seen},
+};
 use crate::{
     Body,
     body::Incoming,
@@ -62,10 +64,7 @@ pub(super) struct Settings {
     pub(super) body_idle: Duration,
 }
 
-impl<S> Stack<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
-{
+impl<S: Answer> Stack<S> {
     pub(super) fn new(observer: Observer, identity: Arc<Identity>, settings: &Settings, inner: S) -> Self {
         let &Settings { trust, timeout, body, body_idle } = settings;
         Stack { shared: Arc::new(Shared { observer, identity, trust, timeout, body, body_idle }), inner }
@@ -80,13 +79,12 @@ where
         // Everything below reads the context. The one clock reading of the way in.
         let (mut context, parent) = shared.extract(&request, Instant::now());
         // R1 Count everything: every refusal below is on the graph, with its final status.
-        let seen = shared.observer.begin(&request, &context, parent);
+        let mut seen = shared.observer.begin(&request, &context, parent);
         let mut response = match shared.admit(&request, &mut context) {
             Err(refusal) => shared.refuse(&refusal, &seen),
             Ok(limit) => {
-                let served = context.clone();
-                let incoming = |body| shared.limit_body(body, &context);
-                let call = pin!(self.inner.call(request.map(|body| Body::arrived(incoming(body), served))));
+                let call =
+                    pin!(self.inner.answer(request, &context, |body| shared.limit_body(body, &context)));
                 // The one bridge to business code.
                 let scoped = pin!(context::scope(context, call));
                 // A panic passes through the layers above like any error.
@@ -156,7 +154,8 @@ impl Shared {
         }
     }
 
-    /// The reply, or what stands for it.
+    /// The reply, or what stands for it. Inline, or the reply is copied once more.
+    #[inline]
     fn judge(&self, reply: Result<Caught, Limit>, seen: &Seen) -> Response<Body> {
         // What cut the body is the reason, whatever the handler made of it.
         if let Some(cut) = seen.context().notes().and_then(|notes| notes.reason()) {
