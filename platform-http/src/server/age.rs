@@ -93,7 +93,10 @@ impl Age {
             return if leaves { Order::Stay } else { Order::Cut("it did not leave when asked to") };
         }
         if mood.draining {
-            return if self.is_newborn(now, sight) { Order::Stay } else { self.tell_end(now, "draining") };
+            if !self.is_newborn(now, sight) {
+                return self.tell_end(now, "draining");
+            }
+            return self.tell_last_reply();
         }
         // When there is no place for others, waiting for nothing becomes less welcome.
         let patience = if mood.full { times.keep_alive.min(times.header) } else { times.keep_alive };
@@ -107,8 +110,7 @@ impl Age {
             if sight.http2 {
                 return self.tell_end(now, "older than server.times.connection_age");
             }
-            self.told = Told::LastReply;
-            return Order::LastReply;
+            return self.tell_last_reply();
         }
         Order::Stay
     }
@@ -135,6 +137,14 @@ impl Age {
     /// Has it just been opened? Then its first request may be on its way, and gets its answer.
     fn is_newborn(&self, now: Instant, sight: Sight) -> bool {
         sight.turns == 0 && now < self.born + NEWBORN
+    }
+
+    fn tell_last_reply(&mut self) -> Order {
+        if self.told == Told::LastReply {
+            return Order::Stay;
+        }
+        self.told = Told::LastReply;
+        Order::LastReply
     }
 
     fn tell_end(&mut self, now: Instant, why: &'static str) -> Order {
@@ -282,8 +292,9 @@ mod tests {
         ends(&play(&[(1, idle(1), DRAINING)]), "draining");
         ends(&play(&[(1, busy(1), DRAINING)]), "draining");
         ends(&play(&[(1, silent(), DRAINING)]), "draining");
-        assert_eq!(play(&[(0, silent(), DRAINING), (0, head(0), DRAINING)]), [Order::Stay; 2]);
-        ends(&play(&[(0, silent(), DRAINING), (0, busy(1), DRAINING)]), "draining");
+        let newborn = play(&[(0, silent(), DRAINING), (0, head(0), DRAINING), (0, busy(1), DRAINING)]);
+        assert_eq!(newborn[..2], [Order::LastReply, Order::Stay]);
+        ends(&newborn[2..], "draining");
     }
 
     #[test]

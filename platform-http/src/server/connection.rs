@@ -107,6 +107,7 @@ impl Connections {
                 }
             }
         }
+        tender.draining = true;
         // Their clients believe to be connected; closing the listener would reset them.
         while let Some(place) = free.take().or_else(|| tender.free_place())
             && let Some(accepted) = listener.accept_waiting()
@@ -126,6 +127,8 @@ struct Tender {
     places: Arc<Semaphore>,
     all_places: u32,
     drain: Drain,
+    /// Who is accepted now is served once.
+    draining: bool,
     lines: Vec<(Weak<Line>, Age)>,
     complaint: Complaint,
 }
@@ -141,6 +144,7 @@ impl Tender {
             complaint: Complaint::default(),
             times,
             drain,
+            draining: false,
         }
     }
 
@@ -177,6 +181,9 @@ impl Tender {
         // which reading will tell.
         let _ = socket.set_nodelay(true);
         let line = Line::new(Peer { address }, place, self.drain.clone());
+        if self.draining {
+            line.ask_last_reply();
+        }
         let age = Age::new(Instant::now(), &self.times, fastrand::f64());
         self.lines.push((Arc::downgrade(&line), age));
         let exchange =
@@ -212,13 +219,14 @@ impl Tender {
         let hard = Instant::now() + grace;
         let places = Arc::clone(&self.places);
         let mut gone = pin!(places.acquire_many(self.all_places));
+        self.look(DRAINING);
         let mut looks = tokio::time::interval(age::period(&self.times).min(DRAIN_PERIOD));
         loop {
             tokio::select! {
                 biased;
                 _ = &mut gone => return Served::default(),
                 () = tokio::time::sleep_until(hard) => break,
-                _ = looks.tick() => self.look(Mood { draining: true, full: false }),
+                _ = looks.tick() => self.look(DRAINING),
             }
         }
         let served = self.cut_all();
@@ -312,6 +320,8 @@ const MAX_ERROR_RESETS: usize = 100;
 const PING: Duration = Duration::from_secs(30);
 /// A paused laptop or a lost route comes back within it.
 const PONG: Duration = Duration::from_secs(20);
+/// Everyone is asked to leave; nobody waits for a place.
+const DRAINING: Mood = Mood { draining: true, full: false };
 /// While draining everyone waits for the slowest: look often.
 const DRAIN_PERIOD: Duration = Duration::from_millis(25);
 /// Long enough for every task to be polled once.

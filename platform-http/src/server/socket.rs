@@ -24,11 +24,12 @@ pub(super) struct Socket {
     stalled: bool,
     /// Set while the rest of the peer's bytes is thrown away.
     linger: Option<Pin<Box<Sleep>>>,
+    discarded: bool,
 }
 
 impl Socket {
     pub(super) fn new(inner: TcpStream, line: Arc<Line>) -> Self {
-        Socket { inner, line, preface: 0, stalled: false, linger: None }
+        Socket { inner, line, preface: 0, stalled: false, linger: None, discarded: false }
     }
 
     fn recognise(&mut self, came: &[u8]) {
@@ -64,13 +65,13 @@ impl Socket {
         loop {
             let mut rest = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.inner).poll_read(cx, &mut rest) {
-                Poll::Ready(Ok(())) if !rest.filled().is_empty() => {}
+                Poll::Ready(Ok(())) if !rest.filled().is_empty() => self.discarded = true,
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
         // Told to go, and nothing on its way: a peer that was idle need not be waited for.
-        if self.linger.is_none() && self.line.must_end() && !self.line.has_unread() {
+        if !self.discarded && self.line.must_end() && !self.line.has_unread() {
             return Poll::Ready(());
         }
         self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER))).as_mut().poll(cx)
