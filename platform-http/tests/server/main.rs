@@ -1,0 +1,8 @@
+//! What a served request gets from the platform, on real sockets.
+
+mod served;
+
+mod bad_input;
+mod limits;
+mod signals;
+mod streams;

@@ -1,0 +1,149 @@
+//! What is seen of a request: its line, its metric, its trace, and what its handler knows.
+
+use axum::{Json, Router, routing::get};
+use http::HeaderName;
+use platform_core::context;
+use platform_http::Server;
+use serde_json::{Value, json};
+use tower_http::cors::CorsLayer;
+
+use crate::served::Served;
+
+fn routes() -> Router {
+    let about = || async {
+        context::note("order_id", "o-17");
+        let context = context::current().expect("a handler has a context");
+        Json(json!({
+            "trace": context.trace().trace_id().to_string(),
+            "span": context.trace().span_id().to_string(),
+            "criticality": context.criticality().as_str(),
+            "tenant": context.tenant().map(ToString::to_string),
+        }))
+    };
+    Router::new().route("/about/{id}", get(about)).nest("/v2", Router::new().route("/about", get(about)))
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN: &str = "00f067aa0ba902b7";
+
+#[tokio::test]
+async fn the_context_reaches_the_handler_and_the_line_under_one_trace() {
+    let served = Served::routes(routes()).await;
+    let headers = format!(
+        "traceparent: 00-{TRACE}-{SPAN}-00\r\nbaggage: platform-criticality=sheddable,platform-tenant=acme\r\nuser-agent: edge/1.0 platform/0.1.0\r\n"
+    );
+    let reply = served.get("/about/7", &headers).await;
+    let seen = reply.json();
+    assert_eq!(
+        (seen["trace"].as_str(), seen["criticality"].as_str(), seen["tenant"].as_str()),
+        (Some(TRACE), Some("sheddable"), Some("acme"))
+    );
+    assert_ne!(seen["span"], SPAN, "the request is a span of its own");
+    assert_eq!(reply.header("x-request-id"), Some(TRACE), "without an id of the caller's the trace serves");
+
+    let line = &served.lines(1).await[0];
+    let expected = json!({
+        "level": "info", "message": "request", "service.name": "orders", "service.version": "1.4.2", "trace_id": TRACE,
+        "http.request.method": "GET", "http.route": "/about/{id}", "http.response.status_code": 200, "outcome": "ok",
+        "reason": "", "attempts": 0, "criticality": "sheddable", "tenant": "acme", "client": "edge/1.0 platform/0.1.0",
+        "order_id": "o-17",
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&line[key], value, "{key} in {line}");
+    }
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn routes_are_templates_and_methods_are_known_words() {
+    let served = Served::routes(routes()).await;
+    for path in ["/about/1", "/about/2", "/v2/about"] {
+        assert_eq!(served.get(path, "").await.status, 200);
+    }
+    served.ask("BREW /about/1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let count = |labels: &[&str]| served.metric("http_server_request_duration_seconds_count", labels);
+    assert_eq!(
+        count(&[
+            "http_route=\"/about/{id}\"",
+            "http_request_method=\"GET\"",
+            "http_response_status_code=\"200\""
+        ]),
+        2.0
+    );
+    assert_eq!(count(&["http_route=\"/v2/about\""]), 1.0);
+    assert_eq!(count(&["http_request_method=\"_OTHER\"", "http_response_status_code=\"405\""]), 1.0);
+    assert_eq!(count(&["/about/1"]), 0.0);
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn the_caller_decides_whether_to_record_and_a_stranger_does_not() {
+    let headers = format!("traceparent: 00-{TRACE}-{SPAN}-01\r\n");
+    let bucket = |served: &Served| {
+        let text = served.app.metrics().encode();
+        text.lines().any(|line| {
+            line.starts_with("http_server_request_duration_seconds_bucket") && line.contains(TRACE)
+        })
+    };
+    let served = Served::routes(routes()).await;
+    served.get("/about/7", &headers).await;
+    assert!(bucket(&served), "a recorded request is an exemplar");
+    assert_eq!(served.stop().await.code(), 0);
+
+    let served = Served::start(Server::new(routes()), "[server]\ntrust = { inbound = \"edge\" }").await;
+    assert_eq!(served.get("/about/7", &headers).await.json()["trace"], TRACE, "found again all the same");
+    assert!(!bucket(&served));
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn cors_and_sensitive_headers_are_a_line_each() {
+    let server = Server::new(routes())
+        .cors(CorsLayer::permissive())
+        .sensitive_headers([HeaderName::from_static("authorization")]);
+    let served = Served::start(server, "").await;
+    let reply = served.get("/about/7", "origin: http://elsewhere.example\r\n").await;
+    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_tower_service_is_served_like_routes() {
+    let service = tower_service_of(|request: http::Request<platform_http::Body>| {
+        let tenant = platform_core::call::Call::context(&request).tenant().map(ToString::to_string);
+        http::Response::new(platform_http::Body::reply(tenant.unwrap_or_default()))
+    });
+    let served = Served::start(Server::service(service), "").await;
+    let reply = served.get("/anything", "baggage: platform-tenant=acme\r\n").await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, "acme"));
+    assert_eq!(served.lines(1).await[0]["http.response.status_code"], Value::from(200));
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+/// A service of a function, for lack of a smaller one.
+fn tower_service_of<F>(answer: F) -> Answering<F>
+where
+    F: Fn(http::Request<platform_http::Body>) -> http::Response<platform_http::Body> + Clone,
+{
+    Answering(answer)
+}
+
+#[derive(Clone)]
+struct Answering<F>(F);
+
+impl<F> tower_service::Service<http::Request<platform_http::Body>> for Answering<F>
+where
+    F: Fn(http::Request<platform_http::Body>) -> http::Response<platform_http::Body> + Clone,
+{
+    type Response = http::Response<platform_http::Body>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<platform_http::Body>) -> Self::Future {
+        std::future::ready(Ok((self.0)(request)))
+    }
+}
