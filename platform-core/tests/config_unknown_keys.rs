@@ -155,6 +155,16 @@ fn a_section_that_nobody_read() {
 }
 
 #[test]
+fn a_section_that_is_claimed_after_it_was_read_is_still_shown() {
+    let config = Config::builder().toml("[telemetry.log]\nconnections = 7").load().unwrap();
+    config.section::<Limits>("telemetry.log").unwrap();
+    let read = config.effective();
+    config.claim("telemetry.log").unwrap();
+    assert!(!read.is_empty());
+    assert_eq!(config.effective(), read);
+}
+
+#[test]
 fn variables_of_other_programs_may_be_set_for_nothing() {
     let config = Config::builder().env(environment("RUST_LOG", "debug")).load().unwrap();
     config.refuse_unclaimed().unwrap();

@@ -1,5 +1,6 @@
 //! HTTP for services: a client and a server that come with every protection, and the admin listener.
 
+pub mod admin;
 pub mod body;
 mod catalogue;
 pub mod classify;
@@ -10,6 +11,7 @@ mod serve;
 pub mod server;
 mod wire;
 
+pub use admin::Admin;
 pub use body::Body;
 pub use catalogue::catalogue;
 pub use client::Client;

@@ -95,7 +95,11 @@ pub fn status(kind: ErrorKind) -> StatusCode {
 
 /// The problem document, with the marks and delays that machines read.
 pub(crate) fn render(error: &Error, teller: &Teller<'_>) -> http::Response<Body> {
-    let status = status(error.kind());
+    render_as(status(error.kind()), error, teller)
+}
+
+/// The same where HTTP knows a status of its own: a method that is not allowed is no kind of ours.
+pub(crate) fn render_as(status: StatusCode, error: &Error, teller: &Teller<'_>) -> http::Response<Body> {
     let ours = status.is_server_error() && teller.to_strangers;
     let hint = error.hint();
     let document = Document {

@@ -6,7 +6,7 @@ use axum::Router;
 use platform_core::{App, Result};
 use platform_discovery::register::Announcement;
 
-use crate::Server;
+use crate::{Admin, Server};
 
 /// Serves `routes` until a signal: on the address of `[server]`, with the admin listener beside it, registered
 /// while ready. This is the last line of a service's `main`.
@@ -28,6 +28,7 @@ pub async fn serve(app: App, routes: Router) -> Result<ExitCode> {
 /// # Errors
 /// A section that cannot be meant.
 pub fn prepare(app: &App, server: Server) -> Result<()> {
+    app.add(Admin::new(app)?);
     app.add(server);
     let discovery: platform_discovery::Config = app.config().section("discovery")?;
     if let Some(announcement) = Announcement::of(discovery, app.identity()) {

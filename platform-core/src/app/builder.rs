@@ -170,6 +170,8 @@ impl Builder {
             started: SystemTime::now(),
             errand: flags.errand,
             in_kubernetes: variable("POD_NAME").is_some(),
+            // One that is no address is nobody's; what needs it says so when it is missing.
+            pod_ip: variable("POD_IP").and_then(|address| address.parse().ok()),
             once: Once::default(),
             plan: Mutex::new(Plan {
                 servers: Vec::new(),

@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
@@ -43,6 +43,11 @@ pub struct Change {
     pub what: String,
     /// Why; empty where nobody was asked.
     pub why: String,
+    /// When it goes back by itself, in milliseconds since 1970; for a change that somebody may undo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_unix_ms: Option<u64>,
+    /// It is in force no more: undone, replaced, or its time was over.
+    pub undone: bool,
 }
 
 /// What kind of change; the label of `platform_changes_total`.
@@ -103,16 +108,54 @@ impl Changes {
         what: impl Into<String>,
         why: impl Into<String>,
     ) -> Change {
+        self.keep(kind, who.into(), what.into(), why.into(), None)
+    }
+
+    /// Keeps a change that goes back by itself after `length`, and returns it as recorded. Whoever makes it also
+    /// takes it back, and then says so with [`mark_undone`](Self::mark_undone).
+    pub fn record_for(
+        &self,
+        kind: ChangeKind,
+        who: impl Into<String>,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        length: Duration,
+    ) -> Change {
+        self.keep(kind, who.into(), what.into(), why.into(), Some(length))
+    }
+
+    /// Says that the change of this id is in force no more; one that is no longer kept is left alone.
+    pub fn mark_undone(&self, id: u64) {
+        if let Some(change) = self.lock().kept.iter_mut().find(|change| change.id == id) {
+            change.undone = true;
+        }
+    }
+
+    /// The change of this id, if it is still kept.
+    pub fn find(&self, id: u64) -> Option<Change> {
+        self.lock().kept.iter().find(|change| change.id == id).cloned()
+    }
+
+    fn keep(
+        &self,
+        kind: ChangeKind,
+        who: String,
+        what: String,
+        why: String,
+        length: Option<Duration>,
+    ) -> Change {
         self.counter.with(&KindLabels(kind)).inc();
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut ring = self.lock();
         let change = Change {
             id: ring.next,
-            at_unix_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+            at_unix_ms: millis(at),
             kind,
-            who: who.into(),
-            what: what.into(),
-            why: why.into(),
+            who,
+            what,
+            why,
+            until_unix_ms: length.map(|length| millis(at.saturating_add(length))),
+            undone: false,
         };
         ring.next += 1;
         if ring.kept.len() == KEPT {
@@ -130,6 +173,10 @@ impl Changes {
     fn lock(&self) -> std::sync::MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Who, when the platform itself made a change.
@@ -159,5 +206,18 @@ mod tests {
         assert_eq!((kept[0].id, kept[0].what.as_str()), (250, "filter 249"));
         assert_eq!(kept[KEPT - 1].id, 51);
         assert!(metrics.encode().contains("platform_changes_total"), "{}", metrics.encode());
+    }
+    #[test]
+    fn a_change_that_goes_back_says_when_and_whether_it_has() {
+        let changes = Changes::new(&Metrics::new(&Identity::default()));
+        let hour = Duration::from_secs(3600);
+        let made = changes.record_for(ChangeKind::Log, "ann", "debug", "looking", hour);
+        assert_eq!(made.until_unix_ms, Some(made.at_unix_ms + 3_600_000));
+        assert!(!made.undone);
+
+        changes.mark_undone(made.id);
+        assert!(changes.find(made.id).unwrap().undone);
+        changes.mark_undone(99);
+        assert_eq!(changes.find(99), None);
     }
 }

@@ -27,7 +27,7 @@ mod serve;
 
 use std::{
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -66,6 +66,7 @@ struct Inner {
     errand: Option<Errand>,
     /// Propagation matters where somebody else routes to us.
     in_kubernetes: bool,
+    pod_ip: Option<IpAddr>,
     once: Once,
     plan: Mutex<Plan>,
     bound: Mutex<Vec<Bound>>,
@@ -95,8 +96,8 @@ struct Tasks {
 
 /// Why the process should stop.
 enum Stop {
-    /// Somebody asked: who, and why.
-    Asked(String, String),
+    /// Somebody asked, and the change is recorded.
+    Asked(Change),
     /// A background task died that the process cannot do without.
     Death(Error),
 }
@@ -193,6 +194,12 @@ impl App {
         bound.iter().find(|bound| bound.name == server).map(|bound| bound.address)
     }
 
+    /// The address that Kubernetes gave this process (`POD_IP`): where others reach it when it listens on every
+    /// address.
+    pub fn pod_ip(&self) -> Option<IpAddr> {
+        self.0.pod_ip
+    }
+
     /// Adds a server for [`run`](Self::run).
     pub fn add(&self, server: impl Serve) {
         self.plan(|plan| plan.servers.push(Box::new(server)));
@@ -251,10 +258,12 @@ impl App {
         spawn(task);
     }
 
-    /// Asks the process to stop, in order.
-    pub fn stop(&self, who: impl Into<String>, why: impl Into<String>) {
+    /// Asks the process to stop, in order; the change is recorded at once.
+    pub fn stop(&self, who: impl Into<String>, why: impl Into<String>) -> Change {
+        let change = self.changes().record(ChangeKind::Drain, who, "draining", why);
         // The receiver is gone only when the process has stopped already.
-        let _ = self.0.stop.send(Stop::Asked(who.into(), why.into()));
+        let _ = self.0.stop.send(Stop::Asked(change.clone()));
+        change
     }
 
     fn plan<T>(&self, edit: impl FnOnce(&mut Plan) -> T) -> T {

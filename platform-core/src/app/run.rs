@@ -11,8 +11,8 @@ use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
-    Announce, App, Bound, Boxed, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal,
-    builder::complain, spawn,
+    Announce, App, Bound, Boxed, Change, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop,
+    Withdrawal, builder::complain, spawn,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -172,7 +172,9 @@ impl App {
     async fn end(&self, why: Why, servers: Servers, announce: &[Box<dyn Announce>]) -> Ended {
         let began = tokio::time::Instant::now();
         self.0.phases.advance(Phase::Draining);
-        self.changes().record(ChangeKind::Drain, &why.who, "draining", &why.why);
+        if !why.recorded {
+            self.changes().record(ChangeKind::Drain, &why.who, "draining", &why.why);
+        }
         tracing::info!(who = why.who, why = why.why, "draining");
 
         withdraw(announce, Withdrawal::Draining).await;
@@ -325,6 +327,8 @@ struct Why {
     why: String,
     /// A person waits at a terminal: nobody needs time to notice.
     by_hand: bool,
+    /// It stands among the changes since it was asked for.
+    recorded: bool,
     failure: Option<Error>,
 }
 
@@ -341,14 +345,18 @@ impl Asked {
                 who: PLATFORM.to_owned(),
                 why: format!("{} received", signal.as_str()),
                 by_hand: signal == Signal::Interrupt,
+                recorded: false,
                 failure: None,
             },
             stop = self.channel.recv() => match stop {
-                Some(Stop::Asked(who, why)) => Why { who, why, by_hand: false, failure: None },
+                Some(Stop::Asked(Change { who, why, .. })) => {
+                    Why { who, why, by_hand: false, recorded: true, failure: None }
+                }
                 Some(Stop::Death(error)) => Why {
                     who: PLATFORM.to_owned(),
                     why: error.to_string(),
                     by_hand: false,
+                    recorded: false,
                     failure: Some(error),
                 },
                 // Unreachable while the App lives, which holds a sender.

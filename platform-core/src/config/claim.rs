@@ -43,6 +43,12 @@ impl Claims {
         self.0.insert(key, claim);
     }
 
+    /// Claims a section that nobody has read; one that somebody has stays as it was read.
+    pub(super) fn insert_unread(&mut self, key: Key) {
+        let nothing = Claim { shown: Dict::new(), carried: Dict::new(), library: None };
+        self.0.entry(key).or_insert(nothing);
+    }
+
     /// Every value of every section that was read.
     pub(super) fn effective(&self, layers: &[Layer]) -> BTreeMap<Key, Effective> {
         let mut all = BTreeMap::new();

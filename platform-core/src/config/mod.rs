@@ -186,8 +186,7 @@ impl Config {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) where `path` is no key.
     pub fn claim(&self, path: &str) -> Result<()> {
         let at = Key::parse(path).map_err(Error::config)?;
-        let nothing = Claim { shown: Dict::new(), carried: Dict::new(), library: None };
-        self.claims().insert(at, nothing);
+        self.claims().insert_unread(at);
         Ok(())
     }
 

@@ -1,0 +1,84 @@
+//! What may be asked: the list for people who guessed wrong, and for those who look around.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+
+use super::{access::Right, server::Desk};
+
+/// One path.
+struct Listed {
+    method: &'static str,
+    path: &'static str,
+    right: Right,
+    about: &'static str,
+}
+
+/// Every path but the views of other rooms; a test holds it equal to what is routed.
+const ALL: [Listed; 11] = [
+    path("GET", "/livez", Right::Open, "does the process live; ?verbose names each check"),
+    path("GET", "/startupz", Right::Open, "has it started"),
+    path("GET", "/readyz", Right::Open, "may it be asked"),
+    path("GET", "/metrics", Right::Open, "OpenMetrics, or the older text"),
+    path("GET", "/", Right::Read, "this list"),
+    path("GET", "/platform/info", Right::Read, "whose process this is, and since when"),
+    path("GET", "/platform/config", Right::Read, "every value that was read, and where it came from"),
+    path("GET", "/platform/changes", Right::Read, "the last 200 changes: who, what, why"),
+    path("DELETE", "/platform/changes/{id}", Right::Change, "undo a change: {why}"),
+    path("PUT", "/platform/log", Right::Change, "another log filter: {filter, why, for}"),
+    path("POST", "/platform/drain", Right::Change, "end this process, in order: {why}"),
+];
+
+/// `GET /`: for people, until there is a page.
+pub(super) async fn index(State(desk): State<Desk>) -> String {
+    let app = &desk.app;
+    let identity = app.identity();
+    let mut text = format!(
+        "{} {} ({}), {}, {}\n",
+        identity.name,
+        identity.version,
+        identity.variant,
+        identity.instance,
+        app.phases().current().as_str()
+    );
+    for (key, value) in [
+        ("why", &identity.why),
+        ("owner", &identity.owner),
+        ("runbook", &identity.runbook),
+        ("zone", &identity.zone),
+    ] {
+        if !value.is_empty() {
+            let _ = writeln!(text, "{key}: {value}");
+        }
+    }
+    text.push('\n');
+    for listed in &ALL {
+        let Listed { method, path, right, about } = listed;
+        let _ = writeln!(text, "{method:<6} {path:<24} {:<8} {about}", who(*right));
+    }
+    for view in desk.views.names() {
+        let path = format!("/platform/{view}");
+        let _ =
+            writeln!(text, "GET    {path:<24} {:<8} what the rooms of this process show", who(Right::Read));
+    }
+    text
+}
+
+/// All of it on one line.
+pub(super) fn line(desk: &Desk) -> String {
+    let views = desk.views.names().into_iter().map(|view| format!("GET /platform/{view}"));
+    let all = ALL.iter().map(|listed| format!("{} {}", listed.method, listed.path)).chain(views);
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn who(right: Right) -> &'static str {
+    match right {
+        Right::Open => "anybody",
+        Right::Read => "reader",
+        Right::Change => "by name",
+    }
+}
+
+const fn path(method: &'static str, path: &'static str, right: Right, about: &'static str) -> Listed {
+    Listed { method, path, right, about }
+}

@@ -1,0 +1,179 @@
+//! Admin: the listener, its paths and their rights.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::{
+    Router, middleware,
+    routing::{delete, get, post, put},
+};
+use platform_core::{
+    App, Error, ErrorKind, Result,
+    app::{Bound, Boxed, Serve, Served, Stage},
+    lifecycle::Drain,
+};
+
+use super::{
+    access::{Door, Right, host_part},
+    answer::{answer, guard, not_found, wrong_method},
+    changes,
+    config::Config,
+    drain, health,
+    in_force::InForce,
+    info, log_filter, metrics, paths,
+    tokens::Tokens,
+    views::Views,
+};
+use crate::server::{Connections, Limits, Listener, Times};
+
+/// The admin listener of one process.
+#[must_use]
+pub struct Admin {
+    config: Config,
+    bound: Option<(Listener, Connections, Desk)>,
+}
+
+/// What the paths are answered from; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Desk(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) app: App,
+    pub(super) views: Arc<Views>,
+    pub(super) in_force: InForce,
+    pub(super) door: Door,
+    pub(super) tokens: Option<Tokens>,
+}
+
+impl Admin {
+    /// The admin listener of this process, as `[admin]` says.
+    ///
+    /// # Errors
+    /// A section that cannot be meant. That the address is taken or the token file unreadable is found when the
+    /// process starts.
+    pub fn new(app: &App) -> Result<Self> {
+        Ok(Admin { config: app.config().section(SECTION)?, bound: None })
+    }
+}
+
+impl Serve for Admin {
+    fn bind<'a>(&'a mut self, app: &'a App) -> Boxed<'a, Result<Bound>> {
+        Box::pin(async move {
+            let config = &self.config;
+            let tokens = match config.token_file.as_str() {
+                "" => None,
+                path => Some(Tokens::open(path)?),
+            };
+            let listener = Listener::bind(&config.listen).await.map_err(|error| of_the_key(app, &error))?;
+            let address = listener.local_addr();
+            let door = Door {
+                bound: address,
+                name: host_part(&config.listen).to_owned(),
+                pod_ip: app.pod_ip(),
+                has_tokens: tokens.is_some(),
+            };
+            let desk = Desk(Arc::new(Inner {
+                views: Views::of(app),
+                in_force: InForce::new(app.changes().clone()),
+                app: app.clone(),
+                door,
+                tokens,
+            }));
+            self.bound = Some((listener, Connections::new(limits(), times()), desk));
+            Ok(Bound { name: SECTION.to_owned(), address, protocol: PROTOCOL.to_owned() })
+        })
+    }
+
+    fn serve(self: Box<Self>, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
+        Box::pin(async move {
+            let Some((listener, connections, desk)) = self.bound else {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "a server serves only after it has taken its address",
+                ));
+            };
+            let routes = routes(&desk);
+            let changes = desk.clone();
+            let answer = move |request, peer: &crate::server::Peer| {
+                answer(routes.clone(), desk.clone(), request, peer.address)
+            };
+            let serving = connections.serve(listener, drain, grace.min(GRACE), answer);
+            tokio::select! {
+                            served = serving => Ok(Served { cut: served.cut }),
+                            never = changes.in_force.run() => match never {},
+            }
+        })
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Admin
+    }
+}
+
+impl std::ops::Deref for Desk {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The paths, each behind its right. A path that does not exist is nobody's secret.
+fn routes(desk: &Desk) -> Router {
+    let open = Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/startupz", get(health::started))
+        .route("/metrics", get(metrics::scrape));
+    let read = Router::new()
+        .route("/", get(paths::index))
+        .route("/platform/info", get(info::info))
+        .route("/platform/config", get(info::config))
+        .route("/platform/changes", get(changes::latest))
+        .route("/platform/{view}", get(info::view));
+    let change = Router::new()
+        .route("/platform/changes/{id}", delete(changes::undo))
+        .route("/platform/log", put(log_filter::put))
+        .route("/platform/drain", post(drain::post));
+    let behind = |routes: Router<Desk>, right| {
+        let guard = middleware::from_fn_with_state((desk.clone(), right), guard);
+        routes.method_not_allowed_fallback(wrong_method).route_layer(guard)
+    };
+    let guard_strange = middleware::from_fn_with_state((desk.clone(), Right::Open), guard);
+    let strange = Router::new().fallback(not_found).layer(guard_strange);
+    behind(open, Right::Open)
+        .merge(behind(read, Right::Read))
+        .merge(behind(change, Right::Change))
+        .merge(strange)
+        .with_state(desk.clone())
+}
+
+/// A taken port is explained with its key, because that is where another one is chosen.
+fn of_the_key(app: &App, error: &Error) -> Error {
+    let origin =
+        app.config().origin("admin.listen").map_or_else(|| "default".to_owned(), |origin| origin.to_string());
+    Error::new(error.kind(), format!("`admin.listen` ({origin}): {}", error.detail()))
+}
+
+fn limits() -> Limits {
+    Limits { headers: HEADERS, connections: CONNECTIONS, ..Limits::default() }
+}
+
+fn times() -> Times {
+    Times { connection_age: None, ..Times::default() }
+}
+
+/// The section, and the name of the address.
+const SECTION: &str = "admin";
+const PROTOCOL: &str = "http1";
+/// Probes, scrapers and a few people; beyond that somebody is being impolite.
+const CONNECTIONS: u32 = 256;
+/// A token, a name, and what a browser adds.
+const HEADERS: u64 = 16 * 1024;
+/// A probe or a scrape under way ends in this; the process is about to exit and must not wait for a slow reader.
+const GRACE: Duration = Duration::from_millis(200);
