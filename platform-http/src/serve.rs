@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use axum::Router;
 use platform_core::{App, Result};
 use platform_discovery::register::Announcement;
+use serde_json::json;
 
-use crate::{Admin, Server};
+use crate::{Admin, Server, admin::Views, client, discovery};
 
 /// Serves `routes` until a signal: on the address of `[server]`, with the admin listener beside it, registered
 /// while ready. This is the last line of a service's `main`.
@@ -30,6 +31,13 @@ pub async fn serve(app: App, routes: Router) -> Result<ExitCode> {
 pub fn prepare(app: &App, server: Server) -> Result<()> {
     app.add(Admin::new(app)?);
     app.add(server);
+    let views = Views::of(app);
+    let (clients, found) = (app.clone(), discovery(app)?);
+    views.add("stack", move || {
+        let clients = client::described(&clients).unwrap_or_default();
+        clients.into_iter().map(|(target, layers)| json!({ "target": &*target, "layers": layers })).collect()
+    });
+    views.add("targets", move || json!(found.targets()));
     let discovery: platform_discovery::Config = app.config().section("discovery")?;
     if let Some(announcement) = Announcement::of(discovery, app.identity()) {
         app.announce(announcement);

@@ -33,7 +33,7 @@ impl Views {
     }
 
     /// Adds an entry to the list `view`, asked whenever somebody looks, in the order of addition. `Null` is left
-    /// out. An entry must not wait: it is read where requests are answered.
+    /// out, and an array adds each of its values. An entry must not wait: it is read where requests are answered.
     ///
     /// A view with the name of a path of our own (`info`, `config`, `changes`, `log`, `drain`) is never seen.
     pub fn add(&self, view: &str, entry: impl Fn() -> Value + Send + Sync + 'static) {
@@ -48,7 +48,12 @@ impl Views {
             None if STANDING.contains(&view) => Vec::new(),
             None => return None,
         };
-        Some(entries.iter().map(|entry| entry()).filter(|shown| !shown.is_null()).collect())
+        let each = entries.iter().flat_map(|entry| match entry() {
+            Value::Null => Vec::new(),
+            Value::Array(several) => several,
+            one => vec![one],
+        });
+        Some(each.collect())
     }
 
     /// The names of all views.
