@@ -50,10 +50,18 @@ pub(crate) struct Post {
 /// Every process of the company. With `port`, the first edge listens there.
 pub(crate) fn posts(port: Option<u16>) -> Vec<Post> {
     let mut posts = Vec::new();
-    for (role, count) in [(Role::Edge, 2), (Role::Catalog, 3), (Role::Ratings, 3), (Role::Recommendations, 2)] {
+    for (role, count) in [(Role::Edge, 2), (Role::Catalog, 3), (Role::Ratings, 3), (Role::Recommendations, 2)]
+    {
         for (number, zone) in (1..=count).zip(ZONES.into_iter().cycle()) {
             let instance = format!("{}-{number}", role.name());
-            posts.push(Post { role, instance, zone, version: STABLE, variant: "stable", settings: Vec::new() });
+            posts.push(Post {
+                role,
+                instance,
+                zone,
+                version: STABLE,
+                variant: "stable",
+                settings: Vec::new(),
+            });
         }
     }
     posts.push(Post {

@@ -83,7 +83,10 @@ mod tests {
         let ids: HashSet<&str> = FILMS.iter().map(|film| film.id).collect();
         assert_eq!(ids.len(), FILMS.len());
         for film in &FILMS {
-            assert!(film.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{film:?}");
+            assert!(
+                film.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                "{film:?}"
+            );
             assert_eq!(find(film.id), Some(film));
         }
         assert_eq!(find("nobody-made-this"), None);

@@ -53,7 +53,10 @@ impl Asked {
                 return Err(usage(format!("{name} takes no value")));
             }
             let mut value = || {
-                inline.clone().or_else(|| arguments.next()).ok_or_else(|| usage(format!("{name} needs a value")))
+                inline
+                    .clone()
+                    .or_else(|| arguments.next())
+                    .ok_or_else(|| usage(format!("{name} needs a value")))
             };
             match name.as_str() {
                 "--for" => flags.length = Some(length(&name, &value()?)?),
@@ -89,7 +92,9 @@ Exit status: 0 no request failed for a user, 1 some did, 2 wrong flags, 69 could
 
 fn length(flag: &str, text: &str) -> Result<Duration> {
     match duration::parse(text) {
-        Ok(length) if length.is_zero() => Err(usage(format!("{flag} {text}: expected more than nothing, as in 5s"))),
+        Ok(length) if length.is_zero() => {
+            Err(usage(format!("{flag} {text}: expected more than nothing, as in 5s")))
+        }
         Ok(length) => Ok(length),
         Err(why) => Err(usage(format!("{flag}: {why}"))),
     }
@@ -131,7 +136,10 @@ mod tests {
         };
         let spaced = "--for 20s --rps 50 --kill-every 4s --port 8080 --keep";
         assert_eq!(parse(spaced).unwrap(), Asked::Fleet(all.clone()));
-        assert_eq!(parse("--for=20s --rps=50 --kill-every=4s --port=8080 --keep").unwrap(), Asked::Fleet(all));
+        assert_eq!(
+            parse("--for=20s --rps=50 --kill-every=4s --port=8080 --keep").unwrap(),
+            Asked::Fleet(all)
+        );
         assert_eq!(parse("").unwrap(), Asked::Fleet(Flags::default()));
         assert_eq!(parse("--rps 50 --help").unwrap(), Asked::Help);
         let role = Asked::Role("edge".into(), vec!["--set".into(), "a=b".into()]);

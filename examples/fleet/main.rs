@@ -38,6 +38,7 @@ async fn main() -> ExitCode {
 
 async fn serve(name: &str, arguments: Vec<String>) -> Result<ExitCode> {
     let role = Role::parse(name)?;
-    leash::hold().map_err(|error| Error::new(ErrorKind::Start, "no thread for the leash").with_source(error))?;
+    leash::hold()
+        .map_err(|error| Error::new(ErrorKind::Start, "no thread for the leash").with_source(error))?;
     services::run(role, arguments).await
 }

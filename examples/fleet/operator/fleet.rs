@@ -44,7 +44,8 @@ impl Fleet {
     /// # Errors
     /// If this program cannot be found to start them from.
     pub(crate) fn new(folder: Arc<Folder>) -> Result<Self> {
-        let lost = |error| Error::new(ErrorKind::Start, "cannot find this program's own file").with_source(error);
+        let lost =
+            |error| Error::new(ErrorKind::Start, "cannot find this program's own file").with_source(error);
         let (tell, events) = mpsc::unbounded_channel();
         let ledger = Arc::<Ledger>::default();
         let place = Place {
@@ -81,7 +82,11 @@ impl Fleet {
         }
         self.instances.sort_by_key(|instance| instance.post.role);
         self.screen.settle(false);
-        self.screen.say(&format!("Ready in {}: {} instances.", seconds(began.elapsed()), self.instances.len()));
+        self.screen.say(&format!(
+            "Ready in {}: {} instances.",
+            seconds(began.elapsed()),
+            self.instances.len()
+        ));
         Ok(())
     }
 
@@ -89,7 +94,8 @@ impl Fleet {
     pub(crate) async fn stop(&mut self, signal: Signal) {
         let began = Instant::now();
         for callers in [true, false] {
-            let wave = self.instances.iter().filter(|instance| CALLERS.contains(&instance.post.role) == callers);
+            let wave =
+                self.instances.iter().filter(|instance| CALLERS.contains(&instance.post.role) == callers);
             join_all(wave.map(|instance| instance.stop(signal))).await;
         }
         while let Ok(event) = self.events.try_recv() {
@@ -130,16 +136,18 @@ impl Fleet {
         join_all(each).await;
     }
 
-    /// What a person may want to open, once, before the table takes the screen.
+    /// What a person may want to open; on a terminal the rest stands below the table.
     pub(crate) fn welcome(&mut self) {
         let pages = self.instances.iter().filter_map(|instance| {
             let admin = instance.state().addresses?.admin;
             Some(format!("  {:<26} http://{admin}/", instance.post.instance))
         });
         let pages = pages.collect::<Vec<_>>().join("\n");
-        self.screen.say(&format!("Admin pages:\n{pages}\nTo open:"));
-        for (word, place) in self.open() {
-            self.screen.say(&format!("  {word:<6} {place}"));
+        self.screen.say(&format!("Admin pages:\n{pages}"));
+        if !self.screen.is_live() {
+            for (word, place) in self.open() {
+                self.screen.say(&format!("  {word:<6} {place}"));
+            }
         }
     }
 
@@ -187,12 +195,14 @@ impl Fleet {
 
     fn tell(&mut self, event: Event) {
         match event {
-            // While starting, the bar on a terminal says it.
+            // On a terminal the bar says it.
             Event::Ready { life: 1, .. } if self.screen.is_live() => {}
-            Event::Ready { instance, life, took, addresses } => {
-                let word = if life == 1 { "ready" } else { "back" };
+            Event::Ready { instance, life: 1, took, .. } => {
+                self.screen.say(&format!("{instance} is ready after {}", seconds(took)));
+            }
+            Event::Ready { instance, took, addresses, .. } => {
                 self.screen.say(&format!(
-                    "{instance} is {word} after {}: http://{}/, admin http://{}/",
+                    "{instance} is back after {}: http://{}/, admin http://{}/",
                     seconds(took),
                     addresses.service,
                     addresses.admin
@@ -208,7 +218,8 @@ impl Fleet {
             }
             Event::Died { instance, how, tail } => {
                 self.deaths += 1;
-                self.screen.warn(&format!("{instance} died ({how}) and is started again; the end of its log:"));
+                self.screen
+                    .warn(&format!("{instance} died ({how}) and is started again; the end of its log:"));
                 for line in tail {
                     self.screen.say(&format!("  {line}"));
                 }

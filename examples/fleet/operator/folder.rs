@@ -30,12 +30,14 @@ impl Folder {
     /// [`ErrorKind::Start`] if the temporary folder takes none.
     pub(crate) fn create(keep: bool) -> Result<Self> {
         let refused = |path: &Path, error| {
-            let what = format!("cannot make the fleet's folder {}; set TMPDIR to a place to write", path.display());
+            let what =
+                format!("cannot make the fleet's folder {}; set TMPDIR to a place to write", path.display());
             Error::new(ErrorKind::Start, what).with_source(error)
         };
         let temporary = env::temp_dir();
         for _ in 0..TRIES {
-            let path = temporary.join(format!("fleet-{}-{:06x}", std::process::id(), fastrand::u32(..1 << 24)));
+            let path =
+                temporary.join(format!("fleet-{}-{:06x}", std::process::id(), fastrand::u32(..1 << 24)));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
                     let folder = Folder { path, keep, running: Mutex::default() };

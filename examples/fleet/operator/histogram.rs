@@ -158,7 +158,11 @@ mod tests {
             (&[(0, Some(5), 0)], 0.5, None),
             (&[(0, Some(5), 10)], 0.99, Some(Quantile::Below(ms(5)))),
             (&[(0, Some(5), 90), (5, Some(10), 10)], 0.5, Some(Quantile::Below(ms(5)))),
-            (&[(0, Some(5), 90), (5, Some(10), 10)], 0.95, Some(Quantile::About(Duration::from_micros(7_500)))),
+            (
+                &[(0, Some(5), 90), (5, Some(10), 10)],
+                0.95,
+                Some(Quantile::About(Duration::from_micros(7_500))),
+            ),
             (&[(0, Some(5), 90), (5, Some(10), 10)], 1.0, Some(Quantile::About(ms(10)))),
             (&[(0, Some(5), 90), (10_000, None, 10)], 0.99, Some(Quantile::Above(ms(10_000)))),
         ];
@@ -188,9 +192,15 @@ mod tests {
 
     #[test]
     fn lengths_are_short() {
-        for (micros, text) in
-            [(7, "7us"), (850, "850us"), (1_240, "1.2ms"), (2_000, "2ms"), (43_400, "43ms"), (1_500_000, "1.5s"), (10_000_000, "10s")]
-        {
+        for (micros, text) in [
+            (7, "7us"),
+            (850, "850us"),
+            (1_240, "1.2ms"),
+            (2_000, "2ms"),
+            (43_400, "43ms"),
+            (1_500_000, "1.5s"),
+            (10_000_000, "10s"),
+        ] {
             assert_eq!(short(Duration::from_micros(micros)), text);
         }
         assert_eq!(format!("{:>6}", Quantile::Below(ms(5))), "  <5ms");

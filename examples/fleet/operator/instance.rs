@@ -109,8 +109,9 @@ impl Instance {
     /// Waits until it is ready in a later life than `life`.
     pub(crate) async fn ready_after(&self, life: u32) {
         let mut state = self.state.clone();
-        let ready = state.wait_for(|state| state.phase == Phase::Ready && state.life > life).await;
-        if ready.is_err() {
+        let ready = |state: &State| state.phase == Phase::Ready && state.life > life;
+        let gone = state.wait_for(ready).await.is_err();
+        if gone {
             // Its keeper has stopped it for good; whoever waits is stopped as well.
             std::future::pending::<()>().await;
         }

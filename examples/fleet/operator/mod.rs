@@ -41,7 +41,9 @@ pub(crate) async fn run(flags: &Flags) -> Result<u8> {
     let mut bell = Bell::listen(&folder)?;
     let mut fleet = Fleet::new(Arc::clone(&folder))?;
     let posts = company::posts(flags.port);
-    fleet.screen.say(&format!("A film company of {} processes on this machine; Ctrl-C ends it.", posts.len()));
+    fleet
+        .screen
+        .say(&format!("A film company of {} processes on this machine; Ctrl-C ends it.", posts.len()));
 
     let started = tokio::select! {
         started = fleet.start(posts) => Some(started),
@@ -110,7 +112,8 @@ async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Resul
 
 /// The first request that failed; else the last home page that all its services have told of.
 fn follow(fleet: &Fleet, summary: &Summary) -> Option<Followed> {
-    let instances: Vec<String> = fleet.instances.iter().map(|instance| instance.post.instance.clone()).collect();
+    let instances: Vec<String> =
+        fleet.instances.iter().map(|instance| instance.post.instance.clone()).collect();
     let ids = summary.users.first_failed.iter().chain(summary.users.good.iter().rev());
     ids.map(String::as_str).find_map(|id| {
         let (trace_id, lines) = trace::of_request(&fleet.folder, &instances, id)?;
@@ -122,7 +125,9 @@ fn follow(fleet: &Fleet, summary: &Summary) -> Option<Followed> {
 fn check_port(port: Option<u16>) -> Result<()> {
     let Some(port) = port else { return Ok(()) };
     TcpListener::bind(("127.0.0.1", port)).map(drop).map_err(|error| {
-        let what = format!("port {port} cannot be taken ({error}); choose another, or leave --port out to take a free one");
+        let what = format!(
+            "port {port} cannot be taken ({error}); choose another, or leave --port out to take a free one"
+        );
         Error::new(ErrorKind::Start, what)
     })
 }

@@ -28,12 +28,15 @@ impl Counts {
             match sample.kind {
                 "_count" => {
                     counts.requests += sample.value;
-                    if sample.label("http_response_status_code").is_some_and(|status| status.starts_with('5')) {
+                    if sample.label("http_response_status_code").is_some_and(|status| status.starts_with('5'))
+                    {
                         counts.errors += sample.value;
                     }
                 }
                 "_bucket" => {
-                    let Some(bound) = sample.label("le").and_then(|le| le.parse::<f64>().ok()) else { continue };
+                    let Some(bound) = sample.label("le").and_then(|le| le.parse::<f64>().ok()) else {
+                        continue;
+                    };
                     series.entry(sample.identity()).or_default().push((bound, sample.value));
                 }
                 _ => {}

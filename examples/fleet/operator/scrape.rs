@@ -82,7 +82,8 @@ pub(crate) async fn fetch(address: SocketAddr, path: &str) -> Option<String> {
 async fn ask(address: SocketAddr, path: &str) -> Option<String> {
     let stream = TcpStream::connect(address).await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let request = Request::get(path).header(header::HOST, address.to_string()).body(Empty::<Bytes>::new()).ok()?;
+    let request =
+        Request::get(path).header(header::HOST, address.to_string()).body(Empty::<Bytes>::new()).ok()?;
     let answer = async {
         let response = sender.send_request(request).await.ok()?;
         let good = response.status() == StatusCode::OK;
@@ -156,7 +157,9 @@ mod tests {
         let mut window = Window::new();
         let start = Instant::now();
         let at = |second: u64| start + Duration::from_secs(second);
-        for (second, earliest, length) in [(0, 0, 0), (1, 0, 1), (4, 0, 4), (6, 1, 5), (30, 6, 24), (31, 6, 25), (36, 31, 5)] {
+        for (second, earliest, length) in
+            [(0, 0, 0), (1, 0, 1), (4, 0, 4), (6, 1, 5), (30, 6, 24), (31, 6, 25), (36, 31, 5)]
+        {
             let (found, took) = window.slide(at(second), second);
             assert_eq!((*found, took), (earliest, Duration::from_secs(length)), "at {second}");
         }

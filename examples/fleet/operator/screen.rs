@@ -60,10 +60,11 @@ impl Screen {
     /// Standard output, as a terminal or not.
     pub(crate) fn new() -> Self {
         let terminal = io::stdout().is_terminal();
-        let wide = !terminal || rustix::termios::tcgetwinsize(io::stdout()).is_ok_and(|size| {
-            // A terminal that tells no size is not narrow.
-            size.ws_col == 0 || (size.ws_col >= WIDTH && size.ws_row >= HEIGHT)
-        });
+        let wide = !terminal
+            || rustix::termios::tcgetwinsize(io::stdout()).is_ok_and(|size| {
+                // A terminal that tells no size is not narrow.
+                size.ws_col == 0 || (size.ws_col >= WIDTH && size.ws_row >= HEIGHT)
+            });
         let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         Screen { live: terminal && wide && !dumb, colour: terminal && !plain && !dumb, block: Vec::new() }
@@ -154,7 +155,11 @@ pub(crate) fn line(view: &View) -> String {
     let each = view.rows.iter().map(|row| {
         let [name, ready, rate, errors, p50, p99] = texts(row);
         let ready = if ready.is_empty() { ready } else { format!(" {ready}") };
-        let errors = if row.errors > 0 || row.instances.is_none() { format!(" {errors} errors") } else { String::new() };
+        let errors = if row.errors > 0 || row.instances.is_none() {
+            format!(" {errors} errors")
+        } else {
+            String::new()
+        };
         format!("{name}{ready} {rate}{errors} p50 {p50} p99 {p99}")
     });
     // Users first: on one long line they are what matters.
@@ -174,7 +179,7 @@ fn headline(view: &View) -> String {
         line += &format!("{kills} stopped and started   ");
     }
     if view.deaths > 0 {
-        line += &format!("{} died by themselves   ", view.deaths);
+        line += &format!("{} died   ", view.deaths);
     }
     line + "Ctrl-C ends"
 }
@@ -250,9 +255,30 @@ mod tests {
             length: Some(Duration::from_secs(20)),
             rps: 200,
             rows: vec![
-                Row { name: "edge", instances: Some((2, 2)), rate: 199.8, errors: 0, p50: below, p99: ms(14) },
-                Row { name: "catalog", instances: Some((2, 3)), rate: 8.25, errors: 0, p50: below, p99: below },
-                Row { name: "ratings", instances: Some((3, 3)), rate: 80.0, errors: 2, p50: below, p99: below },
+                Row {
+                    name: "edge",
+                    instances: Some((2, 2)),
+                    rate: 199.8,
+                    errors: 0,
+                    p50: below,
+                    p99: ms(14),
+                },
+                Row {
+                    name: "catalog",
+                    instances: Some((2, 3)),
+                    rate: 8.25,
+                    errors: 0,
+                    p50: below,
+                    p99: below,
+                },
+                Row {
+                    name: "ratings",
+                    instances: Some((3, 3)),
+                    rate: 80.0,
+                    errors: 2,
+                    p50: below,
+                    p99: below,
+                },
                 Row { name: "recommendations", instances: Some((3, 3)), ..Row::default() },
                 Row { name: "users", instances: None, rate: 199.8, errors: 0, p50: ms(2), p99: ms(16) },
             ],
@@ -283,7 +309,9 @@ mod tests {
     fn colours_change_no_letter_and_mark_what_is_wrong() {
         let plain = table(&view(), false);
         let coloured = table(&view(), true);
-        let stripped = |line: &String| [RESET, BOLD, DIM, RED, YELLOW].iter().fold(line.clone(), |line, code| line.replace(code, ""));
+        let stripped = |line: &String| {
+            [RESET, BOLD, DIM, RED, YELLOW].iter().fold(line.clone(), |line, code| line.replace(code, ""))
+        };
         assert_eq!(coloured.iter().map(stripped).collect::<Vec<_>>(), plain);
         let of = |name: &str| coloured.iter().find(|line| line.contains(name)).unwrap();
         assert!(of("catalog").starts_with(YELLOW), "one is missing");
@@ -303,7 +331,10 @@ mod tests {
 
     #[test]
     fn progress_fits_on_one_line() {
-        assert_eq!(progress(2, 4, &["edge-1", "edge-2"]), "Starting  ##--  2 of 4  waiting for edge-1, edge-2");
+        assert_eq!(
+            progress(2, 4, &["edge-1", "edge-2"]),
+            "Starting  ##--  2 of 4  waiting for edge-1, edge-2"
+        );
         assert_eq!(progress(4, 4, &[]), "Starting  ####  4 of 4");
         assert!(progress(0, 11, &["recommendations-1"; 11]).len() < 80);
     }

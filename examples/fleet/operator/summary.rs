@@ -38,7 +38,7 @@ pub(crate) struct Followed {
 }
 
 impl Summary {
-    /// 0 only if no user was failed, and some were served.
+    /// 0 only if no request failed for a user.
     pub(crate) fn exit_code(&self) -> u8 {
         u8::from(self.users.failed > 0)
     }
@@ -48,17 +48,19 @@ impl Summary {
         let mut lines = vec![String::new(), self.users_line()];
         let mut reasons: Vec<(&String, &u64)> = self.users.reasons.iter().collect();
         reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        lines.extend(reasons.iter().take(MOST_REASONS).map(|(reason, count)| format!("  {count} x {reason}")));
+        lines
+            .extend(reasons.iter().take(MOST_REASONS).map(|(reason, count)| format!("  {count} x {reason}")));
         lines.extend(self.kills_line());
         if self.deaths > 0 {
-            lines.push(format!("{} processes died by themselves and were started again.", self.deaths));
+            lines.push(format!("Died by themselves and started again: {}.", self.deaths));
         }
         lines.extend(self.unclean.iter().map(|how| format!("Not stopped clean: {how}")));
         lines.push(String::new());
         let heading = ["service", "", "requests", "errors", "p50", "p99"].map(str::to_owned);
         lines.push(cells(&heading));
         for (role, counts) in &self.services {
-            let quantile = |q| counts.durations.quantile(q).map_or_else(|| "-".to_owned(), |q: Quantile| q.to_string());
+            let quantile =
+                |q| counts.durations.quantile(q).map_or_else(|| "-".to_owned(), |q: Quantile| q.to_string());
             lines.push(cells(&[
                 role.name().to_owned(),
                 String::new(),
@@ -89,7 +91,7 @@ impl Summary {
             line += &format!(" ({})", kills.join(", "));
         }
         if let Some(longest) = self.longest_away {
-            line += &format!("; each was back and ready within {}", seconds(longest));
+            line += &format!("; away for {} at most", seconds(longest));
         }
         Some(line + ".")
     }
@@ -98,8 +100,10 @@ impl Summary {
 impl Followed {
     fn lines(&self) -> Vec<String> {
         let services = self.lines.len();
-        let heading =
-            format!("One request: {}, seen by {services} services under trace {}", self.request_id, self.trace_id);
+        let heading = format!(
+            "One request: {}, seen by {services} services under trace {}",
+            self.request_id, self.trace_id
+        );
         let lines = self.lines.iter().map(|told| format!("  {}", told.show()));
         [String::new(), heading].into_iter().chain(lines).collect()
     }
@@ -141,7 +145,7 @@ mod tests {
             summary.text(),
             "
 Users: 4 requests in 20.0s, 0 failed; 0.2 a second, p50 2ms, p99 40ms, slowest 40ms.
-Kills: 2 (edge-1, catalog-1); each was back and ready within 740ms.
+Kills: 2 (edge-1, catalog-1); away for 740ms at most.
 
   service                   requests   errors       p50       p99
   edge                            40        0      <5ms      <5ms
@@ -160,7 +164,12 @@ Kills: 2 (edge-1, catalog-1); each was back and ready within 740ms.
             ..Summary::default()
         };
         let text = summary.text();
-        let expected = ["8 failed", "  7 x timeout\n  1 x no_endpoints\n", "2 processes died", "Not stopped clean: edge-1"];
+        let expected = [
+            "8 failed",
+            "  7 x timeout\n  1 x no_endpoints\n",
+            "Died by themselves and started again: 2.",
+            "Not stopped clean: edge-1",
+        ];
         assert!(expected.iter().all(|part| text.contains(part)), "{text}");
         assert_eq!(summary.exit_code(), 1);
     }

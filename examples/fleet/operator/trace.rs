@@ -19,7 +19,11 @@ pub(crate) struct Told {
 
 /// The canonical lines of the request with this id, in the order of time: the trace id of the one that the edge
 /// wrote, then every line of that trace. `None` if no log knows the id.
-pub(crate) fn of_request(folder: &Folder, instances: &[String], request_id: &str) -> Option<(String, Vec<Told>)> {
+pub(crate) fn of_request(
+    folder: &Folder,
+    instances: &[String],
+    request_id: &str,
+) -> Option<(String, Vec<Told>)> {
     let all = |word: &str| {
         let each = instances.iter().map(|instance| canonical(&folder.log(instance), instance, word));
         each.flatten().collect::<Vec<Told>>()
@@ -38,13 +42,13 @@ impl Told {
     pub(crate) fn show(&self) -> String {
         let time = self.text("timestamp").split(['T', 'Z']).nth(1).unwrap_or_default();
         let number = |key: &str| self.line.get(key).map(Value::to_string).unwrap_or_default();
+        let took = self.line.get("duration_ms").and_then(Value::as_f64).unwrap_or_default();
         format!(
-            "{:<24} {time:<15} {:<4} {:<22} {} {:>8}ms {} attempts={} trace_id={}",
+            "{:<24} {time:<15} {:<4} {:<22} {} {took:>8.3}ms {} attempts={} trace_id={}",
             self.instance,
             self.text("http.request.method"),
             self.text("http.route"),
             number("http.response.status_code"),
-            number("duration_ms"),
             self.text("outcome"),
             number("attempts"),
             self.text("trace_id"),
@@ -59,7 +63,8 @@ impl Told {
 /// The canonical lines of a log that contain `word`.
 fn canonical(log: &Path, instance: &str, word: &str) -> Vec<Told> {
     // An instance without a log said nothing.
-    let lines = File::open(log).into_iter().flat_map(|file| BufReader::new(file).lines().map_while(Result::ok));
+    let lines =
+        File::open(log).into_iter().flat_map(|file| BufReader::new(file).lines().map_while(Result::ok));
     lines
         .filter(|line| line.contains(word))
         .filter_map(|line| serde_json::from_str::<Value>(&line).ok())

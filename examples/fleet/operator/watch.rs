@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{
     fleet::Fleet,
@@ -43,70 +43,68 @@ impl Watch {
     pub(crate) async fn until_the_end(&mut self, fleet: &mut Fleet) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        ticks.tick().await;
-        let length = self.flags.length;
+        let (began, length) = (self.began, self.flags.length);
         let end = async {
             match length {
-                Some(length) => tokio::time::sleep_until(self.began + length).await,
+                Some(length) => sleep_until(began + length).await,
                 None => std::future::pending().await,
             }
         };
         let mut end = std::pin::pin!(end);
-        for tick in 1_u64.. {
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut end => return,
-                    () = fleet.next_event() => {}
-                    _ = ticks.tick() => break,
+        let mut tick = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                () = fleet.next_event() => {}
+                _ = ticks.tick() => {
+                    self.look(fleet, tick).await;
+                    tick += 1;
                 }
             }
-            fleet.read().await;
-            let view = view(&self.flags, &self.users, self.kills.as_ref(), self.began, &mut self.window, fleet);
-            if fleet.screen.is_live() || tick.is_multiple_of(PLAIN_EVERY) {
-                fleet.screen.show(&view);
-            }
-            if tick.is_multiple_of(TRIM_EVERY) {
-                fleet.folder.trim_logs();
-            }
+        }
+    }
+
+    async fn look(&mut self, fleet: &mut Fleet, tick: u64) {
+        fleet.read().await;
+        let view = self.view(fleet);
+        if fleet.screen.is_live() || (tick > 0 && tick.is_multiple_of(PLAIN_EVERY)) {
+            fleet.screen.show(&view);
+        }
+        if tick.is_multiple_of(TRIM_EVERY) {
+            fleet.folder.trim_logs();
+        }
+    }
+
+    fn view(&mut self, fleet: &Fleet) -> View {
+        let (services, tally) = (fleet.ledger.totals(), self.users.tally());
+        let now = Moment { services: services.clone(), waited: tally.waited.clone() };
+        let (earliest, length) = self.window.slide(Instant::now(), now);
+        let mut rows: Vec<Row> = Role::ALL
+            .into_iter()
+            .map(|role| {
+                let counts = services.get(&role).cloned().unwrap_or_default();
+                let lately =
+                    earliest.services.get(&role).map_or_else(|| counts.clone(), |then| counts.since(then));
+                let row = Row::new(role.name(), &lately.durations, counts.errors, length);
+                Row { instances: Some(fleet.strength(role)), ..row }
+            })
+            .collect();
+        rows.push(Row::new("users", &tally.waited.since(&earliest.waited), tally.failed, length));
+        View {
+            elapsed: self.began.elapsed(),
+            length: self.flags.length,
+            rps: self.flags.rps,
+            rows,
+            kills: self.kills.as_ref().map(|kills| kills.victims().len()),
+            deaths: fleet.deaths,
+            open: fleet.open(),
         }
     }
 
     /// How long users have been coming.
     pub(crate) fn lasted(&self) -> Duration {
         self.began.elapsed()
-    }
-}
-
-fn view(
-    flags: &Flags,
-    users: &Users,
-    kills: Option<&Kills>,
-    began: Instant,
-    window: &mut Window<Moment>,
-    fleet: &Fleet,
-) -> View {
-    let (services, tally) = (fleet.ledger.totals(), users.tally());
-    let now = Moment { services: services.clone(), waited: tally.waited.clone() };
-    let (earliest, length) = window.slide(Instant::now(), now);
-    let mut rows: Vec<Row> = Role::ALL
-        .into_iter()
-        .map(|role| {
-            let counts = services.get(&role).cloned().unwrap_or_default();
-            let lately = earliest.services.get(&role).map_or_else(|| counts.clone(), |then| counts.since(then));
-            let row = Row::new(role.name(), &lately.durations, counts.errors, length);
-            Row { instances: Some(fleet.strength(role)), ..row }
-        })
-        .collect();
-    rows.push(Row::new("users", &tally.waited.since(&earliest.waited), tally.failed, length));
-    View {
-        elapsed: began.elapsed(),
-        length: flags.length,
-        rps: flags.rps,
-        rows,
-        kills: kills.map(|kills| kills.victims().len()),
-        deaths: fleet.deaths,
-        open: fleet.open(),
     }
 }
 

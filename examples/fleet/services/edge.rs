@@ -103,17 +103,19 @@ struct Vote {
 }
 
 /// `GET /?user=7`: the home page.
-async fn home(State(company): State<Company>, Query(Whose { user }): Query<Whose>) -> Result<Json<Vec<Row>>, Problem> {
+async fn home(
+    State(company): State<Company>,
+    Query(Whose { user }): Query<Whose>,
+) -> Result<Json<Vec<Row>>, Problem> {
     let picked: Vec<Picked> =
         company.recommendations.get("/rows").query("user", user).send().await?.json().await?;
     let ids: Vec<&str> = picked.iter().flat_map(|row| &row.films).map(String::as_str).collect();
     let cards: Vec<Card> =
         company.catalog.get("/films").query("ids", ids.join(",")).send().await?.json().await?;
     let known = |id: &String| cards.iter().find(|card| card.id == *id).cloned();
-    let rows = picked.iter().map(|row| Row {
-        title: row.title.clone(),
-        films: row.films.iter().filter_map(known).collect(),
-    });
+    let rows = picked
+        .iter()
+        .map(|row| Row { title: row.title.clone(), films: row.films.iter().filter_map(known).collect() });
     Ok(Json(rows.collect()))
 }
 
@@ -138,7 +140,10 @@ async fn film(State(company): State<Company>, Path(id): Path<String>) -> Result<
 }
 
 /// `GET /search?q=harbour`
-async fn search(State(company): State<Company>, Query(Search { q }): Query<Search>) -> Result<Json<Vec<Card>>, Problem> {
+async fn search(
+    State(company): State<Company>,
+    Query(Search { q }): Query<Search>,
+) -> Result<Json<Vec<Card>>, Problem> {
     if q.trim().is_empty() {
         return Err(Problem::invalid("q is empty; search for a word, as in /search?q=harbour"));
     }

@@ -80,7 +80,8 @@ async fn rate(
 impl Votes {
     fn change<T>(&self, id: &str, change: impl FnOnce(&mut Tally) -> T) -> Result<T, Problem> {
         let mut votes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = votes.get_mut(id).ok_or_else(|| Problem::not_found(format!("there is no film {id:?}")))?;
+        let tally =
+            votes.get_mut(id).ok_or_else(|| Problem::not_found(format!("there is no film {id:?}")))?;
         Ok(change(tally))
     }
 }
