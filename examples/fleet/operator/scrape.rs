@@ -1,0 +1,167 @@
+//! What have the services counted?
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::Instant};
+
+use super::openmetrics::Counts;
+use crate::company::Role;
+
+/// What every life of every instance has counted. A restarted instance begins at zero again, so each life is
+/// kept by itself and the sum never falls.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    lives: Mutex<BTreeMap<(Role, String, u32), Counts>>,
+}
+
+/// What all services have counted, at one moment.
+pub(crate) type Totals = BTreeMap<Role, Counts>;
+
+impl Ledger {
+    /// Reads the metrics of one instance. One that does not answer keeps what it last said.
+    pub(crate) async fn read(&self, role: Role, instance: &str, life: u32, admin: SocketAddr) {
+        if let Some(text) = fetch(admin, "/metrics").await {
+            self.lives().insert((role, instance.to_owned(), life), Counts::read(&text));
+        }
+    }
+
+    /// The sum over all lives, per service.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals: Totals = Role::ALL.into_iter().map(|role| (role, Counts::default())).collect();
+        for ((role, ..), counts) in &*self.lives() {
+            totals.entry(*role).or_default().add(counts);
+        }
+        totals
+    }
+
+    fn lives(&self) -> MutexGuard<'_, BTreeMap<(Role, String, u32), Counts>> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Moments of the last seconds: a rate over one second jumps, and a p99 of one second is a handful of requests.
+#[derive(Debug)]
+pub(crate) struct Window<T> {
+    moments: VecDeque<(Instant, T)>,
+}
+
+impl<T> Window<T> {
+    /// An empty window.
+    pub(crate) fn new() -> Self {
+        Window { moments: VecDeque::new() }
+    }
+
+    /// Adds a moment; the earliest that is kept, and how long ago it was.
+    pub(crate) fn slide(&mut self, now: Instant, moment: T) -> (&T, Duration) {
+        self.moments.push_back((now, moment));
+        // The first one kept is the last one that is old enough, so that the window is never shorter.
+        while self.moments.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
+            self.moments.pop_front();
+        }
+        let (at, earliest) = self.moments.front().expect("one was just added");
+        (earliest, now - *at)
+    }
+}
+
+/// The body of a 200 answer to `GET path`; `None` for anything else.
+pub(crate) async fn fetch(address: SocketAddr, path: &str) -> Option<String> {
+    tokio::time::timeout(FETCH_LIMIT, ask(address, path)).await.ok().flatten()
+}
+
+/// Hyper by itself: an operator that watched through the platform's own client would not see that break.
+async fn ask(address: SocketAddr, path: &str) -> Option<String> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let request =
+        Request::get(path).header(header::HOST, address.to_string()).body(Empty::<Bytes>::new()).ok()?;
+    let answer = async {
+        let response = sender.send_request(request).await.ok()?;
+        let good = response.status() == StatusCode::OK;
+        let body = response.into_body().collect().await.ok()?.to_bytes();
+        good.then(|| String::from_utf8_lossy(&body).into_owned())
+    };
+    tokio::select! {
+        answer = answer => answer,
+        // The connection ends first only when there will be no answer.
+        _ = connection => None,
+    }
+}
+
+/// Five seconds of 200 requests are a thousand: a p99 of ten.
+const WINDOW: Duration = Duration::from_secs(5);
+/// On loopback an instance answers in a millisecond or is in trouble.
+const FETCH_LIMIT: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    use super::*;
+
+    /// Answers one connection with `text`, whatever is asked.
+    async fn once(text: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(text.as_bytes()).await.unwrap();
+        };
+        platform_core::context::spawn(answer);
+        address
+    }
+
+    #[tokio::test]
+    async fn only_a_good_answer_counts() {
+        for (text, expected) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", Some("hi")),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", Some("hi")),
+            ("HTTP/1.1 503 No\r\ncontent-length: 2\r\n\r\nhi", None),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi", None),
+            ("what?", None),
+        ] {
+            assert_eq!(fetch(once(text).await, "/readyz").await.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restart_never_makes_a_sum_fall() {
+        let ledger = Ledger::default();
+        let says = |count: &str| {
+            let body = format!("http_server_request_duration_seconds_count {count}\n");
+            let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            &*Box::leak(text.into_boxed_str())
+        };
+        for (life, count, total) in [(1, "40", 40), (1, "50", 50), (2, "3", 53)] {
+            ledger.read(Role::Edge, "edge-1", life, once(says(count)).await).await;
+            assert_eq!(ledger.totals()[&Role::Edge].requests, total);
+        }
+        // Gone: nobody answers there.
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        ledger.read(Role::Edge, "edge-1", 2, nobody).await;
+        assert_eq!(ledger.totals()[&Role::Edge].requests, 53);
+        assert_eq!(ledger.totals()[&Role::Catalog].requests, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_is_five_seconds_once_there_were_as_many() {
+        let mut window = Window::new();
+        let start = Instant::now();
+        let at = |second: u64| start + Duration::from_secs(second);
+        for (second, earliest, length) in
+            [(0, 0, 0), (1, 0, 1), (4, 0, 4), (6, 1, 5), (30, 6, 24), (31, 6, 25), (36, 31, 5)]
+        {
+            let (found, took) = window.slide(at(second), second);
+            assert_eq!((*found, took), (earliest, Duration::from_secs(length)), "at {second}");
+        }
+    }
+}

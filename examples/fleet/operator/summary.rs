@@ -1,0 +1,182 @@
+//! How was it?
+
+use std::time::Duration;
+
+use super::{
+    histogram::{Quantile, short},
+    scrape::Totals,
+    screen::{cells, seconds},
+    trace::Told,
+};
+use crate::users::Tally;
+
+/// Everything that is said at the end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) users: Tally,
+    /// How long users arrived.
+    pub(crate) lasted: Duration,
+    pub(crate) services: Totals,
+    /// Instances that were stopped and started, in order; `None` if that was not asked for.
+    pub(crate) kills: Option<Vec<String>>,
+    /// The longest that one was away.
+    pub(crate) longest_away: Option<Duration>,
+    /// Processes that ended by themselves.
+    pub(crate) deaths: usize,
+    /// Stops that were not clean: who, and how it ended.
+    pub(crate) unclean: Vec<String>,
+    /// One request: its id, its trace, and what every service said about it.
+    pub(crate) followed: Option<Followed>,
+}
+
+/// One request through all services it touched.
+#[derive(Clone, Debug)]
+pub(crate) struct Followed {
+    pub(crate) request_id: String,
+    pub(crate) trace_id: String,
+    pub(crate) lines: Vec<Told>,
+}
+
+impl Summary {
+    /// 0 only if no request failed for a user.
+    pub(crate) fn exit_code(&self) -> u8 {
+        u8::from(self.users.failed > 0)
+    }
+
+    /// What is printed.
+    pub(crate) fn text(&self) -> String {
+        let mut lines = vec![String::new(), self.users_line()];
+        let mut reasons: Vec<(&String, &u64)> = self.users.reasons.iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        lines
+            .extend(reasons.iter().take(MOST_REASONS).map(|(reason, count)| format!("  {count} x {reason}")));
+        lines.extend(self.kills_line());
+        if self.deaths > 0 {
+            lines.push(format!("Died by themselves and started again: {}.", self.deaths));
+        }
+        lines.extend(self.unclean.iter().map(|how| format!("Not stopped clean: {how}")));
+        lines.push(String::new());
+        let heading = ["service", "", "requests", "errors", "p50", "p99"].map(str::to_owned);
+        lines.push(cells(&heading));
+        for (role, counts) in &self.services {
+            let quantile =
+                |q| counts.durations.quantile(q).map_or_else(|| "-".to_owned(), |q: Quantile| q.to_string());
+            lines.push(cells(&[
+                role.name().to_owned(),
+                String::new(),
+                counts.requests.to_string(),
+                counts.errors.to_string(),
+                quantile(0.5),
+                quantile(0.99),
+            ]));
+        }
+        lines.extend(self.followed.iter().flat_map(Followed::lines));
+        lines.join("\n")
+    }
+
+    fn users_line(&self) -> String {
+        let Tally { requests, failed, waited, slowest, .. } = &self.users;
+        let mut line = format!("Users: {requests} requests in {}, {failed} failed", seconds(self.lasted));
+        if let (Some(p50), Some(p99)) = (waited.quantile(0.5), waited.quantile(0.99)) {
+            let rate = *requests as f64 / self.lasted.as_secs_f64().max(f64::MIN_POSITIVE);
+            line += &format!("; {rate:.1} a second, p50 {p50}, p99 {p99}, slowest {}", short(*slowest));
+        }
+        line + "."
+    }
+
+    fn kills_line(&self) -> Option<String> {
+        let kills = self.kills.as_ref()?;
+        let mut line = format!("Kills: {}", kills.len());
+        if !kills.is_empty() {
+            line += &format!(" ({})", kills.join(", "));
+        }
+        if let Some(longest) = self.longest_away {
+            line += &format!("; away for {} at most", seconds(longest));
+        }
+        Some(line + ".")
+    }
+}
+
+impl Followed {
+    fn lines(&self) -> Vec<String> {
+        let services = self.lines.len();
+        let heading = format!(
+            "One request: {}, seen by {services} services under trace {}",
+            self.request_id, self.trace_id
+        );
+        let lines = self.lines.iter().map(|told| format!("  {}", told.show()));
+        [String::new(), heading].into_iter().chain(lines).collect()
+    }
+}
+
+/// The rest is in the logs.
+const MOST_REASONS: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{company::Role, operator::openmetrics::Counts};
+
+    fn tally(waited_ms: &[u64], failed: &[(&str, u64)]) -> Tally {
+        let mut tally = Tally { requests: waited_ms.len() as u64, ..Tally::default() };
+        for waited in waited_ms {
+            tally.waited.observe(Duration::from_millis(*waited));
+            tally.slowest = tally.slowest.max(Duration::from_millis(*waited));
+        }
+        tally.reasons = failed.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+        tally.failed = failed.iter().map(|(_, count)| count).sum();
+        tally
+    }
+
+    #[test]
+    fn a_good_run_is_told_in_a_screen() {
+        let counts = Counts::read(
+            "http_server_request_duration_seconds_count 40\nhttp_server_request_duration_seconds_bucket{le=\"0.005\"} 40\n",
+        );
+        let summary = Summary {
+            users: tally(&[2, 2, 2, 40], &[]),
+            lasted: Duration::from_secs(20),
+            services: [(Role::Edge, counts), (Role::Catalog, Counts::default())].into(),
+            kills: Some(vec!["edge-1".into(), "catalog-1".into()]),
+            longest_away: Some(Duration::from_millis(740)),
+            ..Summary::default()
+        };
+        assert_eq!(
+            summary.text(),
+            "
+Users: 4 requests in 20.0s, 0 failed; 0.2 a second, p50 2ms, p99 40ms, slowest 40ms.
+Kills: 2 (edge-1, catalog-1); away for 740ms at most.
+
+  service                   requests   errors       p50       p99
+  edge                            40        0      <5ms      <5ms
+  catalog                          0        0         -         -"
+        );
+        assert_eq!(summary.exit_code(), 0);
+    }
+
+    #[test]
+    fn a_bad_run_says_how_it_was_bad() {
+        let summary = Summary {
+            users: tally(&[2, 900], &[("no_endpoints", 1), ("timeout", 7)]),
+            lasted: Duration::from_secs(1),
+            deaths: 2,
+            unclean: vec!["edge-1: exit status: 1".into()],
+            ..Summary::default()
+        };
+        let text = summary.text();
+        let expected = [
+            "8 failed",
+            "  7 x timeout\n  1 x no_endpoints\n",
+            "Died by themselves and started again: 2.",
+            "Not stopped clean: edge-1",
+        ];
+        assert!(expected.iter().all(|part| text.contains(part)), "{text}");
+        assert_eq!(summary.exit_code(), 1);
+    }
+
+    #[test]
+    fn nobody_came_and_nothing_was_divided_by_zero() {
+        let text = Summary::default().text();
+        assert!(text.starts_with("\nUsers: 0 requests in 0us, 0 failed.\n"), "{text}");
+    }
+}

@@ -1,0 +1,115 @@
+//! Watch: what is on the screen while users come.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::{
+    fleet::Fleet,
+    histogram::Histogram,
+    kill::Kills,
+    scrape::{Totals, Window},
+    screen::{Row, View},
+};
+use crate::{company::Role, flags::Flags, users::Users};
+
+/// Reads, and shows.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    flags: Flags,
+    users: Users,
+    kills: Option<Kills>,
+    began: Instant,
+    window: Window<Moment>,
+}
+
+/// What everybody had counted at one moment.
+#[derive(Debug)]
+struct Moment {
+    services: Totals,
+    waited: Histogram,
+}
+
+impl Watch {
+    /// From now on.
+    pub(crate) fn new(flags: &Flags, users: Users, kills: Option<Kills>) -> Self {
+        let mut window = Window::new();
+        let began = Instant::now();
+        window.slide(began, Moment { services: Totals::new(), waited: Histogram::default() });
+        Watch { flags: flags.clone(), users, kills, began, window }
+    }
+
+    /// Shows the fleet until its time is over; without one, for ever.
+    pub(crate) async fn until_the_end(&mut self, fleet: &mut Fleet) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let (began, length) = (self.began, self.flags.length);
+        let end = async {
+            match length {
+                Some(length) => sleep_until(began + length).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut end = std::pin::pin!(end);
+        let mut tick = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                () = fleet.next_event() => {}
+                _ = ticks.tick() => {
+                    self.look(fleet, tick).await;
+                    tick += 1;
+                }
+            }
+        }
+    }
+
+    async fn look(&mut self, fleet: &mut Fleet, tick: u64) {
+        fleet.read().await;
+        let view = self.view(fleet);
+        if fleet.screen.is_live() || (tick > 0 && tick.is_multiple_of(PLAIN_EVERY)) {
+            fleet.screen.show(&view);
+        }
+        if tick.is_multiple_of(TRIM_EVERY) {
+            fleet.folder.trim_logs();
+        }
+    }
+
+    fn view(&mut self, fleet: &Fleet) -> View {
+        let (services, tally) = (fleet.ledger.totals(), self.users.tally());
+        let now = Moment { services: services.clone(), waited: tally.waited.clone() };
+        let (earliest, length) = self.window.slide(Instant::now(), now);
+        let mut rows: Vec<Row> = Role::ALL
+            .into_iter()
+            .map(|role| {
+                let counts = services.get(&role).cloned().unwrap_or_default();
+                let lately =
+                    earliest.services.get(&role).map_or_else(|| counts.clone(), |then| counts.since(then));
+                let row = Row::new(role.name(), &lately.durations, counts.errors, length);
+                Row { instances: Some(fleet.strength(role)), ..row }
+            })
+            .collect();
+        rows.push(Row::new("users", &tally.waited.since(&earliest.waited), tally.failed, length));
+        View {
+            elapsed: self.began.elapsed(),
+            length: self.flags.length,
+            rps: self.flags.rps,
+            rows,
+            kills: self.kills.as_ref().map(|kills| kills.victims().len()),
+            deaths: fleet.deaths,
+            open: fleet.open(),
+        }
+    }
+
+    /// How long users have been coming.
+    pub(crate) fn lasted(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+const TICK: Duration = Duration::from_secs(1);
+/// Ticks between two plain lines.
+const PLAIN_EVERY: u64 = 5;
+/// Ticks between two looks at how long the logs are.
+const TRIM_EVERY: u64 = 30;
