@@ -85,7 +85,8 @@ struct Announced(Diary, Result<()>);
 
 impl Announce for Announced {
     fn announce<'a>(&'a self, bound: &'a [Bound]) -> Boxed<'a, Result<()>> {
-        self.0.write(&format!("announced {}", bound[0].name));
+        let names: Vec<&str> = bound.iter().map(|bound| bound.name.as_str()).collect();
+        self.0.write(&format!("announced {}", names.join(", ")));
         Box::pin(async { self.1.clone() })
     }
 
@@ -151,7 +152,7 @@ async fn a_process_starts_and_stops_in_order() {
             "0 start hook first",
             "0 start hook second",
             "0 http bound",
-            "0 announced http",
+            "0 announced admin, http",
             "0 withdrawn: Draining",
             "5 withdrawn: Gone",
             "5 http asked to end",

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use axum::extract::State;
+use platform_core::identity::Identity;
 
 use super::{access::Right, server::Desk};
 
@@ -33,14 +34,10 @@ const ALL: [Listed; 11] = [
 pub(super) async fn index(State(desk): State<Desk>) -> String {
     let app = &desk.app;
     let identity = app.identity();
-    let mut text = format!(
-        "{} {} ({}), {}, {}\n",
-        identity.name,
-        identity.version,
-        identity.variant,
-        identity.instance,
-        app.phases().current().as_str()
-    );
+    let version = if identity.version.is_empty() { "without a version" } else { &identity.version };
+    let phase = app.phases().current().as_str();
+    let Identity { name, variant, instance, .. } = &**identity;
+    let mut text = format!("{name} {version} ({variant}), {instance}, {phase}\n");
     for (key, value) in [
         ("why", &identity.why),
         ("owner", &identity.owner),

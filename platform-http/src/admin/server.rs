@@ -140,12 +140,11 @@ fn routes(desk: &Desk) -> Router {
         .route("/platform/changes/{id}", delete(changes::undo))
         .route("/platform/log", put(log_filter::put))
         .route("/platform/drain", post(drain::post));
+    let guarded = |right| middleware::from_fn_with_state((desk.clone(), right), guard);
     let behind = |routes: Router<Desk>, right| {
-        let guard = middleware::from_fn_with_state((desk.clone(), right), guard);
-        routes.method_not_allowed_fallback(wrong_method).route_layer(guard)
+        routes.method_not_allowed_fallback(wrong_method).route_layer(guarded(right))
     };
-    let guard_strange = middleware::from_fn_with_state((desk.clone(), Right::Open), guard);
-    let strange = Router::new().fallback(not_found).layer(guard_strange);
+    let strange = Router::new().fallback(not_found).layer(guarded(Right::Open));
     behind(open, Right::Open)
         .merge(behind(read, Right::Read))
         .merge(behind(change, Right::Change))
