@@ -7,7 +7,7 @@ use platform_core::{App, Result};
 use platform_discovery::register::Announcement;
 use serde_json::json;
 
-use crate::{Admin, Server, admin::Views, client, discovery};
+use crate::{Admin, Server, admin::Views, client, discovery, server};
 
 /// Serves `routes` until a signal: on the address of `[server]`, with the admin listener beside it, registered
 /// while ready. This is the last line of a service's `main`.
@@ -29,6 +29,8 @@ pub async fn serve(app: App, routes: Router) -> Result<ExitCode> {
 /// # Errors
 /// A section that cannot be meant.
 pub fn prepare(app: &App, server: Server) -> Result<()> {
+    // Read again when the address is taken; here so that `--check` finds what is wrong with it.
+    server::Config::of(app)?;
     app.add(Admin::new(app)?);
     app.add(server);
     let views = Views::of(app);

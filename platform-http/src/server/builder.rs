@@ -7,6 +7,7 @@ use http::{HeaderName, Request, Response};
 use platform_core::{
     App, Error, ErrorKind, Result,
     app::{Bound, Boxed, Serve, Served},
+    config::{Refusal, Rules},
     context::wire::Trust,
     lifecycle::Drain,
 };
@@ -105,6 +106,29 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The section of this process.
+    ///
+    /// # Errors
+    /// A key that is unknown, or a value that cannot be meant.
+    pub(crate) fn of(app: &App) -> Result<Config> {
+        let config: Config = app.config().section(SECTION)?;
+        app.config().check(SECTION, &config)?;
+        Ok(config)
+    }
+}
+
+impl Rules for Config {
+    fn refusals(&self) -> Vec<Refusal> {
+        let parts: [(&str, &dyn Rules); 3] =
+            [("limits", &self.limits), ("times", &self.times), ("policy", &self.policy)];
+        parts
+            .into_iter()
+            .flat_map(|(part, rules)| rules.refusals().into_iter().map(move |refusal| refusal.under(part)))
+            .collect()
+    }
+}
+
 impl TrustConfig {
     fn trust(self) -> Trust {
         Trust { internal: self.inbound == Inbound::Internal, overrides: self.overrides }
@@ -165,9 +189,7 @@ impl Server {
 impl Serve for Server {
     fn bind<'a>(&'a mut self, app: &'a App) -> Boxed<'a, Result<Bound>> {
         Box::pin(async move {
-            let config: Config = app.config().section(SECTION)?;
-            app.config().check("server.limits", &config.limits)?;
-            app.config().check("server.times", &config.times)?;
+            let config = Config::of(app)?;
             let listener = Listener::bind(&config.listen).await?;
             let address = listener.local_addr();
             self.bound = Some(Ready {

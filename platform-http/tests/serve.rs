@@ -1,0 +1,29 @@
+//! What a service's `main` prepares.
+
+use platform_core::{App, ErrorKind, config::Config};
+use platform_http::{Server, prepare};
+
+async fn prepared(toml: &str) -> platform_core::Result<()> {
+    let app = App::builder("orders").config(Config::builder().toml(toml).load()?).start().await?;
+    prepare(&app, Server::new(axum::Router::new()))
+}
+
+#[tokio::test]
+async fn every_section_of_a_server_is_judged_before_anything_starts() {
+    prepared("").await.expect("the defaults are fine");
+    for (toml, key) in [
+        ("[server]\nlisten = 8080", "server.listen"),
+        ("[server]\nlisen = \"127.0.0.1:0\"", "server.listen"),
+        ("[server.limits]\nheaders = \"1KiB\"", "server.limits.headers"),
+        ("[server.limits]\nbody = \"8MB\"", "server.limits.body"),
+        ("[server.times]\nkeep_alive = \"0s\"", "server.times.keep_alive"),
+        ("[server.policy]\ntimeout = \"0ms\"", "server.policy.timeout"),
+        ("[server]\ntrust = { inbound = \"everybody\" }", "server.trust.inbound"),
+        ("[admin]\nlisten = 1", "admin.listen"),
+        ("[discovery.dir]\npoll = \"often\"", "discovery.dir.poll"),
+    ] {
+        let error = prepared(toml).await.expect_err(toml);
+        assert_eq!(error.kind(), ErrorKind::Config, "{toml}: {error}");
+        assert!(error.to_string().contains(key), "{toml}: {error}");
+    }
+}
