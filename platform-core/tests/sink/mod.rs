@@ -57,6 +57,12 @@ impl Sink {
         let text = self.lines.recv_timeout(ENOUGH).expect("the collector says more");
         serde_json::from_str(&text).expect("it says JSON")
     }
+
+    /// Whether nothing was left to say. Ask after everything was flushed: what is exported arrives before a flush
+    /// ends.
+    pub(crate) fn says_no_more(&self) -> bool {
+        self.lines.recv_timeout(Duration::from_millis(300)).is_err()
+    }
 }
 
 impl Drop for Sink {
