@@ -4,13 +4,10 @@
 #![cfg(feature = "otlp")]
 #![expect(clippy::unwrap_used, reason = "a test may; clippy knows only the marked functions")]
 
+mod sink;
+
 use std::{
-    env,
-    io::{BufRead as _, BufReader},
     net::TcpListener,
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -21,62 +18,19 @@ use platform_core::{
     identity::Identity,
     telemetry::trace::{self, Kind, Protocol, Settings, Span, Status, Traces},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// The collector; ends with the test.
-struct Sink {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-    port: u64,
+use crate::sink::{ENOUGH, Sink};
+
+fn collector(protocol: Protocol, mode: &str) -> Option<Sink> {
+    Sink::start(if protocol == Protocol::Grpc { "grpc" } else { "http" }, mode)
 }
 
-impl Sink {
-    /// `None`, and a line on stderr, where the Python modules are missing.
-    fn start(protocol: Protocol, mode: &str) -> Option<Sink> {
-        let python = env::var("PLATFORM_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let modules = "import grpc; from opentelemetry.proto.collector.trace.v1 import trace_service_pb2";
-        let found = Command::new(&python)
-            .args(["-c", modules])
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        if !found {
-            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
-            assert!(!required, "{python} lacks the modules of .ci/python.txt");
-            eprintln!("skipped: {python} lacks the modules of .ci/python.txt (see PLATFORM_TEST_PYTHON)");
-            return None;
-        }
-        let protocol = if protocol == Protocol::Grpc { "grpc" } else { "http" };
-        let mut child = Command::new(python)
-            .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/otlp_sink.py"), protocol, mode])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let printed = BufReader::new(child.stdout.take().unwrap());
-        let (line, lines) = mpsc::channel();
-        thread::spawn(move || printed.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
-        let mut sink = Sink { child, lines, port: 0 };
-        sink.port = sink.line()["port"].as_u64().unwrap();
-        Some(sink)
-    }
-
-    fn line(&self) -> Value {
-        serde_json::from_str(&self.lines.recv_timeout(ENOUGH).expect("the collector says more")).unwrap()
-    }
-
-    fn settings(&self, protocol: Protocol) -> Settings {
-        Settings { protocol, ..at(self.port) }
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
+fn settings_of(sink: &Sink, protocol: Protocol) -> Settings {
+    Settings { protocol, ..at(sink.port) }
 }
 
 fn at(port: u64) -> Settings {
@@ -123,12 +77,9 @@ fn serving(request: TraceParent) -> Context {
     Context::with_trace(Instant::now(), request)
 }
 
-/// Longer than anything here takes.
-const ENOUGH: Duration = Duration::from_secs(20);
-
 async fn a_request_arrives_whole(protocol: Protocol) {
-    let Some(sink) = Sink::start(protocol, "answer") else { return };
-    let mut settings = sink.settings(protocol);
+    let Some(sink) = collector(protocol, "answer") else { return };
+    let mut settings = settings_of(&sink, protocol);
     settings.headers.insert("x-team".to_owned(), "orders".to_owned().into());
     let traces = Traces::start(&settings, &identity()).unwrap();
 
@@ -227,8 +178,8 @@ async fn look_up(request: TraceParent) -> SpanId {
 
 #[tokio::test]
 async fn a_teams_own_spans_hang_below_the_request_and_only_a_sampled_one() {
-    let Some(sink) = Sink::start(Protocol::Grpc, "answer") else { return };
-    let traces = Traces::start(&sink.settings(Protocol::Grpc), &identity()).unwrap();
+    let Some(sink) = collector(Protocol::Grpc, "answer") else { return };
+    let traces = Traces::start(&settings_of(&sink, Protocol::Grpc), &identity()).unwrap();
     let subscriber = tracing_subscriber::registry().with(traces.layer());
     let _subscriber = tracing::subscriber::set_default(subscriber);
 
@@ -260,17 +211,14 @@ async fn a_teams_own_spans_hang_below_the_request_and_only_a_sampled_one() {
     assert_eq!(outer["events"], json!(["looked"]));
     assert_eq!(outer["resource"]["service.name"], "orders");
 
-    // That was all.
-    traces.end(work());
-    traces.flush(ENOUGH).await.unwrap();
-    assert_eq!(sink.line()["name"], "work");
+    assert!(sink.says_no_more());
 }
 
 /// A test or a gateway may serve a request in place, while it is inside a span of another.
 #[tokio::test]
 async fn a_request_inside_a_request_keeps_to_its_own_trace() {
-    let Some(sink) = Sink::start(Protocol::Grpc, "answer") else { return };
-    let traces = Traces::start(&sink.settings(Protocol::Grpc), &identity()).unwrap();
+    let Some(sink) = collector(Protocol::Grpc, "answer") else { return };
+    let traces = Traces::start(&settings_of(&sink, Protocol::Grpc), &identity()).unwrap();
     let subscriber = tracing_subscriber::registry().with(traces.layer());
     let _subscriber = tracing::subscriber::set_default(subscriber);
 
@@ -288,8 +236,8 @@ async fn a_request_inside_a_request_keeps_to_its_own_trace() {
 }
 
 async fn a_hanging_collector_stops_nobody(protocol: Protocol) {
-    let Some(sink) = Sink::start(protocol, "hang") else { return };
-    let settings = Settings { timeout: Duration::from_millis(700), ..sink.settings(protocol) };
+    let Some(sink) = collector(protocol, "hang") else { return };
+    let settings = Settings { timeout: Duration::from_millis(700), ..settings_of(&sink, protocol) };
     let traces = Traces::start(&settings, &identity()).unwrap();
 
     let begun = SystemTime::now();
@@ -326,8 +274,8 @@ async fn a_collector_that_hangs_stops_nobody_by_http() {
 }
 
 async fn a_refusing_collector_is_asked_again(protocol: Protocol) {
-    let Some(sink) = Sink::start(protocol, "refuse") else { return };
-    let traces = Traces::start(&sink.settings(protocol), &identity()).unwrap();
+    let Some(sink) = collector(protocol, "refuse") else { return };
+    let traces = Traces::start(&settings_of(&sink, protocol), &identity()).unwrap();
     traces.end(work());
     traces.end(work());
     traces.flush(ENOUGH).await.unwrap();

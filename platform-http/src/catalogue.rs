@@ -2,9 +2,41 @@
 
 use platform_core::telemetry::catalogue::{Declared, Spec as _};
 
-use crate::client;
+use crate::{client, server};
 
-/// Every metric that this crate writes.
+/// Every metric that this crate writes. The admin listener writes none: what it changes is counted by the room of
+/// changes.
 pub fn catalogue() -> Vec<Declared> {
-    vec![client::metrics::DURATION.declared()]
+    let mut ours = vec![client::metrics::DURATION.declared()];
+    ours.extend(server::declared());
+    ours
+}
+
+#[cfg(test)]
+mod tests {
+    use platform_core::telemetry::catalogue::check;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_keeps_the_rules_and_has_the_contracts_name() {
+        let declared = catalogue();
+        declared.iter().for_each(|declared| check(declared).unwrap());
+        let names: Vec<_> =
+            declared.iter().map(|declared| (declared.series(), declared.labels.join(","))).collect();
+        let wanted = [
+            (
+                "http_client_request_duration_seconds",
+                "http_request_method,server_address,http_response_status_code,error_type",
+            ),
+            (
+                "http_server_request_duration_seconds",
+                "http_request_method,http_route,http_response_status_code,url_scheme,error_type",
+            ),
+            ("http_server_active_requests", "http_request_method,url_scheme"),
+            ("platform_server_panics_total", ""),
+            ("platform_context_rejected_total", "field"),
+        ];
+        assert_eq!(names, wanted.map(|(name, labels)| (name.to_owned(), labels.to_owned())));
+    }
 }

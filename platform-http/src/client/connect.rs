@@ -171,6 +171,9 @@ fn explain(error: legacy::Error) -> Error {
     } else if hyper.is_some_and(hyper::Error::is_canceled) {
         let text = format!("the connection was closed before the request was sent: {cause}");
         Error::new(ErrorKind::Unreachable, text)
+    } else if hyper.is_some_and(was_refused) {
+        let text = format!("the target turned the request away before it looked at it: {cause}");
+        Error::new(ErrorKind::Unreachable, text)
     } else if hyper.is_some_and(|hyper| hyper.is_user() && !hyper.is_body_write_aborted()) {
         // Our own body or our own request; the target has done nothing wrong.
         Error::new(ErrorKind::Internal, format!("the request could not be written: {cause}"))
@@ -186,6 +189,16 @@ fn explain(error: legacy::Error) -> Error {
         Error::new(ErrorKind::Upstream, text)
     };
     told.at_layer("connect").with_source(BoxError::from(error))
+}
+
+/// Did an HTTP/2 peer say that it has not begun, and will not (RFC 9113, section 8.7)?
+///
+/// A remote GOAWAY is the error only of streams above the last that the peer looks at: those below fail with the
+/// connection, and nobody knows about them.
+fn was_refused(error: &hyper::Error) -> bool {
+    let Some(h2) = error.source().and_then(|source| source.downcast_ref::<h2::Error>()) else { return false };
+    let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+    h2.is_remote() && (h2.is_go_away() || refused)
 }
 
 /// The innermost cause: "client error (Connect)" helps nobody.

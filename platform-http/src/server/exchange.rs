@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
@@ -40,16 +40,16 @@ where
         if !http1 && request.headers().len() > self.header_fields {
             return Answering::TooManyFields { turn: Some(turn) };
         }
-        let connect = request.method() == Method::CONNECT;
+        let (connect, head) = (request.method() == Method::CONNECT, request.method() == Method::HEAD);
         let future = (self.answer)(request, &self.line.peer);
-        Answering::Running { future, turn: Some(turn), http1, connect }
+        Answering::Running { future, turn: Some(turn), http1, connect, head }
     }
 }
 
 pin_project! {
     #[project = Projected]
     pub(super) enum Answering<Fut> {
-        Running { #[pin] future: Fut, turn: Option<Turn>, http1: bool, connect: bool },
+        Running { #[pin] future: Fut, turn: Option<Turn>, http1: bool, connect: bool, head: bool },
         TooManyFields { turn: Option<Turn> },
     }
 }
@@ -64,7 +64,7 @@ impl<Fut: Future<Output = Response<Body>>> Future for Answering<Fut> {
                 *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 (response, take(turn))
             }
-            Projected::Running { future, turn, http1, connect } => {
+            Projected::Running { future, turn, http1, connect, head } => {
                 let mut response = ready!(future.poll(cx));
                 let turn = take(turn);
                 if *http1 {
@@ -74,6 +74,8 @@ impl<Fut: Future<Output = Response<Body>>> Future for Answering<Fut> {
                     } else if turn.is_last_reply() {
                         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     }
+                } else if *head || NEVER_WITH_BODY.contains(&response.status()) {
+                    leave_out_body(&mut response, *head);
                 }
                 (response, turn)
             }
@@ -108,6 +110,19 @@ impl http_body::Body for Reply {
     }
 }
 
+/// On HTTP/2 hyper sends what it is given, and a peer resets a stream with bytes where there can be none. The
+/// reply to a HEAD keeps the length that the GET's would have.
+#[cold]
+fn leave_out_body(response: &mut Response<Body>, head: bool) {
+    if head && let Some(length @ 1..) = response.body().size_hint().exact() {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    *response.body_mut() = Body::empty_reply();
+}
+
 fn take(turn: &mut Option<Turn>) -> Turn {
     turn.take().expect("a future is not polled again after its answer")
 }
+
+/// RFC 9110, sections 15.3.5 and 15.4.5.
+const NEVER_WITH_BODY: [StatusCode; 2] = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use platform_core::{
     ErrorKind,
     context::wire::Field,
-    telemetry::catalogue::{CounterSpec, GaugeSpec, HistogramSpec, Labels},
+    telemetry::catalogue::{CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, Spec as _},
 };
 
 use super::observe::SCHEME;
@@ -22,6 +22,11 @@ pub(super) static REJECTED: CounterSpec<FieldLabels> = CounterSpec::new(
     "platform_context_rejected",
     "Malformed or forbidden fields that came with requests and were ignored",
 );
+
+/// This room's metrics.
+pub(crate) fn declared() -> [Declared; 4] {
+    [DURATION.declared(), ACTIVE.declared(), PANICS.declared(), REJECTED.declared()]
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct DurationLabels {

@@ -37,3 +37,4 @@ pub use config::{Limits, Times};
 pub use connection::{Connections, Served};
 pub use line::Peer;
 pub use listener::Listener;
+pub(crate) use metrics::declared;

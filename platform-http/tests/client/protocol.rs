@@ -14,9 +14,12 @@ use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use platform_core::context;
+use platform_core::{ErrorKind, Outcome, context};
 use platform_http::Client;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::peer::{Peer, app, ok};
 
@@ -80,4 +83,67 @@ async fn what_an_endpoints_record_says_is_spoken() {
     assert_eq!(films.get("/a").send().await.expect("a reply").text().await.expect("text"), "/a films true");
     assert_eq!(ratings.get("/a").send().await.expect("a reply").text().await.expect("text"), "http1");
     assert_eq!(plain.only().header("host"), Some("ratings"));
+}
+
+/// A server that answers the first request of each HTTP/2 connection with these bytes, and closes.
+async fn frames_peer(frames: &'static [u8]) -> SocketAddr {
+    const PREFACE: usize = 24;
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    context::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            tcp.write_all(SETTINGS).await.expect("it listens");
+            tcp.read_exact(&mut [0; PREFACE]).await.expect("it speaks HTTP/2");
+            loop {
+                let mut head = [0; 9];
+                tcp.read_exact(&mut head).await.expect("a frame");
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                tcp.read_exact(&mut vec![0; length as usize]).await.expect("a whole frame");
+                if head[3] == HEADERS {
+                    break;
+                }
+            }
+            tcp.write_all(frames).await.expect("it listens");
+            tcp.shutdown().await.expect("it listens");
+            // Closing before all was read would reset what was just said.
+            let _ = tcp.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_a_peer_refused_unseen_is_told_apart_from_what_it_may_have_done() {
+    // Frames: length, type, flags, stream; RST_STREAM of stream 1 with a code, GOAWAY with the last stream and a code.
+    const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+    const CANCELLED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8];
+    const GOES_WITHOUT: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const CALM_WITHOUT: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+    const GOES_WITH: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+    const CALM_WITH: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 11];
+    let app = app("[clients.films.connect]\nprotocol = \"h2\"").await;
+    for (frames, unseen) in [
+        (REFUSED, true),
+        (GOES_WITHOUT, true),
+        (CALM_WITHOUT, true),
+        (CANCELLED, false),
+        (GOES_WITH, false),
+        (CALM_WITH, false),
+        (&[], false),
+    ] {
+        let peer = frames_peer(frames).await;
+        let films =
+            Client::builder(&app, "films").target(format!("fixed://{peer}")).build().expect("a client");
+        let error = films.post("/pay").send().await.expect_err("no reply");
+        let expected = if unseen {
+            (ErrorKind::Unreachable, Outcome::Unreachable)
+        } else {
+            (ErrorKind::Upstream, Outcome::ServerFault)
+        };
+        assert_eq!((error.kind(), error.outcome()), expected, "{frames:?}: {error}");
+        let told = if unseen { "before it looked at it" } else { "it may have been done or not" };
+        assert!(error.detail().contains(told), "{frames:?}: {error}");
+    }
 }

@@ -72,6 +72,27 @@ async fn streams_share_a_connection() {
 }
 
 #[tokio::test]
+async fn a_reply_that_cannot_have_a_body_has_none() {
+    let ground = Ground::open().await;
+    let mut client = Client::new(&ground).await;
+    for (method, path, status, length) in [
+        ("HEAD", "/", StatusCode::OK, Some("5")),
+        ("GET", "/none", StatusCode::NO_CONTENT, None),
+        ("GET", "/same", StatusCode::NOT_MODIFIED, None),
+        ("HEAD", "/endless", StatusCode::OK, None),
+    ] {
+        let request = Request::builder().method(method).uri(format!("http://ground{path}"));
+        let reply = soon(client.send(request)).await.expect("a head");
+        assert_eq!(reply.status(), status, "{method} {path}");
+        let told = reply.headers().get("content-length").map(|told| told.to_str().expect("digits"));
+        assert_eq!(told, length, "{method} {path}");
+        let body = soon(reply.into_body().collect()).await.expect("the stream is not reset").to_bytes();
+        assert!(body.is_empty(), "{method} {path}: {body:?}");
+    }
+    hello(soon(client.get("/")).await).await;
+}
+
+#[tokio::test]
 async fn headers_that_are_too_large_are_refused() {
     let ground = Ground::open().await;
     let mut client = Client::new(&ground).await;

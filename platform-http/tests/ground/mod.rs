@@ -130,7 +130,7 @@ pub(crate) async fn soon<F: Future>(work: F) -> F::Output {
 }
 
 /// `/` says hello, `/sleep/MS` later, `/echo` repeats the body, `/endless` never ends, `/upgrade` echoes bytes for
-/// ever, `/panic` panics.
+/// ever, `/panic` panics, `/none` and `/same` have a body where none can be.
 pub(crate) fn answer(
     mut request: Request<hyper::body::Incoming>,
     peer: &Peer,
@@ -172,6 +172,8 @@ pub(crate) fn answer(
                 response
             }
             "/panic" => panic!("asked to"),
+            "/none" => with_status(StatusCode::NO_CONTENT, "a handler's mistake"),
+            "/same" => with_status(StatusCode::NOT_MODIFIED, "a handler's mistake"),
             _ => Response::new(Body::reply("hello")),
         }
     }
@@ -183,7 +185,11 @@ pub(crate) fn status_of(reply: &str) -> &str {
 }
 
 fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty_reply());
+    with_status(status, "")
+}
+
+fn with_status(status: StatusCode, body: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::reply(body));
     *response.status_mut() = status;
     response
 }

@@ -1,0 +1,15 @@
+//! Two services and what is between them, on real sockets: `edge` calls `catalog`, found in a registry of its own.
+
+#[cfg(feature = "otlp")]
+#[path = "../../../platform-core/tests/sink/mod.rs"]
+mod sink;
+mod town;
+
+#[cfg(feature = "otlp")]
+mod collector;
+mod context;
+mod drain;
+mod registry;
+mod scrape;
+#[cfg(feature = "otlp")]
+mod trace;
