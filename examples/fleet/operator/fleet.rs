@@ -174,6 +174,9 @@ impl Fleet {
                 .collect();
             self.screen.progress(self.instances.len() - waiting.len(), of, &waiting);
             if waiting.is_empty() {
+                while let Ok(event) = self.events.try_recv() {
+                    self.tell(event);
+                }
                 return Ok(());
             }
             let waiting = waiting.join(", ");

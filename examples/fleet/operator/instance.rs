@@ -156,6 +156,9 @@ impl Keeper {
                 End::Died(how) => {
                     deaths = if born.elapsed() > STEADY { 1 } else { deaths + 1 };
                     self.change(|state| state.phase = Phase::Down);
+                    // As Kubernetes does for a dead pod: whoever watches the process knows before its lease ends,
+                    // and the next life may not take a name that still seems to live.
+                    let _ = fs::remove_file(self.record());
                     let instance = self.post.instance.clone();
                     let tail = self.place.folder.tail(&instance, TAIL_LINES);
                     self.tell(Event::Died { instance, how, tail });

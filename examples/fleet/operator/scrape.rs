@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
@@ -92,8 +93,8 @@ async fn ask(address: SocketAddr, path: &str) -> Option<String> {
     };
     tokio::select! {
         answer = answer => answer,
-        // The connection ends first only when there will be no answer.
-        _ = connection => None,
+        // It may end before its last answer has been read here; without an answer that is told above.
+        _ = connection.then(|_| std::future::pending::<()>()) => None,
     }
 }
 
@@ -104,7 +105,10 @@ const FETCH_LIMIT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
-    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
 
     use super::*;
 
@@ -114,6 +118,9 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let answer = async move {
             let (mut stream, _) = listener.accept().await.unwrap();
+            // What is left unread would reset the connection.
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
             stream.write_all(text.as_bytes()).await.unwrap();
         };
         platform_core::context::spawn(answer);
