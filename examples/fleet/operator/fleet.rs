@@ -130,7 +130,7 @@ impl Fleet {
     pub(crate) async fn read(&self) {
         let each = self.instances.iter().filter_map(|instance| {
             let state = instance.state();
-            let addresses = state.addresses.filter(|_| state.phase == Phase::Ready)?;
+            let addresses = state.addresses?;
             Some(self.ledger.read(instance.post.role, &instance.post.instance, state.life, addresses.admin))
         });
         join_all(each).await;
