@@ -49,7 +49,7 @@ pub(crate) const FILMS: [Film; 40] = [
     film("amber-line", "The Amber Line", 2019, 131, "science fiction", "The underground has one stop that is always tomorrow."),
     film("borrowed-piano", "The Borrowed Piano", 2010, 108, "romance", "It must be back by Sunday, and it is on the wrong side of a river."),
     film("kite-inspector", "The Kite Inspector", 2021, 83, "family", "Rules are rules, until the wind changes."),
-    film("last-ferryman", "Letters to the Last Ferryman", 2008, 119, "drama", "The bridge is finished. The letters keep arriving."),
+    film("last-ferryman", "Letters to the Last Ferryman", 2008, 119, "history", "The bridge is finished. The letters keep arriving."),
     film("copper-owls", "Copper Owls", 2018, 104, "adventure", "A roof thief finds the map was on the roof."),
     film("winter-in-stereo", "Winter in Stereo", 2016, 95, "romance", "They share one pair of headphones and two opinions."),
     film("eleven-doors", "Eleven Doors Down", 2023, 111, "thriller", "The new neighbour has keys to all of them."),

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -125,18 +126,20 @@ impl Users {
                 self.edge.post(format!("/films/{id}/rating")).json(&serde_json::json!({ "stars": stars }))
             }
         };
-        let failed = |error: Error| Some(error.to_string());
+        let lost = |error: Error| Some(format!("{visit}: {}, {}", error.kind(), error.detail()));
         let reply = match request.timeout(PATIENCE).send().await {
             Ok(reply) => reply,
-            Err(error) => return Ended { id: None, failure: failed(error) },
+            Err(error) => return Ended { id: None, failure: lost(error) },
         };
         let id = reply.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        // Users only ask for what there is, so every status but success is a failure.
-        let read = match reply.error_for_status().await {
-            Ok(reply) => reply.bytes().await.map(drop),
-            Err(error) => Err(error),
+        let status = reply.status();
+        let failure = match reply.bytes().await {
+            Err(error) => lost(error),
+            Ok(_) if status.is_success() => None,
+            // Users only ask for what there is, so every other status is a failure.
+            Ok(body) => Some(format!("{visit} answered {status}{}", reason(&body))),
         };
-        Ended { id, failure: read.err().and_then(failed) }
+        Ended { id, failure }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tally> {
@@ -178,6 +181,24 @@ impl Visit {
             _ => Visit::Rate { id: popular(random), stars: random.u64(1..=5) },
         }
     }
+}
+
+/// Like the routes of the edge, so that failures of a kind are counted together.
+impl fmt::Display for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Visit::Home { .. } => "GET /",
+            Visit::Film { .. } => "GET /films/{id}",
+            Visit::Search { .. } => "GET /search",
+            Visit::Rate { .. } => "POST /films/{id}/rating",
+        })
+    }
+}
+
+/// The word of a problem document.
+fn reason(body: &[u8]) -> String {
+    let problem = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    problem["reason"].as_str().map(|reason| format!(" ({reason})")).unwrap_or_default()
 }
 
 const NANOS: u64 = 1_000_000_000;
@@ -233,5 +254,12 @@ mod tests {
         assert_eq!(tally.reasons, BTreeMap::from([("502".to_owned(), 2)]));
         assert_eq!(tally.first_failed.as_deref(), Some("c"));
         assert_eq!(tally.good, ["a"]);
+    }
+
+    #[test]
+    fn a_problem_is_named_by_its_word() {
+        assert_eq!(reason(br#"{"status":502,"reason":"unreachable"}"#), " (unreachable)");
+        assert_eq!(reason(b"<html>"), "");
+        assert_eq!(reason(b"[]"), "");
     }
 }

@@ -1,6 +1,7 @@
 //! The fleet, run as a person runs it: real processes, real signals, one machine.
 
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::{
     fs,

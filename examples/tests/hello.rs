@@ -45,6 +45,8 @@ async fn hello_answers_and_drains() {
     timeout(LIMIT, stream.read_to_string(&mut reply)).await.unwrap().unwrap();
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\nHello, ann!\n"), "{reply}");
     assert!(reply.contains("\r\nx-request-id: "), "{reply}");
+    // A server that closes first waits a little for its peer to follow.
+    drop(stream);
 
     let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();

@@ -130,7 +130,7 @@ impl Fleet {
     pub(crate) async fn read(&self) {
         let each = self.instances.iter().filter_map(|instance| {
             let state = instance.state();
-            let addresses = state.addresses.filter(|_| state.phase == Phase::Ready)?;
+            let addresses = state.addresses?;
             Some(self.ledger.read(instance.post.role, &instance.post.instance, state.life, addresses.admin))
         });
         join_all(each).await;
@@ -174,6 +174,9 @@ impl Fleet {
                 .collect();
             self.screen.progress(self.instances.len() - waiting.len(), of, &waiting);
             if waiting.is_empty() {
+                while let Ok(event) = self.events.try_recv() {
+                    self.tell(event);
+                }
                 return Ok(());
             }
             let waiting = waiting.join(", ");

@@ -155,7 +155,10 @@ impl Keeper {
                 End::Asked(Order::Stop(_)) => return,
                 End::Died(how) => {
                     deaths = if born.elapsed() > STEADY { 1 } else { deaths + 1 };
-                    self.change(|state| state.phase = Phase::Down);
+                    self.change(|state| *state = State { phase: Phase::Down, addresses: None, ..*state });
+                    // As Kubernetes does for a dead pod: whoever watches the process knows before its lease ends,
+                    // and the next life may not take a name that still seems to live.
+                    let _ = fs::remove_file(self.record());
                     let instance = self.post.instance.clone();
                     let tail = self.place.folder.tail(&instance, TAIL_LINES);
                     self.tell(Event::Died { instance, how, tail });

@@ -20,7 +20,7 @@ pub(crate) struct Kills(Arc<Mutex<Done>>);
 #[derive(Debug, Default)]
 struct Done {
     /// Who was stopped, in order; the last may still be on its way back.
-    victims: Vec<String>,
+    victims: Vec<Role>,
     /// How long each was gone from the choice, from SIGTERM to ready.
     gone: Vec<Duration>,
 }
@@ -40,7 +40,7 @@ impl Kills {
                 continue;
             }
             let asked = Instant::now();
-            self.done().victims.push(instance.post.instance.clone());
+            self.done().victims.push(instance.post.role);
             instance.restart();
             instance.ready_after(state.life).await;
             self.done().gone.push(asked.elapsed());
@@ -48,7 +48,7 @@ impl Kills {
     }
 
     /// Who was stopped so far.
-    pub(crate) fn victims(&self) -> Vec<String> {
+    pub(crate) fn victims(&self) -> Vec<Role> {
         self.done().victims.clone()
     }
 

@@ -59,6 +59,8 @@ pub(crate) async fn run(flags: &Flags) -> Result<u8> {
     // By hand, as it were: no users are left who would have to notice.
     fleet.stop(Signal::Interrupt).await;
     let Some(mut summary) = ran? else { return Ok(0) };
+    // Only now has everything been read that an instance served while it drained.
+    summary.services = fleet.ledger.totals();
     summary.unclean = std::mem::take(&mut fleet.unclean);
     summary.deaths = fleet.deaths;
     summary.followed = follow(&fleet, &summary);
@@ -101,7 +103,6 @@ async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Resul
     let summary = Summary {
         users: users.tally(),
         lasted,
-        services: fleet.ledger.totals(),
         longest_away: kills.as_ref().and_then(Kills::longest),
         kills: kills.as_ref().map(Kills::victims),
         ..Summary::default()

@@ -1,13 +1,16 @@
 //! What have the services counted?
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, VecDeque},
+    mem,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
@@ -17,11 +20,16 @@ use tokio::{net::TcpStream, time::Instant};
 use super::openmetrics::Counts;
 use crate::company::Role;
 
-/// What every life of every instance has counted. A restarted instance begins at zero again, so each life is
-/// kept by itself and the sum never falls.
+/// What every instance has counted. A restarted one begins at zero again, so the counts of earlier lives are put
+/// aside and the sum never falls.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
-    lives: Mutex<BTreeMap<(Role, String, u32), Counts>>,
+pub(crate) struct Ledger(Mutex<Pages>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// The present life of each instance, and what it has counted.
+    present: BTreeMap<(Role, String), (u32, Counts)>,
+    past: Totals,
 }
 
 /// What all services have counted, at one moment.
@@ -31,21 +39,40 @@ impl Ledger {
     /// Reads the metrics of one instance. One that does not answer keeps what it last said.
     pub(crate) async fn read(&self, role: Role, instance: &str, life: u32, admin: SocketAddr) {
         if let Some(text) = fetch(admin, "/metrics").await {
-            self.lives().insert((role, instance.to_owned(), life), Counts::read(&text));
+            self.pages().write(role, instance, life, Counts::read(&text));
         }
     }
 
     /// The sum over all lives, per service.
     pub(crate) fn totals(&self) -> Totals {
+        let pages = self.pages();
         let mut totals: Totals = Role::ALL.into_iter().map(|role| (role, Counts::default())).collect();
-        for ((role, ..), counts) in &*self.lives() {
+        let present = pages.present.iter().map(|((role, _), (_, counts))| (role, counts));
+        for (role, counts) in present.chain(&pages.past) {
             totals.entry(*role).or_default().add(counts);
         }
         totals
     }
 
-    fn lives(&self) -> MutexGuard<'_, BTreeMap<(Role, String, u32), Counts>> {
-        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    fn write(&mut self, role: Role, instance: &str, life: u32, counts: Counts) {
+        let (known, page) =
+            self.present.entry((role, instance.to_owned())).or_insert((life, Counts::default()));
+        match life.cmp(known) {
+            Ordering::Equal => *page = counts,
+            Ordering::Greater => {
+                *known = life;
+                let ended = mem::replace(page, counts);
+                self.past.entry(role).or_default().add(&ended);
+            }
+            // Read before the restart and written after it: that life is put aside already.
+            Ordering::Less => {}
+        }
     }
 }
 
@@ -92,8 +119,8 @@ async fn ask(address: SocketAddr, path: &str) -> Option<String> {
     };
     tokio::select! {
         answer = answer => answer,
-        // The connection ends first only when there will be no answer.
-        _ = connection => None,
+        // It may end before its last answer has been read here; without an answer that is told above.
+        _ = connection.then(|_| std::future::pending::<()>()) => None,
     }
 }
 
@@ -104,7 +131,10 @@ const FETCH_LIMIT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
-    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
 
     use super::*;
 
@@ -114,6 +144,9 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let answer = async move {
             let (mut stream, _) = listener.accept().await.unwrap();
+            // What is left unread would reset the connection.
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
             stream.write_all(text.as_bytes()).await.unwrap();
         };
         platform_core::context::spawn(answer);
@@ -141,14 +174,15 @@ mod tests {
             let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
             &*Box::leak(text.into_boxed_str())
         };
-        for (life, count, total) in [(1, "40", 40), (1, "50", 50), (2, "3", 53)] {
+        for (life, count, total) in [(1, "40", 40), (1, "50", 50), (2, "3", 53), (1, "50", 53), (3, "1", 54)]
+        {
             ledger.read(Role::Edge, "edge-1", life, once(says(count)).await).await;
             assert_eq!(ledger.totals()[&Role::Edge].requests, total);
         }
         // Gone: nobody answers there.
         let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        ledger.read(Role::Edge, "edge-1", 2, nobody).await;
-        assert_eq!(ledger.totals()[&Role::Edge].requests, 53);
+        ledger.read(Role::Edge, "edge-1", 3, nobody).await;
+        assert_eq!(ledger.totals()[&Role::Edge].requests, 54);
         assert_eq!(ledger.totals()[&Role::Catalog].requests, 0);
     }
 

@@ -8,7 +8,7 @@ use super::{
     screen::{cells, seconds},
     trace::Told,
 };
-use crate::users::Tally;
+use crate::{company::Role, users::Tally};
 
 /// Everything that is said at the end.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Summary {
     pub(crate) lasted: Duration,
     pub(crate) services: Totals,
     /// Instances that were stopped and started, in order; `None` if that was not asked for.
-    pub(crate) kills: Option<Vec<String>>,
+    pub(crate) kills: Option<Vec<Role>>,
     /// The longest that one was away.
     pub(crate) longest_away: Option<Duration>,
     /// Processes that ended by themselves.
@@ -88,7 +88,9 @@ impl Summary {
         let kills = self.kills.as_ref()?;
         let mut line = format!("Kills: {}", kills.len());
         if !kills.is_empty() {
-            line += &format!(" ({})", kills.join(", "));
+            let times = |role: &Role| kills.iter().filter(|victim| *victim == role).count();
+            let each = Role::ALL.iter().map(|role| format!("{} {}", role.name(), times(role)));
+            line += &format!(" ({})", each.collect::<Vec<_>>().join(", "));
         }
         if let Some(longest) = self.longest_away {
             line += &format!("; away for {} at most", seconds(longest));
@@ -115,7 +117,7 @@ const MOST_REASONS: usize = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{company::Role, operator::openmetrics::Counts};
+    use crate::operator::openmetrics::Counts;
 
     fn tally(waited_ms: &[u64], failed: &[(&str, u64)]) -> Tally {
         let mut tally = Tally { requests: waited_ms.len() as u64, ..Tally::default() };
@@ -137,7 +139,7 @@ mod tests {
             users: tally(&[2, 2, 2, 40], &[]),
             lasted: Duration::from_secs(20),
             services: [(Role::Edge, counts), (Role::Catalog, Counts::default())].into(),
-            kills: Some(vec!["edge-1".into(), "catalog-1".into()]),
+            kills: Some(vec![Role::Edge, Role::Catalog, Role::Edge]),
             longest_away: Some(Duration::from_millis(740)),
             ..Summary::default()
         };
@@ -145,7 +147,7 @@ mod tests {
             summary.text(),
             "
 Users: 4 requests in 20.0s, 0 failed; 0.2 a second, p50 2ms, p99 40ms, slowest 40ms.
-Kills: 2 (edge-1, catalog-1); away for 740ms at most.
+Kills: 3 (edge 2, catalog 1, ratings 0, recommendations 0); away for 740ms at most.
 
   service                   requests   errors       p50       p99
   edge                            40        0      <5ms      <5ms
