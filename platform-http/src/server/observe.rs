@@ -156,6 +156,10 @@ impl Seen {
         self.reason = response.extensions_mut().remove::<Refused>().map(|refused| refused.0.kind());
         let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
             || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
+        if streams && let Some(notes) = self.context.notes() {
+            // A stream's duration says how long somebody listened, and belongs into no latency.
+            notes.add("class", "stream");
+        }
         if streams && self.status != StatusCode::SWITCHING_PROTOCOLS {
             // Behind a pointer of its own, because it outlives the head; most replies never need one.
             let stream = Seen {

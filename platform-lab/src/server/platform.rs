@@ -29,11 +29,11 @@ pub(crate) async fn serve(listening: Listening, line: bool) -> io::Result<()> {
     let announce = async {
         app.phases().reached(platform_core::lifecycle::Phase::Ready).await;
         let address = app.address("http").expect("a server that is ready has its address");
-        listening.send(address.port());
-        std::future::pending::<()>().await;
+        listening.send(address.port())?;
+        std::future::pending::<io::Result<()>>().await
     };
     tokio::select! {
         ended = running => ended.map(drop).map_err(io::Error::other),
-        () = announce => Ok(()),
+        told = announce => told,
     }
 }
