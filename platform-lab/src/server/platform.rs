@@ -29,7 +29,7 @@ pub(crate) async fn serve(listening: Listening, line: bool) -> io::Result<()> {
     let announce = async {
         app.phases().reached(platform_core::lifecycle::Phase::Ready).await;
         let address = app.address("http").expect("a server that is ready has its address");
-        listening.send(address.port())?;
+        listening.send(address.port()).map_err(io::Error::other)?;
         std::future::pending::<io::Result<()>>().await
     };
     tokio::select! {
