@@ -129,8 +129,9 @@ async fn instances_come_and_go_and_no_user_notices() {
         let before = said.split(word).next().unwrap();
         before.split(' ').next_back().unwrap().parse::<u64>().unwrap()
     };
-    assert!((295..=301).contains(&number_before(" requests in ")), "open loop: 50 a second for 6 s\n{said}");
-    assert!(said.lines().any(|line| line.starts_with("[  5s] users 50/s 0 errors")), "{said}");
+    assert!((280..=301).contains(&number_before(" requests in ")), "open loop: 50 a second for 6 s\n{said}");
+    let plain = |line: &str| line.starts_with("[  5s] users ") && line.contains(" 0 errors ");
+    assert!(said.lines().any(plain), "{said}");
     fleet.leaves_nothing_behind();
 }
 
@@ -212,12 +213,16 @@ async fn ctrl_c_ends_in_order_and_waits_for_nothing() {
 async fn a_second_signal_ends_at_once() {
     let mut fleet = Fleet::start(&["--rps", "50"]).await;
     fleet.until("Ready in").await;
-    // Two of a kind sent in one moment may arrive as one.
+    // One that hangs, so that the end in order takes long.
+    let hung = fleet.instances().into_iter().find(|(_, line)| line.contains("service.instance=edge-1"));
+    kill_process(hung.unwrap().0, Signal::STOP).unwrap();
+    let asked = Instant::now();
     fleet.signal(Signal::INT);
+    // Two of a kind sent in one moment may arrive as one.
     fleet.signal(Signal::TERM);
     let (status, said, _) = fleet.end().await;
     assert!(matches!(status.code(), Some(130 | 143)), "{status}\n{said}");
-    assert!(!said.contains("Users:"), "{said}");
+    assert!(!said.contains("Users:") && asked.elapsed() < Duration::from_secs(5), "{said}");
     gone(&fleet).await;
     fleet.leaves_nothing_behind();
 }

@@ -2,7 +2,7 @@
 //!
 //! The first Ctrl-C, SIGTERM or closed terminal asks for an end in order; the next one means now.
 
-use std::{process, sync::Arc};
+use std::sync::Arc;
 
 use platform_core::{Error, ErrorKind, Result};
 use tokio::{
@@ -41,8 +41,7 @@ impl Bell {
             signals.next().await;
             ring.send_replace(true);
             let number = signals.next().await;
-            folder.end_at_once();
-            process::exit(128 + number)
+            folder.end_at_once(128 + number)
         });
         Ok(Bell { rung, _listener: listener })
     }

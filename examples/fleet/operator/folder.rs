@@ -8,6 +8,7 @@ use std::{
     env, fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    process,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -36,8 +37,7 @@ impl Folder {
         };
         let temporary = env::temp_dir();
         for _ in 0..TRIES {
-            let path =
-                temporary.join(format!("fleet-{}-{:06x}", std::process::id(), fastrand::u32(..1 << 24)));
+            let path = temporary.join(format!("fleet-{}-{:06x}", process::id(), fastrand::u32(..1 << 24)));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {
                     let folder = Folder { path, keep, running: Mutex::default() };
@@ -99,13 +99,16 @@ impl Folder {
         self.running().remove(instance);
     }
 
-    /// Ends every process and removes the folder, without a word to anybody.
-    pub(crate) fn end_at_once(&self) {
-        for pid in self.running().values() {
+    /// Ends every process, removes the folder and ends this process too, without a word to anybody.
+    pub(crate) fn end_at_once(&self, status: i32) -> ! {
+        // Held to the end: whoever sees a process die wants to say so here first, and waits.
+        let running = self.running();
+        for pid in running.values() {
             // Who is gone already needs no signal.
             let _ = kill_process(*pid, Signal::KILL);
         }
         self.remove();
+        process::exit(status)
     }
 
     fn remove(&self) {

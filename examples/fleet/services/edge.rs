@@ -1,6 +1,6 @@
 //! The edge: what browsers and apps call.
 
-use std::process::ExitCode;
+use std::{fmt, process::ExitCode};
 
 use axum::{
     Json, Router,
@@ -40,6 +40,11 @@ struct Company {
     ratings: Client,
     recommendations: Client,
 }
+
+/// What may stand in a path of ours: whatever else strangers send never reaches one.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct FilmId(String);
 
 #[derive(Deserialize)]
 struct Whose {
@@ -120,7 +125,7 @@ async fn home(
 }
 
 /// `GET /films/{id}`: the film and what people think of it, asked at the same time.
-async fn film(State(company): State<Company>, Path(id): Path<String>) -> Result<Json<Page>, Problem> {
+async fn film(State(company): State<Company>, Path(id): Path<FilmId>) -> Result<Json<Page>, Problem> {
     let film = async {
         let reply = company.catalog.get(format!("/films/{id}")).send().await?;
         if reply.status() == StatusCode::NOT_FOUND {
@@ -153,7 +158,7 @@ async fn search(
 /// `POST /films/{id}/rating {"stars": 4}`
 async fn rate(
     State(company): State<Company>,
-    Path(id): Path<String>,
+    Path(id): Path<FilmId>,
     Json(vote): Json<Vote>,
 ) -> Result<(StatusCode, Json<Rating>), Problem> {
     if !(1..=5).contains(&vote.stars) {
@@ -166,6 +171,39 @@ async fn rate(
     Ok((StatusCode::CREATED, Json(reply.json().await?)))
 }
 
-fn unknown(id: &str) -> Problem {
-    Problem::not_found(format!("there is no film {id:?}"))
+fn unknown(id: &FilmId) -> Problem {
+    Problem::not_found(format!("there is no film \"{id}\""))
+}
+
+impl TryFrom<String> for FilmId {
+    type Error = &'static str;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !id.is_empty() && id.bytes().all(plain) {
+            Ok(FilmId(id))
+        } else {
+            Err("a film's id is of a-z, 0-9 and -")
+        }
+    }
+}
+
+impl fmt::Display for FilmId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::films::FILMS;
+
+    #[test]
+    fn nothing_but_an_id_gets_into_a_path() {
+        assert!(FILMS.iter().all(|film| FilmId::try_from(film.id.to_owned()).is_ok()));
+        for id in ["", "..", "a/b", "a?ids=b", "a b", "A", "caf\u{e9}"] {
+            assert!(FilmId::try_from(id.to_owned()).is_err(), "{id}");
+        }
+    }
 }
