@@ -150,6 +150,11 @@ impl Seen {
         &self.context
     }
 
+    /// Whether a route of the router matched.
+    pub(super) fn is_routed(&self) -> bool {
+        self.context.notes().is_some_and(|notes| notes.route() != 0)
+    }
+
     /// The reply's head is ready: told now if its length is known, else when it has been read.
     pub(super) fn end(&mut self, response: &mut http::Response<Body>) {
         self.status = response.status();

@@ -4,6 +4,8 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::Path,
+    http::StatusCode,
+    response::{AppendHeaders, IntoResponse},
     routing::{get, post},
 };
 use platform_core::{Error, ErrorKind};
@@ -17,6 +19,8 @@ fn routes() -> Router {
     Router::new()
         .route("/hello", get(|| async { "hello" }))
         .route("/panic", get(broken))
+        .route("/bare", get(|| async { StatusCode::NOT_FOUND }))
+        .route("/cookies", get(cookies))
         .route("/bytes", post(|body: Bytes| async move { body.len().to_string() }))
         .route("/json", post(|Json(value): Json<Value>| async move { Json(value) }))
         .route(
@@ -26,6 +30,13 @@ fn routes() -> Router {
                 Err::<(), _>(Problem::from(Error::new(kind, "as asked").at_layer("test")))
             }),
         )
+}
+
+async fn cookies() -> impl IntoResponse {
+    (
+        AppendHeaders([("set-cookie", "a=1"), ("set-cookie", "b=2"), ("retry-after", "7")]),
+        Problem::from(Error::new(ErrorKind::Overloaded, "as asked")),
+    )
 }
 
 async fn broken() -> &'static str {
@@ -152,6 +163,29 @@ async fn a_problem_is_a_document_with_its_mark_and_its_request() {
     let labels =
         ["http_route=\"/problem/{kind}\"", "http_response_status_code=\"503\"", "error_type=\"overloaded\""];
     assert_eq!(served.metric("http_server_request_duration_seconds_count", &labels), 1.0);
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn what_a_handler_set_beside_its_problem_stays() {
+    let served = Served::routes(routes()).await;
+    let reply = served.get("/cookies", "").await;
+    assert_eq!((reply.status, reply.json()["reason"].as_str()), (503, Some("overloaded")));
+    let cookies = reply.head.lines().filter(|line| line.starts_with("set-cookie: ")).count();
+    assert_eq!((cookies, reply.header("retry-after")), (2, Some("7")), "{}", reply.head);
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    let length = reply.header("content-length").expect("a length").parse();
+    assert_eq!(length, Ok(reply.body.len()));
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_handlers_bare_404_is_not_told_as_an_unknown_path() {
+    let served = Served::routes(routes()).await;
+    let reply = served.get("/bare", "").await;
+    assert_eq!((reply.status, reply.body.as_str()), (404, ""));
+    let line = &served.lines(1).await[0];
+    assert_eq!((line["http.route"].as_str(), line["outcome"].as_str()), (Some("/bare"), Some("caller")));
     assert_eq!(served.stop().await.code(), 0);
 }
 
