@@ -1,13 +1,16 @@
 //! Bad input gets a stated answer, and the service lives.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::Path,
     http::StatusCode,
     response::{AppendHeaders, IntoResponse},
     routing::{get, post},
 };
+use futures_util::StreamExt as _;
 use platform_core::{Error, ErrorKind};
 use platform_http::{Problem, Server};
 use serde_json::{Value, json};
@@ -22,6 +25,19 @@ fn routes() -> Router {
         .route("/bare", get(|| async { StatusCode::NOT_FOUND }))
         .route("/cookies", get(cookies))
         .route("/bytes", post(|body: Bytes| async move { body.len().to_string() }))
+        .route(
+            "/slowly",
+            post(|body: Body| async move {
+                let mut pieces = body.into_data_stream();
+                let mut length = 0;
+                while let Some(piece) = pieces.next().await {
+                    length += piece.map_or(0, |piece| piece.len());
+                    // Busy with it for longer than a peer may be silent.
+                    tokio::time::sleep(Duration::from_millis(600)).await;
+                }
+                length.to_string()
+            }),
+        )
         .route("/json", post(|Json(value): Json<Value>| async move { Json(value) }))
         .route(
             "/problem/{kind}",
@@ -128,6 +144,23 @@ async fn a_body_that_stops_is_cut_and_said_so() {
         assert_eq!(reply.status, 400);
         assert_eq!(reply.json()["detail"], "no byte of the body came for 100ms (server.times.body_idle)");
     }
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_handler_may_be_slow_while_its_caller_is_not() {
+    let toml = "[server.times]\nbody_idle = \"400ms\"";
+    let served = Served::start(Server::new(routes()), toml).await;
+    let mut socket = served.connect().await;
+    let head = "POST /slowly HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // The second piece meets a busy handler, the third comes 200 ms after it has asked.
+    for (pause, piece) in [(100, "one"), (100, "two"), (1_200, "six")] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        socket.write_all(piece.as_bytes()).await.unwrap();
+    }
+    let reply = Reply::read(&mut socket).await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, "9"), "{reply:?}");
     assert_eq!(served.stop().await.code(), 0);
 }
 
