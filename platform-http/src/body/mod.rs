@@ -94,6 +94,15 @@ impl Body {
         Body::reply_of(Kind::Full(bytes.into()))
     }
 
+    /// A reply whose bytes come one by one.
+    pub fn reply_stream<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Body::reply_of(Kind::Boxed(body.map_err(Into::into).boxed_unsync()))
+    }
+
     /// A reply from a router.
     pub(crate) fn reply_from_axum(body: axum::body::Body) -> Self {
         Body::reply_of(Kind::Axum(body))
