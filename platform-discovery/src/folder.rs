@@ -62,9 +62,11 @@ impl Folder {
 
     /// Makes the folder of one service, and those above it.
     pub(crate) fn make(&self, name: &str) -> Result<PathBuf> {
+        // Nothing is made inside of what cannot be trusted: a link may lead anywhere.
         if let Some(above) = &self.above {
             make(above)?;
         }
+        self.look()?;
         make(&self.path)?;
         self.look()?;
         let service = self.of_service(name);
@@ -193,7 +195,10 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let mine = tempfile::tempdir().unwrap();
         symlink(mine.path(), temporary.path().join(format!("platform-{}", uid()))).unwrap();
-        let error = Folder::usual(None, temporary.path(), uid()).look().unwrap_err();
-        assert!(error.detail().contains("is no folder"), "{error}");
+        let trap = Folder::usual(None, temporary.path(), uid());
+        for error in [trap.look().unwrap_err(), trap.make("catalog").unwrap_err()] {
+            assert!(error.detail().contains("is no folder"), "{error}");
+        }
+        assert_eq!(fs::read_dir(mine.path()).unwrap().count(), 0, "nothing is made where the link leads");
     }
 }

@@ -29,15 +29,16 @@ impl Directory {
     }
 
     fn write(&self, record: &Record) -> Result<()> {
+        // Before anything is read or removed there.
+        let folder = self.folder.make(&record.name)?;
         let now = unix_ms(SystemTime::now());
         let place = self.place(record);
         match read(&place, record) {
             Some(other) if is_taken(&other, record, now) => return Err(taken(&other, record, now)),
             Some(_) => {}
             // The first time here; a good moment to tidy up after those who never came back.
-            None => sweep(&self.folder.of_service(&record.name), &record.name, now),
+            None => sweep(&folder, &record.name, now),
         }
-        let folder = self.folder.make(&record.name)?;
         let beside = folder.join(format!(".{}.{}", record.instance, std::process::id()));
         fs::write(&beside, record.to_json()).and_then(|()| fs::rename(&beside, &place)).map_err(|error| {
             // What is left of it would only lie about.
@@ -212,6 +213,18 @@ mod tests {
         fs::write(folder.path().join("catalog/odd.json"), "odd").unwrap();
         directory.write(&record("new", 3, in_seconds(30))).unwrap();
         assert_eq!(files(&folder), ["just-died.json", "new.json", "odd.json"]);
+    }
+
+    #[test]
+    fn nothing_is_removed_from_a_folder_that_cannot_be_trusted() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (folder, directory) = registry();
+        directory.write(&record("a", 1, in_seconds(30))).unwrap();
+        fs::write(folder.path().join("catalog/long-dead.json"), record("long-dead", 2, 1_000).to_json())
+            .unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(directory.write(&record("new", 3, in_seconds(30))).is_err());
+        assert_eq!(files(&folder), ["a.json", "long-dead.json"]);
     }
 
     #[tokio::test]

@@ -23,9 +23,14 @@ mod announcement;
 mod directory;
 mod lease;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use platform_core::{Error, Result, app::Boxed, config::Mode};
+use platform_core::{Error, ErrorKind, Result, app::Boxed, config::Mode};
+use tokio::time;
 
 use self::lease::Lease;
 use crate::{
@@ -116,7 +121,7 @@ impl Registration {
             }
             Mode::Enforce => {}
         }
-        let begun = self.lease.begin(State::Ready).await;
+        let begun = in_time(self.lease.begin(State::Ready)).await;
         let renewing = Background::spawn(Arc::clone(&self.lease).keep(begun.is_err()));
         *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewing);
         begun
@@ -126,19 +131,77 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// When the record cannot be written. It is tried again with the next renewal.
+    /// When the record cannot be written within two seconds. It is tried again with the next renewal.
     pub async fn draining(&self) -> Result<()> {
-        self.lease.drain().await
+        in_time(self.lease.drain()).await
     }
 
     /// Removes the record; does nothing before [`announce`](Self::announce).
     ///
     /// # Errors
     ///
-    /// When the record cannot be removed; its lease ends it then.
+    /// When the record cannot be removed within two seconds; its lease ends it then.
     pub async fn withdraw(&self) -> Result<()> {
-        let removed = self.lease.end().await;
+        let removed = in_time(self.lease.end()).await;
         *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         removed
+    }
+}
+
+/// A registry that hangs keeps nobody from serving, nor from ending the requests that are served.
+async fn in_time(work: impl Future<Output = Result<()>>) -> Result<()> {
+    time::timeout(PATIENCE, work).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Timeout, format!("the registry did not answer within {PATIENCE:?}")))
+    })
+}
+
+/// Far more than a disk or a registry nearby takes, and a small part of what an orchestrator grants a stop.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that hangs.
+    struct Stuck;
+
+    impl Register for Stuck {
+        fn publish(&self, _record: Record) -> Pending<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        fn remove(&self, _record: Record) -> Pending<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_hangs_holds_nobody_up() {
+        let text = r#"{"name":"catalog","instance":"i","address":"127.0.0.1:1","expires_unix_ms":0}"#;
+        let record = Record::read(text.as_bytes(), "catalog", "i").unwrap();
+        let registration = Registration::with(&Config::default(), record, Arc::new(Stuck)).unwrap();
+        let begun = time::Instant::now();
+        for ended in
+            [registration.announce().await, registration.draining().await, registration.withdraw().await]
+        {
+            assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout);
+        }
+        assert_eq!(begun.elapsed(), 3 * PATIENCE);
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_is_refused() {
+        let text = r#"{"name":"catalog","instance":"i","address":"127.0.0.1:1","expires_unix_ms":0}"#;
+        let sound = Record::read(text.as_bytes(), "catalog", "i").unwrap();
+        for instance in ["../i", "/etc/i", "a/b", "..", ".i", "", "a\0b", "a b", "a\\b"] {
+            let record = Record { instance: instance.to_owned(), ..sound.clone() };
+            assert!(Registration::with(&Config::default(), record, Arc::new(Stuck)).is_err(), "{instance:?}");
+        }
+        for name in ["../catalog", "/etc", "..", "Catalog", ""] {
+            let record = Record { name: name.to_owned(), ..sound.clone() };
+            assert!(Registration::with(&Config::default(), record, Arc::new(Stuck)).is_err(), "{name:?}");
+        }
+        let dots = Record { instance: "catalog.a..b-7".to_owned(), ..sound };
+        assert!(Registration::with(&Config::default(), dots, Arc::new(Stuck)).is_ok(), "dots lead nowhere");
     }
 }

@@ -27,8 +27,11 @@ struct Limits {
     size: u64,
     left: u64,
     idle: Duration,
-    /// Armed by the first wait, and then moved on.
+    /// Armed by the first wait, and moved on by each that follows.
     timer: Option<Pin<Box<Sleep>>>,
+    /// The reader has asked and not got anything yet. While it is busy with what it has, nobody waits for the
+    /// peer, who may not even be able to send.
+    waits: bool,
     notes: Arc<Notes>,
 }
 
@@ -46,8 +49,9 @@ impl Incoming {
         notes: &Arc<Notes>,
     ) -> Self {
         // Most requests have no body; those carry no limits either.
-        let limits = (!inner.is_end_stream())
-            .then(|| Box::new(Limits { size, left: size, idle, timer: None, notes: Arc::clone(notes) }));
+        let limits = (!inner.is_end_stream()).then(|| {
+            Box::new(Limits { size, left: size, idle, timer: None, waits: false, notes: Arc::clone(notes) })
+        });
         Incoming { inner, limits }
     }
 }
@@ -69,6 +73,10 @@ impl Limits {
     fn wait(&mut self, cx: &mut task::Context<'_>) -> Poll<BoxError> {
         let idle = self.idle;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if !self.waits {
+            self.waits = true;
+            timer.as_mut().reset(Instant::now() + idle);
+        }
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(self.cut(Error::new(
             ErrorKind::Invalid,
@@ -95,9 +103,7 @@ impl http_body::Body for Incoming {
         let Some(limits) = &mut this.limits else { return polled.map_err(Into::into) };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(timer) = &mut limits.timer {
-                    timer.as_mut().reset(Instant::now() + limits.idle);
-                }
+                limits.waits = false;
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 Poll::Ready(Some(limits.count(length).map(|()| frame)))
             }

@@ -12,6 +12,7 @@ mod incoming;
 use std::{
     error, fmt,
     pin::Pin,
+    sync::Arc,
     task::{self, Poll},
 };
 
@@ -21,7 +22,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use platform_core::{
     Context, Verdict,
-    call::{CarryCall, CarryReply, Guard},
+    call::{CarryCall, CarryReply, Guard, Release},
     context,
 };
 use tokio::time::Instant;
@@ -91,6 +92,15 @@ impl Body {
     /// A reply with these bytes.
     pub fn reply(bytes: impl Into<Bytes>) -> Self {
         Body::reply_of(Kind::Full(bytes.into()))
+    }
+
+    /// A reply whose bytes come one by one.
+    pub fn reply_stream<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Body::reply_of(Kind::Boxed(body.map_err(Into::into).boxed_unsync()))
     }
 
     /// A reply from a router.
@@ -245,12 +255,29 @@ impl CarryReply for Body {
         if http_body::Body::is_end_stream(self) {
             return; // Nothing left to read: dropping the guard frees it now.
         }
-        if let Side::Reply { held, .. } = &mut self.side
-            && let Some(place) = held.iter_mut().find(|place| place.is_none())
-        {
-            *place = Some(guard);
-        }
+        let Side::Reply { held, .. } = &mut self.side else { return };
+        let guard = match held.iter_mut().find(|place| place.is_none()) {
+            Some(place) => {
+                *place = Some(guard);
+                return;
+            }
+            None => guard,
+        };
+        // A reply that is passed on carries the guards of the client it came from and of the server it goes
+        // through: two share a place.
+        let last = &mut held[HELD - 1];
+        *last = last.take().map(|earlier| Guard::new(Arc::new(Both { _guards: [earlier, guard] }), 0));
     }
+}
+
+/// Two guards in one place.
+struct Both {
+    _guards: [Guard; 2],
+}
+
+impl Release for Both {
+    // Each is released as it is dropped with this.
+    fn release(&self, _ticket: u64) {}
 }
 
 impl fmt::Debug for Body {
@@ -285,19 +312,15 @@ impl From<String> for Body {
     }
 }
 
-/// Concurrency slot, bulkhead slot, endpoint load: no more guards than these wait for a reply to be read.
+/// Concurrency slot, bulkhead slot, endpoint load: as many guards as one side has wait for a reply without an
+/// allocation.
 const HELD: usize = 3;
 /// A body up to this size is kept for a repeat (as Linkerd's replay buffer).
 const MAX_REPEATED: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    };
-
-    use platform_core::call::Release;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     use super::*;
 
@@ -334,6 +357,18 @@ mod tests {
 
         CarryReply::hold(&mut Body::empty_reply(), guard());
         assert_eq!(freed.0.load(Relaxed), 3, "nothing to read, nothing to hold");
+    }
+
+    #[tokio::test]
+    async fn more_guards_than_places_are_kept_as_well() {
+        let freed = Arc::new(Freed(AtomicU64::new(0)));
+        let mut passed_on = Body::reply("hello");
+        for ticket in [1, 10, 100, 1_000, 10_000] {
+            CarryReply::hold(&mut passed_on, Guard::new(freed.clone(), ticket));
+        }
+        assert_eq!(freed.0.load(Relaxed), 0, "nobody has read it");
+        while passed_on.frame().await.is_some() {}
+        assert_eq!(freed.0.load(Relaxed), 11_111, "each once");
     }
 
     #[test]

@@ -41,7 +41,8 @@ impl RequestBuilder {
         };
         if !path.starts_with('/') {
             request.refuse(format!(
-                "the path \"{path}\" does not begin with /; the host is the target's business"
+                "the path \"{}\" does not begin with /; the host is the target's business",
+                without_query(path)
             ));
         }
         request
@@ -125,7 +126,9 @@ impl RequestBuilder {
             return Err(wrong.at_target(client.target()));
         }
         let uri: Uri = path.parse().map_err(|error| {
-            Error::new(ErrorKind::Invalid, format!("the path \"{path}\": {error}")).at_target(client.target())
+            let shown = without_query(&path);
+            Error::new(ErrorKind::Invalid, format!("the path \"{shown}\": {error}"))
+                .at_target(client.target())
         })?;
         let mut body = body.unwrap_or_else(Body::empty);
         if idempotent {
@@ -157,6 +160,15 @@ impl RequestBuilder {
     }
 }
 
+/// What an error may show: a query, or what somebody put before a host, may hold what no log should.
+fn without_query(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    match path.rsplit_once('@') {
+        Some((_, rest)) if !path.starts_with('/') => rest,
+        _ => path,
+    }
+}
+
 /// Escapes all but what RFC 3986 leaves unreserved.
 fn escape(text: &str, out: &mut String) {
     for byte in text.bytes() {
@@ -173,6 +185,18 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_shows_the_path_and_nothing_secret() {
+        for (path, shown) in [
+            ("films/7?token=s3cret", "films/7"),
+            ("/films/ö#s3cret", "/films/ö"),
+            ("/users/@ann/ö", "/users/@ann/ö"),
+            ("http://ann:s3cret@catalog/films", "catalog/films"),
+        ] {
+            assert_eq!(without_query(path), shown);
+        }
+    }
 
     #[test]
     fn a_query_is_escaped() {

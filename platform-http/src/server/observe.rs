@@ -2,20 +2,22 @@
 //!
 //! One observer stands above everything that can refuse, so that refusals are on the graph, and tells each
 //! request exactly once: as a metric, as a span if it is recorded, and as its canonical line. A reply whose
-//! length is known is told when its head is ready; a stream is told when it ends. A request whose future is
+//! length is known is told when its head is ready; a stream is told when it ends, or as what it failed with. A request whose future is
 //! dropped was abandoned by its caller, and is told as that.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{self, Poll, ready},
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use platform_core::{
-    App, Context, ErrorKind, Outcome,
-    call::{Guard, Release, Reply as _},
+    App, Context, Error, ErrorKind, Outcome,
     context::{
         Notes, SpanId, TraceId,
         wire::{Field, Rejected},
@@ -31,7 +33,7 @@ use super::{
     metrics::{ACTIVE, ActiveLabels, DURATION, DurationLabels, FieldLabels, PANICS, REJECTED},
     route::Routes,
 };
-use crate::{Body, problem::Refused};
+use crate::{Body, body::BoxError, problem::Refused};
 
 /// Tells every request of one server; cheap to clone.
 #[derive(Clone)]
@@ -150,6 +152,11 @@ impl Seen {
         &self.context
     }
 
+    /// Whether a route of the router matched.
+    pub(super) fn is_routed(&self) -> bool {
+        self.context.notes().is_some_and(|notes| notes.route() != 0)
+    }
+
     /// The reply's head is ready: told now if its length is known, else when it has been read.
     pub(super) fn end(&mut self, response: &mut http::Response<Body>) {
         self.status = response.status();
@@ -161,15 +168,15 @@ impl Seen {
             notes.add("class", "stream");
         }
         if streams && self.status != StatusCode::SWITCHING_PROTOCOLS {
-            // Behind a pointer of its own, because it outlives the head; most replies never need one.
-            let stream = Seen {
+            let seen = Seen {
                 observer: self.observer.clone(),
                 context: self.context.clone(),
                 client: self.client.take(),
                 ..*self
             };
             self.told = true;
-            response.hold(Guard::new(Arc::new(Stream(Mutex::new(Some(stream)))), 0));
+            let body = std::mem::replace(response.body_mut(), Body::empty_reply());
+            *response.body_mut() = Body::reply_stream(Stream { body, seen });
         } else {
             self.tell();
         }
@@ -266,13 +273,51 @@ impl Drop for Seen {
     }
 }
 
-/// A reply that is still being read.
-struct Stream(Mutex<Option<Seen>>);
+/// A reply that is still being read; told when that ends. The one who reads may stop whenever it likes, which is how
+/// most streams end, so that a reply that is dropped is told as it began.
+struct Stream {
+    body: Body,
+    seen: Seen,
+}
 
-impl Release for Stream {
-    fn release(&self, _ticket: u64) {
-        if let Some(mut seen) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            seen.tell();
+impl http_body::Body for Stream {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Stream { body, seen } = self.get_mut();
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !seen.told {
+            match &frame {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    // Its head is out and said that all is well; what is told says that it was not.
+                    let kind = error.downcast_ref::<Error>().map_or(ErrorKind::Internal, Error::kind);
+                    seen.reason = Some(kind);
+                    seen.tell();
+                }
+                None => seen.tell(),
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.seen.told {
+            self.seen.tell();
         }
     }
 }

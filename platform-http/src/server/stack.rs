@@ -171,7 +171,7 @@ impl Shared {
         }
         match reply {
             Ok(Ok(Ok(response))) if response.status().is_success() => response,
-            Ok(Ok(Ok(response))) => match refusal(&response) {
+            Ok(Ok(Ok(response))) => match refusal(&response, seen) {
                 Some(error) => self.complete(&response, &error, seen),
                 None => response,
             },
@@ -217,10 +217,14 @@ impl Shared {
     fn complete(&self, reply: &Response<Body>, error: &Error, seen: &Seen) -> Response<Body> {
         let mut response = self.refuse(error, seen);
         *response.status_mut() = reply.status();
-        for (name, value) in reply.headers() {
-            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
-                response.headers_mut().insert(name, value.clone());
-            }
+        let ours = std::mem::replace(response.headers_mut(), reply.headers().clone());
+        let headers = response.headers_mut();
+        // These were about the body that is replaced; a compressing layer inside has been at it.
+        for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+            headers.remove(name);
+        }
+        for (name, value) in &ours {
+            headers.entry(name).or_insert_with(|| value.clone());
         }
         response
     }
@@ -229,14 +233,17 @@ impl Shared {
 /// What a handler's future came to: a reply, or a panic.
 type Caught = std::thread::Result<Result<Response<Body>, Infallible>>;
 
-/// The error behind a reply: a handler's [`Problem`](crate::Problem), or a router that knows no such path.
-fn refusal(response: &Response<Body>) -> Option<Error> {
+/// The error behind a reply: a handler's [`Problem`](crate::Problem), or a router that knows no such path. What a
+/// handler says without a word more than the status is its own affair.
+fn refusal(response: &Response<Body>, seen: &Seen) -> Option<Error> {
     if let Some(Refused(error)) = response.extensions().get() {
         return Some(error.clone());
     }
     let bare = response.body().is_end_stream() || response.body().size_hint().exact() == Some(0);
     match response.status() {
-        StatusCode::NOT_FOUND if bare => Some(Error::new(ErrorKind::NotFound, "there is no such path")),
+        StatusCode::NOT_FOUND if bare && !seen.is_routed() => {
+            Some(Error::new(ErrorKind::NotFound, "there is no such path"))
+        }
         StatusCode::METHOD_NOT_ALLOWED if bare => {
             Some(Error::new(ErrorKind::Invalid, "this path has no such method"))
         }

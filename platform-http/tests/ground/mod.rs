@@ -153,7 +153,7 @@ pub(crate) fn answer(
                     Ok::<_, std::convert::Infallible>(http_body::Frame::data(Bytes::from(vec![b'x'; 65536])))
                 };
                 let body = StreamBody::new(futures_util::stream::repeat_with(piece));
-                Response::new(Body::stream(body))
+                Response::new(Body::reply_stream(body))
             }
             "/upgrade" => {
                 let upgrade = hyper::upgrade::on(&mut request);

@@ -1,11 +1,16 @@
 //! Bad input gets a stated answer, and the service lives.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::Path,
+    http::StatusCode,
+    response::{AppendHeaders, IntoResponse},
     routing::{get, post},
 };
+use futures_util::StreamExt as _;
 use platform_core::{Error, ErrorKind};
 use platform_http::{Problem, Server};
 use serde_json::{Value, json};
@@ -17,7 +22,22 @@ fn routes() -> Router {
     Router::new()
         .route("/hello", get(|| async { "hello" }))
         .route("/panic", get(broken))
+        .route("/bare", get(|| async { StatusCode::NOT_FOUND }))
+        .route("/cookies", get(cookies))
         .route("/bytes", post(|body: Bytes| async move { body.len().to_string() }))
+        .route(
+            "/slowly",
+            post(|body: Body| async move {
+                let mut pieces = body.into_data_stream();
+                let mut length = 0;
+                while let Some(piece) = pieces.next().await {
+                    length += piece.map_or(0, |piece| piece.len());
+                    // Busy with it for longer than a peer may be silent.
+                    tokio::time::sleep(Duration::from_millis(600)).await;
+                }
+                length.to_string()
+            }),
+        )
         .route("/json", post(|Json(value): Json<Value>| async move { Json(value) }))
         .route(
             "/problem/{kind}",
@@ -26,6 +46,13 @@ fn routes() -> Router {
                 Err::<(), _>(Problem::from(Error::new(kind, "as asked").at_layer("test")))
             }),
         )
+}
+
+async fn cookies() -> impl IntoResponse {
+    (
+        AppendHeaders([("set-cookie", "a=1"), ("set-cookie", "b=2"), ("retry-after", "7")]),
+        Problem::from(Error::new(ErrorKind::Overloaded, "as asked")),
+    )
 }
 
 async fn broken() -> &'static str {
@@ -121,6 +148,23 @@ async fn a_body_that_stops_is_cut_and_said_so() {
 }
 
 #[tokio::test]
+async fn a_handler_may_be_slow_while_its_caller_is_not() {
+    let toml = "[server.times]\nbody_idle = \"400ms\"";
+    let served = Served::start(Server::new(routes()), toml).await;
+    let mut socket = served.connect().await;
+    let head = "POST /slowly HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // The second piece meets a busy handler, the third comes 200 ms after it has asked.
+    for (pause, piece) in [(100, "one"), (100, "two"), (1_200, "six")] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        socket.write_all(piece.as_bytes()).await.unwrap();
+    }
+    let reply = Reply::read(&mut socket).await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, "9"), "{reply:?}");
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
 async fn two_hundred_kibibytes_of_headers_are_431() {
     let served = Served::routes(routes()).await;
     let headers: String = (0..200).map(|n| format!("x-{n}: {}\r\n", "v".repeat(1024))).collect();
@@ -152,6 +196,29 @@ async fn a_problem_is_a_document_with_its_mark_and_its_request() {
     let labels =
         ["http_route=\"/problem/{kind}\"", "http_response_status_code=\"503\"", "error_type=\"overloaded\""];
     assert_eq!(served.metric("http_server_request_duration_seconds_count", &labels), 1.0);
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn what_a_handler_set_beside_its_problem_stays() {
+    let served = Served::routes(routes()).await;
+    let reply = served.get("/cookies", "").await;
+    assert_eq!((reply.status, reply.json()["reason"].as_str()), (503, Some("overloaded")));
+    let cookies = reply.head.lines().filter(|line| line.starts_with("set-cookie: ")).count();
+    assert_eq!((cookies, reply.header("retry-after")), (2, Some("7")), "{}", reply.head);
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    let length = reply.header("content-length").expect("a length").parse();
+    assert_eq!(length, Ok(reply.body.len()));
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_handlers_bare_404_is_not_told_as_an_unknown_path() {
+    let served = Served::routes(routes()).await;
+    let reply = served.get("/bare", "").await;
+    assert_eq!((reply.status, reply.body.as_str()), (404, ""));
+    let line = &served.lines(1).await[0];
+    assert_eq!((line["http.route"].as_str(), line["outcome"].as_str()), (Some("/bare"), Some("caller")));
     assert_eq!(served.stop().await.code(), 0);
 }
 

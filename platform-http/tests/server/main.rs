@@ -3,6 +3,8 @@
 mod served;
 
 mod bad_input;
+#[cfg(feature = "compression")]
+mod compression;
 mod limits;
 mod signals;
 mod streams;

@@ -1,6 +1,11 @@
 //! Streams and upgrades live longer than the head of their reply.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -8,11 +13,34 @@ use axum::{
     response::sse::{Event, Sse},
     routing::get,
 };
+use bytes::Bytes;
 use futures_util::stream;
-use platform_http::Server;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use platform_core::{Error, ErrorKind};
+use platform_http::{Body, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::served::Served;
+
+/// A service of one function.
+#[derive(Clone)]
+struct Answers<F>(F);
+
+impl<F: Fn(Request<Body>) -> Response<Body>> tower_service::Service<Request<Body>> for Answers<F> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        ready(Ok((self.0)(request)))
+    }
+}
 
 fn routes() -> Router {
     let events = || async {
@@ -43,6 +71,64 @@ async fn server_sent_events_outlive_the_limit_of_the_head_and_are_told_at_their_
     let line = &served.lines(1).await[0];
     assert!(line["duration_ms"].as_f64().unwrap() >= 240.0, "the whole stream: {line}");
     assert_eq!((line["outcome"].as_str(), line["class"].as_str()), (Some("ok"), Some("stream")));
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+/// Pieces a while apart; after the last, `end` if there is one.
+fn pieces(end: Option<Error>) -> StreamBody<impl futures_util::Stream<Item = Result<Frame<Bytes>, Error>>> {
+    StreamBody::new(stream::unfold((0, end), |(n, mut end)| async move {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let piece = if n < 4 { Ok(Frame::data(Bytes::from("piece "))) } else { Err(end.take()?) };
+        Some((piece, (n + 1, end)))
+    }))
+}
+
+#[tokio::test]
+async fn a_services_own_stream_is_told_at_its_end_too() {
+    let service = Answers(|_| Response::new(Body::reply_stream(pieces(None))));
+    let served = Served::start(Server::service(service), "").await;
+    let reply = served.get("/", "").await;
+    assert_eq!(reply.status, 200);
+    let line = &served.lines(1).await[0];
+    assert!(line["duration_ms"].as_f64().unwrap() >= 240.0, "the whole stream: {line}");
+    assert_eq!((line["outcome"].as_str(), line["reason"].as_str()), (Some("ok"), Some("")));
+    assert_eq!(served.metric("http_server_active_requests", &["GET"]), 0.0);
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_told_as_what_it_failed_with() {
+    let service = Answers(|request: Request<Body>| {
+        let kind = if request.uri().path() == "/upstream" { ErrorKind::Upstream } else { ErrorKind::Timeout };
+        Response::new(Body::reply_stream(pieces(Some(Error::new(kind, "as asked")))))
+    });
+    let served = Served::start(Server::service(service), "").await;
+    for (count, path, outcome) in [(1, "/upstream", "server"), (2, "/timeout", "timeout")] {
+        let reply = served.get(path, "").await;
+        assert!(reply.status == 200 && !reply.body.ends_with("0\r\n\r\n"), "no end was said: {reply:?}");
+        let line = &served.lines(count).await[count - 1];
+        assert_eq!(line["reason"], path[1..]);
+        assert_eq!((line["outcome"].as_str(), line["level"].as_str()), (Some(outcome), Some("error")));
+    }
+    let labels = ["http_response_status_code=\"200\"", "error_type=\"upstream\""];
+    assert_eq!(served.metric("http_server_request_duration_seconds_count", &labels), 1.0);
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_on_has_ended_well() {
+    let served = Served::routes(routes()).await;
+    let mut socket = served.connect().await;
+    socket.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut some = [0; 256];
+    assert!(socket.read(&mut some).await.unwrap() > 0);
+    drop(socket);
+    let line = &served.lines(1).await[0];
+    assert_eq!(
+        (line["outcome"].as_str(), line["http.response.status_code"].as_u64()),
+        (Some("ok"), Some(200))
+    );
+    assert_eq!(served.metric("http_server_active_requests", &["GET"]), 0.0);
     assert_eq!(served.stop().await.code(), 0);
 }
 
