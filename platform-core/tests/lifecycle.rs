@@ -85,14 +85,32 @@ struct Announced(Diary, Result<()>);
 
 impl Announce for Announced {
     fn announce<'a>(&'a self, bound: &'a [Bound]) -> Boxed<'a, Result<()>> {
-        let names: Vec<&str> = bound.iter().map(|bound| bound.name.as_str()).collect();
-        self.0.write(&format!("announced {}", names.join(", ")));
+        let names: Vec<_> = bound.iter().map(|bound| bound.name.as_str()).collect();
+        self.0.write(&format!("announced {}", names.join(" and ")));
         Box::pin(async { self.1.clone() })
     }
 
     fn withdraw(&self, step: Withdrawal) -> Boxed<'_, Result<()>> {
         self.0.write(&format!("withdrawn: {step:?}"));
         Box::pin(async { Ok(()) })
+    }
+}
+
+/// A registry that takes what it is told and never answers.
+struct Deaf {
+    diary: Diary,
+    announce: bool,
+}
+
+impl Announce for Deaf {
+    fn announce<'a>(&'a self, _: &'a [Bound]) -> Boxed<'a, Result<()>> {
+        self.diary.write("announced");
+        if self.announce { Box::pin(std::future::pending()) } else { Box::pin(async { Ok(()) }) }
+    }
+
+    fn withdraw(&self, step: Withdrawal) -> Boxed<'_, Result<()>> {
+        self.diary.write(&format!("withdrawn: {step:?}"));
+        if self.announce { Box::pin(async { Ok(()) }) } else { Box::pin(std::future::pending()) }
     }
 }
 
@@ -152,7 +170,7 @@ async fn a_process_starts_and_stops_in_order() {
             "0 start hook first",
             "0 start hook second",
             "0 http bound",
-            "0 announced admin, http",
+            "0 announced admin and http",
             "0 withdrawn: Draining",
             "5 withdrawn: Gone",
             "5 http asked to end",
@@ -224,6 +242,49 @@ async fn a_taken_port_stops_the_start_with_its_own_status() {
     let error = run(&app).await.unwrap().unwrap_err();
     assert_eq!(error.kind().exit_code(), 69);
     assert_eq!(diary.read(), ["0 http bound"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_taken_admin_port_ends_what_was_begun() {
+    let diary = Diary::new();
+    let app = app("").await;
+    let taken = Error::new(ErrorKind::Start, "cannot listen on 127.0.0.1:9464");
+    app.add(Scripted { bind: Err(taken), ..Scripted::new("admin", &diary, 0) });
+    app.add(Scripted::new("http", &diary, 0));
+    let stop = diary.clone();
+    app.on_stop("pool", || async move {
+        stop.write("stop hook pool");
+        Ok(())
+    });
+    let error = run(&app).await.unwrap().unwrap_err();
+    assert_eq!(error.kind().exit_code(), 69);
+    assert_eq!(diary.read(), ["0 admin bound", "0 stop hook pool"]);
+    assert_eq!(app.phases().current(), Phase::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_hangs_does_not_keep_a_stop_from_being_in_order() {
+    let diary = Diary::new();
+    let app = app("").await;
+    app.add(Scripted::new("http", &diary, 2));
+    app.announce(Deaf { diary: diary.clone(), announce: true });
+    let running = run(&app);
+    ready(&app).await;
+    app.stop("ann", "");
+    let ended = running.await.unwrap().unwrap();
+    assert_eq!(ended.code(), 0);
+    assert_eq!(
+        diary.read(),
+        [
+            "0 http bound",
+            "0 announced",
+            "0 withdrawn: Draining",
+            "5 withdrawn: Gone",
+            "5 http asked to end",
+            "7 http ended"
+        ],
+        "what was served is served to its end, and whoever heard of us hears that we go"
+    );
 }
 
 #[tokio::test(start_paused = true)]

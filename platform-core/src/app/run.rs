@@ -108,14 +108,24 @@ impl App {
 
         let (admin, service): (Vec<_>, Vec<_>) =
             servers.into_iter().partition(|server| server.stage() == Stage::Admin);
-        let admin = Servers::begin(&self, admin).await?;
-        let begun = tokio::select! {
-            begun = self.begin(start, service, &announce) => begun,
-            stop = asked.next() => Err(interrupted(&stop)),
+        let admin = Servers::begin(&self, admin).await;
+        let begun = match &admin {
+            // Whoever is dropped here has begun no server: the last thing that `begin` waits for is an address.
+            Ok(_) => tokio::select! {
+                begun = self.begin(start, service) => begun,
+                stop = asked.next() => {
+                    asked.end_at_once_on_the_next();
+                    Err(interrupted(&stop))
+                }
+            },
+            Err(error) => Err(error.clone()),
         };
         let ended = match begun {
             Ok(servers) => {
-                let why = asked.next().await;
+                let why = tokio::select! {
+                    why = asked.next() => why,
+                    () = self.tell_the_world(&announce) => asked.next().await,
+                };
                 asked.end_at_once_on_the_next();
                 Ok(self.end(why, servers, &announce).await)
             }
@@ -131,18 +141,15 @@ impl App {
                 }
             }
         };
-        admin.end(ADMIN_GRACE).await;
+        if let Ok(admin) = admin {
+            admin.end(ADMIN_GRACE).await;
+        }
         self.0.phases.advance(Phase::Stopped);
         ended
     }
 
-    /// Start hooks, servers, ready, announced.
-    async fn begin(
-        &self,
-        hooks: Vec<Hook>,
-        servers: Vec<Box<dyn Serve>>,
-        announce: &[Box<dyn Announce>],
-    ) -> Result<Servers> {
+    /// Start hooks, servers, ready.
+    async fn begin(&self, hooks: Vec<Hook>, servers: Vec<Box<dyn Serve>>) -> Result<Servers> {
         self.refuse_unread()?;
         for hook in hooks {
             let name = hook.name.clone();
@@ -157,6 +164,11 @@ impl App {
         }
         self.changes().record(ChangeKind::Ready, PLATFORM, format!("ready at {}", servers.addresses()), "");
         tracing::info!(addresses = servers.addresses(), "ready");
+        Ok(servers)
+    }
+
+    /// While the process serves already: a registry that hangs holds up nobody.
+    async fn tell_the_world(&self, announce: &[Box<dyn Announce>]) {
         // The admin address too: who looks after a fleet finds it in the registry.
         let bound = self.0.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for announcement in announce {
@@ -165,7 +177,6 @@ impl App {
                 tracing::error!(error = ?error, "not announced");
             }
         }
-        Ok(servers)
     }
 
     /// Draining, withdrawn, served out, tasks ended, hooks run, telemetry flushed.

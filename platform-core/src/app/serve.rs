@@ -52,7 +52,8 @@ pub struct Served {
 
 /// Tells the world about this instance: registration with a registry.
 pub trait Announce: Send + Sync + 'static {
-    /// The instance serves at these addresses. A registry that is down must not stop the start: keep trying.
+    /// The instance serves at these addresses, and does so whatever becomes of this: what still waits for the
+    /// registry when the process stops is dropped, and the withdrawal follows.
     fn announce<'a>(&'a self, bound: &'a [Bound]) -> Boxed<'a, Result<()>>;
 
     /// The instance is going: say so (`leaving`), and later that it is gone.
