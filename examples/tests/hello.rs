@@ -30,9 +30,9 @@ async fn hello_answers_and_drains() {
             let line = lines.next_line().await.unwrap().expect("it said that it is ready");
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
             if line["message"] == "ready" {
-                // "http 127.0.0.1:8080"
-                let addresses = line["addresses"].as_str().unwrap().to_owned();
-                return addresses.split(&[' ', ','][..]).nth(1).unwrap().to_owned();
+                // "admin 127.0.0.1:9464, http 127.0.0.1:8080"
+                let mut addresses = line["addresses"].as_str().unwrap().split(", ");
+                return addresses.find_map(|each| each.strip_prefix("http ")).unwrap().to_owned();
             }
         }
     });

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use platform_core::telemetry::catalogue::{Catalogue, Declared, Kind};
-use serde_json::{Value, json};
+use platform_core::telemetry::catalogue::Catalogue;
 
 /// The lists of all crates, joined.
 pub(crate) fn everything() -> Catalogue {
@@ -28,7 +27,7 @@ pub(crate) fn table(catalogue: &Catalogue) -> String {
                 out,
                 "  {:width$}  {:9}  {}{labels}",
                 metric.series(),
-                word(metric.kind),
+                metric.kind.as_str(),
                 metric.help
             );
         }
@@ -38,30 +37,13 @@ pub(crate) fn table(catalogue: &Catalogue) -> String {
 
 /// For a script.
 pub(crate) fn json(catalogue: &Catalogue) -> String {
-    let metric = |room: &str, metric: &Declared| {
-        json!({
-            "name": metric.series(), "room": room, "kind": word(metric.kind), "labels": metric.labels, "help": metric.help,
-        })
-    };
-    let metrics: Vec<Value> = catalogue
-        .rooms()
-        .iter()
-        .flat_map(|room| room.metrics.iter().map(|one| metric(room.name, one)))
-        .collect();
-    format!("{:#}\n", Value::from(metrics))
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
-        Kind::Info => "info",
-    }
+    format!("{:#}\n", catalogue.to_json())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,8 @@
 //! and whom to ask. This is the `[service]` section; it stands below telemetry because every log line, metric
 //! and trace resource begins with it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What a process says about itself on every log line, metric and trace resource.
@@ -43,6 +45,17 @@ impl Default for Identity {
             runbook: String::new(),
             why: String::new(),
         }
+    }
+}
+
+/// Name, version and variant: what tells one of the versions that run side by side from another.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if !self.version.is_empty() {
+            write!(f, " {}", self.version)?;
+        }
+        write!(f, " ({})", self.variant)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! words         error · outcome · classify · context · call        what every room says
-//! surroundings  config · telemetry                                 what is set, what is seen
+//! surroundings  config · identity · telemetry             what is set, whose it is, what is seen
 //! mechanisms    deadline · observe                                 one question each
 //! assembly      stack                                              in what order
 //! process       lifecycle · app                                    when it lives, what it is

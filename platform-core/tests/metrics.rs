@@ -270,7 +270,8 @@ for family in parse(sys.stdin.read()):
         print(family.name, family.type, family.unit, sample.name, float(sample.value), bool(sample.exemplar))";
     let text = used().encode();
     let probe = ["-c", "import prometheus_client.openmetrics.parser"];
-    let Some(output) = judged_by("python3", &["-c", READ], &probe, &text) else { return };
+    let python = std::env::var("PLATFORM_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let Some(output) = judged_by(&python, &["-c", READ], &probe, &text) else { return };
     let read = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
     for line in [

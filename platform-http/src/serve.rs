@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use axum::Router;
-use platform_core::{App, Result};
+use platform_core::{App, Result, telemetry::catalogue::Catalogue};
 use platform_discovery::register::Announcement;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Admin, Server, admin::Views, client, discovery, server};
 
@@ -33,12 +33,20 @@ pub fn prepare(app: &App, server: Server) -> Result<()> {
     server::Config::of(app)?;
     app.add(Admin::new(app)?);
     app.add(server);
+    app.describe("metrics", || {
+        platform_core::catalogue()
+            .join(Catalogue::default().room("discovery", platform_discovery::catalogue(), vec![]))
+            .join(Catalogue::default().room("http", crate::catalogue(), vec![]))
+            .to_json()
+    });
     let views = Views::of(app);
     let (clients, found) = (app.clone(), discovery(app)?);
-    views.add("stack", move || {
+    let stack = move || -> Value {
         let clients = client::described(&clients).unwrap_or_default();
         clients.into_iter().map(|(target, layers)| json!({ "target": &*target, "layers": layers })).collect()
-    });
+    };
+    app.describe("stack", stack.clone());
+    views.add("stack", stack);
     views.add("targets", move || json!(found.targets()));
     let discovery: platform_discovery::Config = app.config().section("discovery")?;
     if let Some(announcement) = Announcement::of(discovery, app.identity()) {

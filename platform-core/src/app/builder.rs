@@ -124,7 +124,7 @@ impl Builder {
         let version = self.identity.version.clone();
         let started = Flags::parse(self.arguments.iter().cloned()).and_then(|flags| match flags.errand {
             Some(Errand::Help) => end(&help(&name)),
-            Some(Errand::Version) => end(&format!("{name} {version}")),
+            Some(Errand::Version) => end(format!("{name} {version}").trim_end()),
             _ => self.start_with(&flags),
         });
         match started {
@@ -146,15 +146,16 @@ impl Builder {
             Some(config) => config,
             None => load(flags, &self.environment, variable)?,
         };
-        let mut identity: Identity = config.overlay(&self.identity, "service")?;
+        let mut identity = self.identity;
+        identity.instance = variable("POD_NAME")
+            .or_else(|| variable("HOSTNAME"))
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| format!("{}-{:08x}", identity.name, fastrand::u32(..)));
+        let identity: Arc<Identity> = Arc::new(config.overlay(&identity, "service")?);
         Name::parse(&identity.name).map_err(|why| Error::config(format!("service.name: {why}")))?;
         if identity.instance.is_empty() {
-            identity.instance = variable("POD_NAME")
-                .or_else(|| variable("HOSTNAME"))
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| format!("{}-{:08x}", identity.name, fastrand::u32(..)));
+            return Err(Error::config("service.instance is empty; leave it out, and one is found"));
         }
-        let identity = Arc::new(identity);
         let lifecycle = config.section("lifecycle")?;
         let telemetry = Telemetry::new(&config.section("telemetry")?, &identity, self.output)?;
 
@@ -178,6 +179,7 @@ impl Builder {
                 announce: Vec::new(),
                 start: Vec::new(),
                 stop: Vec::new(),
+                describe: Vec::new(),
                 asked: Some(asked),
             }),
             bound: Mutex::default(),
@@ -187,10 +189,7 @@ impl Builder {
             identity,
         }));
         let identity = app.identity();
-        let what = format!(
-            "{} {} ({}) started as {}",
-            identity.name, identity.version, identity.variant, identity.instance
-        );
+        let what = format!("{identity} started as {}", identity.instance);
         app.changes().record(ChangeKind::Start, PLATFORM, what, &identity.why);
         Ok(app)
     }

@@ -1,6 +1,6 @@
 //! The last 200 changes: who, when, what, and why.
 //!
-//! Most outages begin with a change. So every start, fault, breaker, drain and operator's action is kept here,
+//! Most outages begin with a change. So every start, drain, dead task and operator's action is kept here,
 //! for the person who asks "what changed?" at three in the morning.
 
 use std::{
@@ -186,7 +186,7 @@ const KEPT: usize = 200;
 
 pub(crate) static CHANGES: CounterSpec<KindLabels> = CounterSpec::new(
     "platform_changes",
-    "Changes of this process: starts, faults, breakers, drains, actions of operators",
+    "Changes of this process: starts, drains, actions of operators, deaths of background tasks",
 );
 
 #[cfg(test)]

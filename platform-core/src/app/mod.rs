@@ -33,6 +33,7 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use builder::Builder;
@@ -80,6 +81,7 @@ struct Plan {
     announce: Vec<Box<dyn Announce>>,
     start: Vec<Hook>,
     stop: Vec<Hook>,
+    describe: Vec<(String, Box<dyn FnOnce() -> Value + Send>)>,
     asked: Option<mpsc::UnboundedReceiver<Stop>>,
 }
 
@@ -227,6 +229,11 @@ impl App {
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
         self.plan(|plan| plan.stop.push(Hook::new(name, hook)));
+    }
+
+    /// Adds a part to what `--describe` prints.
+    pub fn describe(&self, part: impl Into<String>, tell: impl FnOnce() -> Value + Send + 'static) {
+        self.plan(|plan| plan.describe.push((part.into(), Box::new(tell))));
     }
 
     /// Runs a background task for the life of the process; `on_death` says what its death means.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
@@ -162,21 +162,28 @@ impl App {
         if !self.0.phases.advance(Phase::Ready) {
             return Ok(servers);
         }
-        self.changes().record(ChangeKind::Ready, PLATFORM, format!("ready at {}", servers.addresses()), "");
-        tracing::info!(addresses = servers.addresses(), "ready");
+        let addresses: Vec<String> =
+            self.bound().iter().map(|bound| format!("{} {}", bound.name, bound.address)).collect();
+        let addresses = addresses.join(", ");
+        self.changes().record(ChangeKind::Ready, PLATFORM, format!("ready at {addresses}"), "");
+        tracing::info!(addresses, "ready");
         Ok(servers)
     }
 
     /// While the process serves already: a registry that hangs holds up nobody.
     async fn tell_the_world(&self, announce: &[Box<dyn Announce>]) {
-        // The admin address too: who looks after a fleet finds it in the registry.
-        let bound = self.0.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let bound = self.bound();
         for announcement in announce {
             if let Err(error) = announcement.announce(&bound).await {
                 // A registry that is down must not keep a service from those who know its address.
                 tracing::error!(error = ?error, "not announced");
             }
         }
+    }
+
+    /// Every address that was taken, the admin's too: who looks after a fleet finds it in the registry.
+    fn bound(&self) -> Vec<Bound> {
+        self.0.bound.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Draining, withdrawn, served out, tasks ended, hooks run, telemetry flushed.
@@ -255,22 +262,22 @@ impl App {
         }
         match errand {
             Errand::Describe => println!("{:#}", self.description()),
-            _ => println!("configuration is fine: {} {}", self.identity().name, self.identity().version),
+            _ => println!("configuration is fine: {}", self.identity()),
         }
         ExitCode::SUCCESS
     }
 
-    fn description(&self) -> serde_json::Value {
-        json!({
-            "identity": &**self.identity(),
-            "config": self.config().effective(),
-        })
+    fn description(&self) -> Value {
+        let mut description = json!({ "identity": &**self.identity(), "config": self.config().effective() });
+        for (part, tell) in self.plan(|plan| std::mem::take(&mut plan.describe)) {
+            description[part] = tell();
+        }
+        description
     }
 }
 
 /// Servers under way.
 struct Servers {
-    bound: Vec<Bound>,
     serving: Vec<JoinHandle<Result<Served>>>,
     drain: Trigger,
 }
@@ -299,13 +306,8 @@ impl Servers {
                 })
             })
             .collect();
-        app.0.bound.lock().unwrap_or_else(PoisonError::into_inner).extend(bound.iter().cloned());
-        Ok(Servers { bound, serving, drain: trigger })
-    }
-
-    fn addresses(&self) -> String {
-        let each = self.bound.iter().map(|bound| format!("{} {}", bound.name, bound.address));
-        each.collect::<Vec<_>>().join(", ")
+        app.0.bound.lock().unwrap_or_else(PoisonError::into_inner).extend(bound);
+        Ok(Servers { serving, drain: trigger })
     }
 
     /// Asks all to end and waits; a server that outlives the grace is dropped.
@@ -407,7 +409,7 @@ fn millis(length: Duration) -> u64 {
 }
 
 /// A file for a whole company may set these for services that have no use for them.
-const SHARED_SECTIONS: [&str; 5] = ["server", "admin", "defaults", "discovery", "slo"];
+const SHARED_SECTIONS: [&str; 4] = ["server", "admin", "defaults", "discovery"];
 /// A server ends itself at the grace; it is given this much more before it is dropped.
 const LATE: Duration = Duration::from_secs(1);
 /// A probe or a scrape under way ends in this; nothing else is asked of the admin listener.

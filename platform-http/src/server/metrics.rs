@@ -12,7 +12,7 @@ use super::observe::SCHEME;
 
 pub(super) static DURATION: HistogramSpec<DurationLabels> = HistogramSpec::new(
     "http_server_request_duration_seconds",
-    "Time from a request's head to the end of its reply",
+    "Time from a request's head to the end of its reply; to the head of a reply that streams",
 );
 pub(super) static ACTIVE: GaugeSpec<ActiveLabels> =
     GaugeSpec::new("http_server_active_requests", "Requests being served");

@@ -74,6 +74,7 @@ struct CellKey {
 pub(super) struct Seen {
     observer: Observer,
     told: bool,
+    counted: bool,
     method: u8,
     began: Instant,
     context: Context,
@@ -135,6 +136,7 @@ impl Observer {
         Seen {
             observer: self.clone(),
             told: false,
+            counted: false,
             method,
             began: context.now(),
             context: context.clone(),
@@ -154,7 +156,7 @@ impl Seen {
 
     /// Whether a route of the router matched.
     pub(super) fn is_routed(&self) -> bool {
-        self.context.notes().is_some_and(|notes| notes.route() != 0)
+        self.route() != 0
     }
 
     /// The reply's head is ready: told now if its length is known, else when it has been read.
@@ -163,9 +165,12 @@ impl Seen {
         self.reason = response.extensions_mut().remove::<Refused>().map(|refused| refused.0.kind());
         let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
             || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
-        if streams && let Some(notes) = self.context.notes() {
-            // A stream's duration says how long somebody listened, and belongs into no latency.
-            notes.add("class", "stream");
+        if streams {
+            // How long somebody listens belongs into no latency: the metric has the time to the head.
+            self.count(self.began.elapsed());
+            if let Some(notes) = self.context.notes() {
+                notes.add("class", "stream");
+            }
         }
         if streams && self.status != StatusCode::SWITCHING_PROTOCOLS {
             let seen = Seen {
@@ -184,21 +189,37 @@ impl Seen {
 
     fn tell(&mut self) {
         self.told = true;
+        let duration = self.began.elapsed();
+        self.count(duration);
         let inner = &*self.observer.0;
         inner.active[usize::from(self.method)].dec();
-        let duration = self.began.elapsed();
-        let trace = self.context.trace();
-        let notes = self.context.notes();
+        let records = self.context.trace().is_sampled() && inner.traces.exports();
+        if !records && !inner.lines {
+            return;
+        }
         let routes = inner.routes.load();
-        let route = routes.of(notes.map_or(0, |notes| notes.route()));
-        let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
-        route.observe(key, duration, trace.is_sampled().then(|| trace.trace_id()));
-        if trace.is_sampled() && inner.traces.exports() {
-            self.record(&route.path, duration);
+        let path = &routes.of(self.route()).path;
+        if records {
+            self.record(path, duration);
         }
         if inner.lines {
-            self.write_line(&route.path, duration, notes.map(|notes| &**notes));
+            self.write_line(path, duration);
         }
+    }
+
+    /// Once per request, whatever comes after.
+    fn count(&mut self, duration: Duration) {
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
+        let trace = self.context.trace();
+        let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
+        let routes = self.observer.0.routes.load();
+        routes.of(self.route()).observe(key, duration, trace.is_sampled().then(|| trace.trace_id()));
+    }
+
+    fn route(&self) -> u32 {
+        self.context.notes().map_or(0, |notes| notes.route())
     }
 
     fn outcome(&self) -> Outcome {
@@ -208,8 +229,9 @@ impl Seen {
         }
     }
 
-    fn write_line(&self, route: &str, duration: Duration, notes: Option<&Notes>) {
+    fn write_line(&self, route: &str, duration: Duration) {
         let inner = &*self.observer.0;
+        let notes = self.context.notes().map(|notes| &**notes);
         inner.logs.write_line(&Line {
             at: SystemTime::now(),
             trace_id: self.context.trace().trace_id(),

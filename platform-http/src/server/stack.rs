@@ -37,7 +37,7 @@ use super::{
 use crate::{
     Body,
     body::Incoming,
-    problem::{Refused, Teller, render},
+    problem::{self, Refused, Teller, render_as},
 };
 
 /// Everything that stands around a team's routes; cheap to clone.
@@ -199,24 +199,25 @@ impl Shared {
 
     /// The reply to a refusal is a problem document.
     fn refuse(&self, error: &Error, seen: &Seen) -> Response<Body> {
+        self.refuse_as(problem::status(error.kind()), error, seen)
+    }
+
+    fn refuse_as(&self, status: StatusCode, error: &Error, seen: &Seen) -> Response<Body> {
         let context = seen.context();
         let trace_id = context.trace().trace_id().to_string();
-        let mut response = render(
-            error,
-            &Teller {
-                service: &self.identity.name,
-                request_id: context.request_id().unwrap_or(&trace_id),
-                to_strangers: !self.trust.internal,
-            },
-        );
+        let teller = Teller {
+            service: &self.identity.name,
+            request_id: context.request_id().unwrap_or(&trace_id),
+            to_strangers: !self.trust.internal,
+        };
+        let mut response = render_as(status, error, &teller);
         response.extensions_mut().insert(Refused(error.clone()));
         response
     }
 
     /// The same for a handler's own problem: what else it set on its reply stays.
     fn complete(&self, reply: &Response<Body>, error: &Error, seen: &Seen) -> Response<Body> {
-        let mut response = self.refuse(error, seen);
-        *response.status_mut() = reply.status();
+        let mut response = self.refuse_as(reply.status(), error, seen);
         let ours = std::mem::replace(response.headers_mut(), reply.headers().clone());
         let headers = response.headers_mut();
         // These were about the body that is replaced; a compressing layer inside has been at it.

@@ -238,6 +238,10 @@ async fn an_unknown_path_and_a_wrong_method_are_problems_too() {
     assert_eq!((reply.status, reply.json()["reason"].as_str()), (404, Some("not_found")));
     let reply = served.ask("DELETE /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert_eq!((reply.status, reply.header("allow")), (405, Some("GET,HEAD")));
+    assert_eq!(
+        (reply.json()["status"].as_u64(), reply.json()["title"].as_str()),
+        (Some(405), Some("Method Not Allowed"))
+    );
     let line = &served.lines(2).await[0];
     assert_eq!(
         (line["http.route"].as_str(), line["outcome"].as_str()),

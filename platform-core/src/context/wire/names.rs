@@ -22,8 +22,6 @@ pub static GRPC_PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-pr
 pub static RETRY: HeaderName = HeaderName::from_static("platform-retry");
 /// The id that a caller gave its request; always returned.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Dependencies that were answered by a fallback, on a reply.
-pub static DEGRADED: HeaderName = HeaderName::from_static("platform-degraded");
 
 /// Baggage members of ours begin so.
 pub(super) const MEMBER_PREFIX: &str = "platform-";

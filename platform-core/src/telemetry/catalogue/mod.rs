@@ -10,6 +10,8 @@ mod labels;
 mod signal;
 mod spec;
 
+use serde_json::{Value, json};
+
 use crate::error::{Error, ErrorKind, Result};
 
 pub use expr::{Expr, calls, max, quantile, rate, ratio, sum};
@@ -57,6 +59,17 @@ impl Catalogue {
     /// Every metric.
     pub fn metrics(&self) -> impl Iterator<Item = &Declared> {
         self.rooms.iter().flat_map(|room| &room.metrics)
+    }
+
+    /// Every metric as data, for `--describe` and for scripts.
+    pub fn to_json(&self) -> Value {
+        let metric = |room: &Room, metric: &Declared| {
+            json!({
+                "name": metric.series(), "room": room.name, "kind": metric.kind.as_str(), "labels": metric.labels,
+                "help": metric.help,
+            })
+        };
+        self.rooms.iter().flat_map(|room| room.metrics.iter().map(move |one| metric(room, one))).collect()
     }
 
     /// Every signal.

@@ -87,6 +87,18 @@ pub enum Kind {
     Info,
 }
 
+impl Kind {
+    /// The word of OpenMetrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Info => "info",
+        }
+    }
+}
+
 /// A spec, whatever its kind.
 pub trait Spec {
     /// The facts of this spec.
