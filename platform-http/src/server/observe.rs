@@ -74,7 +74,8 @@ struct CellKey {
 pub(super) struct Seen {
     observer: Observer,
     told: bool,
-    counted: bool,
+    /// How long the head of a reply that streams took.
+    head: Option<Duration>,
     method: u8,
     began: Instant,
     context: Context,
@@ -136,7 +137,7 @@ impl Observer {
         Seen {
             observer: self.clone(),
             told: false,
-            counted: false,
+            head: None,
             method,
             began: context.now(),
             context: context.clone(),
@@ -166,8 +167,9 @@ impl Seen {
         let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
             || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
         if streams {
-            // How long somebody listens belongs into no latency: the metric has the time to the head.
-            self.count(self.began.elapsed());
+            // How long somebody listens belongs into no latency: the metric gets the time to the head, though
+            // only at the end, when it is known whether the stream broke off.
+            self.head = Some(self.began.elapsed());
             if let Some(notes) = self.context.notes() {
                 notes.add("class", "stream");
             }
@@ -190,32 +192,20 @@ impl Seen {
     fn tell(&mut self) {
         self.told = true;
         let duration = self.began.elapsed();
-        self.count(duration);
         let inner = &*self.observer.0;
         inner.active[usize::from(self.method)].dec();
-        let records = self.context.trace().is_sampled() && inner.traces.exports();
-        if !records && !inner.lines {
-            return;
-        }
-        let routes = inner.routes.load();
-        let path = &routes.of(self.route()).path;
-        if records {
-            self.record(path, duration);
-        }
-        if inner.lines {
-            self.write_line(path, duration);
-        }
-    }
-
-    /// Once per request, whatever comes after.
-    fn count(&mut self, duration: Duration) {
-        if std::mem::replace(&mut self.counted, true) {
-            return;
-        }
         let trace = self.context.trace();
         let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
-        let routes = self.observer.0.routes.load();
-        routes.of(self.route()).observe(key, duration, trace.is_sampled().then(|| trace.trace_id()));
+        let routes = inner.routes.load();
+        let route = routes.of(self.route());
+        let exemplar = trace.is_sampled().then(|| trace.trace_id());
+        route.observe(key, self.head.unwrap_or(duration), exemplar);
+        if trace.is_sampled() && inner.traces.exports() {
+            self.record(&route.path, duration);
+        }
+        if inner.lines {
+            self.write_line(&route.path, duration);
+        }
     }
 
     fn route(&self) -> u32 {

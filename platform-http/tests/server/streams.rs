@@ -71,6 +71,8 @@ async fn server_sent_events_outlive_the_limit_of_the_head_and_are_told_at_their_
     let line = &served.lines(1).await[0];
     assert!(line["duration_ms"].as_f64().unwrap() >= 240.0, "the whole stream: {line}");
     assert_eq!((line["outcome"].as_str(), line["class"].as_str()), (Some("ok"), Some("stream")));
+    let seconds = served.metric("http_server_request_duration_seconds_sum", &["http_route=\"/events\""]);
+    assert!(seconds < 0.2, "the time to its head: {seconds}");
     assert_eq!(served.stop().await.code(), 0);
 }
 
