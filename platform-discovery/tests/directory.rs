@@ -5,6 +5,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    net::TcpListener,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -133,19 +134,26 @@ async fn a_registry_that_is_wiped_disturbs_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_lives_elsewhere_is_refused() {
+async fn a_name_that_lives_elsewhere_is_refused_until_its_holder_is_gone() {
     let Scene { folder: _folder, config, balance, .. } = scene();
-    let first = registration(&config, "catalog-1", 7001);
+    let living = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = living.local_addr().unwrap().port();
+    let first = registration(&config, "catalog-1", port);
     first.announce().await.unwrap();
-    let error = registration(&config, "catalog-1", 7002).announce().await.unwrap_err();
+    let second = registration(&config, "catalog-1", 7002);
+    let error = second.announce().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Start);
-    assert!(error.detail().contains("127.0.0.1:7001"), "{error}");
+    assert!(error.detail().contains(&format!("127.0.0.1:{port}")), "{error}");
     // Also after further tries.
     time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(
-        balance.pick(&Context::root(Instant::now()), 0).await.unwrap().endpoint().address.port(),
-        7001
-    );
+    let chosen =
+        || async { balance.pick(&Context::root(Instant::now()), 0).await.unwrap().endpoint().address.port() };
+    assert_eq!(chosen().await, port);
+
+    // Killed: its lease lives on, and nobody listens where it says.
+    drop((first, living));
+    time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(chosen().await, 7002);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -96,9 +97,19 @@ fn read(place: &Path, record: &Record) -> Option<Record> {
     Record::read(&bytes, &record.name, &record.instance).ok()
 }
 
-/// One who drains is about to give the name back.
+/// One who drains is about to give the name back, and one who was killed left a port where nobody listens: its
+/// successor under the same name need not wait until the lease ends.
 fn is_taken(other: &Record, own: &Record, unix_ms: u64) -> bool {
-    other.address != own.address && other.state == State::Ready && other.is_alive(unix_ms)
+    other.address != own.address
+        && other.state == State::Ready
+        && other.is_alive(unix_ms)
+        && !is_deserted(other.address)
+}
+
+/// Does the machine of `address` itself say that nobody listens there? Silence is no such word.
+fn is_deserted(address: SocketAddr) -> bool {
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    TcpStream::connect_timeout(&address, KNOCK).is_err_and(refused)
 }
 
 fn taken(other: &Record, own: &Record, unix_ms: u64) -> Error {
@@ -133,13 +144,15 @@ fn failed(how: &str, place: &Path, error: io::Error) -> Error {
         .with_source(error)
 }
 
+/// A refusal comes at once; a machine that says nothing for so long is not asked again.
+const KNOCK: Duration = Duration::from_millis(200);
 /// Milliseconds after its lease that a record is still there for whoever wonders what happened.
 const LONG_DEAD: u64 = 10 * 60 * 1000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt as _;
+    use std::{net::TcpListener, os::unix::fs::MetadataExt as _};
 
     fn registry() -> (tempfile::TempDir, Directory) {
         let folder = tempfile::tempdir().unwrap();
@@ -183,23 +196,29 @@ mod tests {
     #[test]
     fn a_living_instance_elsewhere_keeps_its_name() {
         let (_folder, directory) = registry();
-        directory.write(&record("a", 1, in_seconds(30))).unwrap();
+        let living = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = living.local_addr().unwrap().port();
+        directory.write(&record("a", port, in_seconds(30))).unwrap();
         let error = directory.write(&record("a", 2, in_seconds(30))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Start);
-        assert!(error.detail().contains("127.0.0.1:1 and its lease lives for"), "{error}");
+        assert!(error.detail().contains(&format!("127.0.0.1:{port} and its lease lives for")), "{error}");
         assert!(error.detail().contains("service.instance"), "{error}");
         // Not its own to remove either.
         directory.erase(&record("a", 2, 0)).unwrap();
         assert!(directory.write(&record("a", 2, in_seconds(30))).is_err());
+        drop(living);
+        directory.write(&record("a", 2, in_seconds(30))).expect("killed: nobody listens where it was");
     }
 
     #[test]
     fn a_name_is_free_again_when_its_lease_ended_or_its_holder_drains_or_came_back() {
         let (_folder, directory) = registry();
-        directory.write(&record("a", 1, in_seconds(30))).unwrap();
-        directory.write(&record("a", 1, 1)).unwrap();
-        directory.write(&record("a", 2, in_seconds(30))).unwrap();
-        let draining = Record { state: State::Draining, ..record("a", 2, in_seconds(30)) };
+        let living = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [first, second] = living.each_ref().map(|living| living.local_addr().unwrap().port());
+        directory.write(&record("a", first, in_seconds(30))).unwrap();
+        directory.write(&record("a", first, 1)).unwrap();
+        directory.write(&record("a", second, in_seconds(30))).unwrap();
+        let draining = Record { state: State::Draining, ..record("a", second, in_seconds(30)) };
         directory.write(&draining).unwrap();
         directory.write(&record("a", 3, in_seconds(30))).unwrap();
     }
