@@ -304,8 +304,10 @@ async fn a_registry_that_does_not_take_the_withdrawal_delays_the_stop_a_second_a
     );
 }
 
-/// A server that ends when it should not.
-struct Fickle(Diary, fn() -> Result<Served>, bool);
+type End = fn() -> Result<Served>;
+
+/// A server that ends in its own way, after the drain was asked for or after ten seconds.
+struct Fickle(Diary, End, bool);
 
 impl Serve for Fickle {
     fn bind<'a>(&'a mut self, _: &'a App) -> Boxed<'a, Result<Bound>> {
@@ -328,7 +330,7 @@ impl Serve for Fickle {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_ends_by_itself_ends_the_process_with_status_one() {
-    let deaths: [(fn() -> Result<Served>, &str); 3] = [
+    let deaths: [(End, &str); 3] = [
         (|| Ok(Served::default()), "internal: server \"http\" ended by itself"),
         (
             || Err(Error::new(ErrorKind::Internal, "no more files")),

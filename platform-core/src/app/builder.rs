@@ -1,10 +1,12 @@
 //! How an App comes to be.
 
 use std::{
+    io::Write as _,
     path::PathBuf,
     process,
     sync::{Arc, Mutex},
-    time::SystemTime,
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use tokio::sync::mpsc;
@@ -223,7 +225,21 @@ fn end<T>(text: &str) -> T {
 
 /// Tells a person what is wrong.
 pub(super) fn complain(error: &Error) {
-    eprintln!("error: {error:?}");
+    tell(format!("error: {error:?}\n"));
+}
+
+/// Writes to standard error and waits a moment at most: it may be a pipe that nobody reads, and the end of a
+/// process must not hang on that.
+pub(super) fn tell(text: String) {
+    let (said, told) = std::sync::mpsc::sync_channel(1);
+    let speak = move || {
+        // Nobody is left to hear that nobody hears.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = said.send(());
+    };
+    if thread::Builder::new().name("last-words".to_owned()).spawn(speak).is_ok() {
+        let _ = told.recv_timeout(PATIENCE);
+    }
 }
 
 /// A panic becomes one line of the log, with its place.
@@ -235,5 +251,7 @@ fn log_panics() {
     }));
 }
 
+/// How long standard error may take a line.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Read if it is there.
 const DEFAULT_FILE: &str = "platform.toml";

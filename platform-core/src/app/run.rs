@@ -4,16 +4,18 @@ use std::{
     panic::AssertUnwindSafe,
     process::{self, ExitCode},
     sync::PoisonError,
+    thread,
     time::Duration,
 };
 
 use futures_util::{FutureExt as _, future::join_all};
 use serde_json::json;
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{runtime, sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
     Announce, App, Bound, Change, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal,
-    builder::complain, spawn,
+    builder::{complain, tell},
+    spawn,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -405,15 +407,27 @@ impl Asked {
         }
     }
 
-    /// From here on another signal means it.
+    /// From here on another signal means it. A thread and a runtime of its own: what hangs may be the runtime of
+    /// the process, or its last worker.
     fn end_at_once_on_the_next(&mut self) {
-        if let Some(mut signals) = self.signals.take() {
-            drop(spawn(async move {
-                let signal = signals.next().await;
-                eprintln!("{} again: ending at once", signal.as_str());
-                process::exit(128 + i32::from(signal.number()));
-            }));
+        let Some(heard) = self.signals.take() else { return };
+        let listening = runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+            let entered = runtime.enter();
+            let signals = Signals::listen();
+            drop(entered);
+            let wait = move || {
+                if let Ok(mut signals) = signals {
+                    let signal = runtime.block_on(signals.next());
+                    tell(format!("{} again: ending at once\n", signal.as_str()));
+                    process::exit(128 + i32::from(signal.number()));
+                }
+            };
+            thread::Builder::new().name("second-signal".to_owned()).spawn(wait)
+        });
+        if let Err(error) = listening {
+            tracing::warn!(error = ?error, "no thread to wait for a second signal; only SIGKILL ends it at once");
         }
+        drop(heard);
     }
 }
 
