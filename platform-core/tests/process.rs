@@ -11,8 +11,9 @@
 
 use std::{
     env,
+    ffi::OsStr,
     io::{Read as _, Write as _},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     process::{Child, Command, ExitCode, Stdio},
     thread,
     time::Duration,
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     match env::var(SCENARIO).as_deref() {
         Ok("serves") => serves(),
         Ok("hangs") => hangs(),
+        Ok("own-flags") => own_flags(),
         Ok(other) => unreachable!("{other}"),
         Err(_) => {
             for (name, test) in TESTS {
@@ -35,7 +37,9 @@ fn main() -> ExitCode {
     }
 }
 
-const TESTS: [(&str, fn()); 3] = [
+const TESTS: [(&str, fn()); 5] = [
+    ("an_argument_that_is_no_text_is_a_wrong_flag", an_argument_that_is_no_text_is_a_wrong_flag),
+    ("flags_of_the_services_own_are_not_read_again", flags_of_the_services_own_are_not_read_again),
     ("a_signal_ends_it_in_order_with_status_zero", a_signal_ends_it_in_order_with_status_zero),
     ("a_second_signal_ends_what_no_worker_can", a_second_signal_ends_what_no_worker_can),
     ("streams_that_nobody_reads_hold_up_no_stop", streams_that_nobody_reads_hold_up_no_stop),
@@ -63,6 +67,28 @@ async fn hangs() -> ExitCode {
     app.run().await.unwrap()
 }
 
+/// A service with a flag of its own, which hands over the rest.
+#[tokio::main(flavor = "current_thread")]
+async fn own_flags() -> ExitCode {
+    let rest = env::args().skip(1).filter(|argument| argument != "--films");
+    let app = App::builder("orders").arguments(rest).start_process().await.unwrap();
+    app.finish().await.unwrap();
+    ExitCode::SUCCESS
+}
+
+fn an_argument_that_is_no_text_is_a_wrong_flag() {
+    let argument = OsStr::from_bytes(b"--\xff");
+    let mut child = Process::start("serves", Stdio::piped(), Stdio::piped(), &[argument]);
+    assert_eq!(child.status(), Some(2), "{}", child.complaint());
+    assert!(child.complaint().starts_with("error: usage: unknown argument"), "{}", child.complaint());
+}
+
+fn flags_of_the_services_own_are_not_read_again() {
+    let argument = OsStr::new("--films");
+    let mut child = Process::start("own-flags", Stdio::piped(), Stdio::piped(), &[argument]);
+    assert_eq!(child.status(), Some(0), "{}", child.complaint());
+}
+
 fn a_signal_ends_it_in_order_with_status_zero() {
     for signal in ["TERM", "INT"] {
         let mut child = Process::start("serves", Stdio::piped(), Stdio::piped(), &[]);
@@ -88,7 +114,8 @@ fn a_second_signal_ends_what_no_worker_can() {
 fn streams_that_nobody_reads_hold_up_no_stop() {
     let (reader, writer) = full_pipe();
     let streams = (Stdio::from(writer.try_clone().unwrap()), Stdio::from(writer));
-    let mut child = Process::start("serves", streams.0, streams.1, &["--set", "lifecycle.flush=500ms"]);
+    let mut child =
+        Process::start("serves", streams.0, streams.1, &["--set", "lifecycle.flush=500ms"].map(OsStr::new));
     thread::sleep(Duration::from_millis(500));
     child.signal("TERM");
     assert_eq!(child.status(), Some(0));
@@ -118,7 +145,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(scenario: &str, stdout: Stdio, stderr: Stdio, arguments: &[&str]) -> Self {
+    fn start(scenario: &str, stdout: Stdio, stderr: Stdio, arguments: &[&OsStr]) -> Self {
         let child = Command::new(env::current_exe().unwrap())
             .args(arguments)
             .env(SCENARIO, scenario)
@@ -144,6 +171,11 @@ impl Process {
         let mut text = std::mem::take(&mut self.seen);
         self.child.stdout.as_mut().unwrap().read_to_string(&mut text).unwrap();
         text
+    }
+
+    fn complaint(&mut self) -> &str {
+        self.child.stderr.as_mut().unwrap().read_to_string(&mut self.seen).unwrap();
+        &self.seen
     }
 
     fn signal(&self, name: &str) {
