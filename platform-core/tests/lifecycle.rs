@@ -288,6 +288,102 @@ async fn a_registry_that_hangs_does_not_keep_a_stop_from_being_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registry_that_does_not_take_the_withdrawal_delays_the_stop_a_second_at_most() {
+    let diary = Diary::new();
+    let app = app("").await;
+    app.add(Scripted::new("http", &diary, 0));
+    app.announce(Deaf { diary: diary.clone(), announce: false });
+    let running = run(&app);
+    ready(&app).await;
+    app.stop("ann", "");
+    let ended = tokio::time::timeout(Duration::from_secs(60), running).await.expect("it ends");
+    assert_eq!(ended.unwrap().unwrap().code(), 0);
+    assert_eq!(
+        diary.read()[2..],
+        ["0 withdrawn: Draining", "5 withdrawn: Gone", "6 http asked to end", "6 http ended"]
+    );
+}
+
+type End = fn() -> Result<Served>;
+
+/// A server that ends in its own way, after the drain was asked for or after ten seconds.
+struct Fickle(Diary, End, bool);
+
+impl Serve for Fickle {
+    fn bind<'a>(&'a mut self, _: &'a App) -> Boxed<'a, Result<Bound>> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        Box::pin(async move { Ok(Bound { name: "http".to_owned(), address, protocol: "http1".to_owned() }) })
+    }
+
+    fn serve(self: Box<Self>, drain: Drain, _: Duration) -> Boxed<'static, Result<Served>> {
+        Box::pin(async move {
+            if self.2 {
+                drain.asked().await;
+            } else {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            self.0.write("http ended");
+            (self.1)()
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_by_itself_ends_the_process_with_status_one() {
+    let deaths: [(End, &str); 3] = [
+        (|| Ok(Served::default()), "internal: server \"http\" ended by itself"),
+        (
+            || Err(Error::new(ErrorKind::Internal, "no more files")),
+            "internal: server \"http\" died; because internal: no more files",
+        ),
+        (|| panic!("oh"), "panic: server \"http\" died; because panic: oh"),
+    ];
+    for (death, told) in deaths {
+        let diary = Diary::new();
+        let app = app("").await;
+        app.add(Fickle(diary.clone(), death, false));
+        let running = run(&app);
+        let ended =
+            tokio::time::timeout(Duration::from_secs(60), running).await.expect(told).unwrap().unwrap();
+        assert_eq!(ended.code(), 1);
+        assert_eq!(format!("{:?}", ended.failure.unwrap()), told);
+        assert_eq!(diary.read(), ["10 http ended"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_while_it_drains_is_not_a_clean_end() {
+    let app = app("").await;
+    app.add(Fickle(Diary::new(), || Err(Error::new(ErrorKind::Internal, "lost count")), true));
+    let running = run(&app);
+    ready(&app).await;
+    app.stop("ann", "");
+    let ended = running.await.unwrap().unwrap();
+    assert_eq!(ended.code(), 1);
+    let told = format!("{:?}", ended.failure.unwrap());
+    assert_eq!(told, "internal: server \"http\" died; because internal: lost count");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_whose_every_part_hangs_ends_within_the_sum_of_its_limits() {
+    let diary = Diary::new();
+    let app = app("").await;
+    app.add(Scripted::new("http", &diary, 3600));
+    app.announce(Announced(diary.clone(), Ok(())));
+    app.spawn("deaf", OnDeath::Restart, |_| std::future::pending());
+    for hook in ["one", "two", "three"] {
+        app.on_stop(hook, std::future::pending);
+    }
+    let running = run(&app);
+    ready(&app).await;
+    let began = Instant::now();
+    app.stop("ann", "");
+    assert_eq!(running.await.unwrap().unwrap().cut, 1);
+    let took = began.elapsed().as_secs_f64();
+    assert!((25.0..28.1).contains(&took), "5 s propagation, 20 s grace, 3 s flush, not {took}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_registry_that_is_down_does_not_stop_the_start() {
     let diary = Diary::new();
     let app = app("").await;

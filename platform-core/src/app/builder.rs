@@ -1,10 +1,12 @@
 //! How an App comes to be.
 
 use std::{
+    io::Write as _,
     path::PathBuf,
     process,
     sync::{Arc, Mutex},
-    time::SystemTime,
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use tokio::sync::mpsc;
@@ -27,7 +29,8 @@ use crate::{
 pub struct Builder {
     identity: Identity,
     config: Option<Config>,
-    arguments: Vec<String>,
+    /// `None` until somebody says; then not even the process's own stand in.
+    arguments: Option<Vec<String>>,
     environment: Vec<(String, String)>,
     output: Output,
 }
@@ -37,7 +40,7 @@ impl Builder {
         Builder {
             identity: Identity { name: name.to_owned(), ..Identity::default() },
             config: None,
-            arguments: Vec::new(),
+            arguments: None,
             environment: Vec::new(),
             output: Output::stdout(),
         }
@@ -82,7 +85,7 @@ impl Builder {
     /// hands over the rest.
     #[must_use]
     pub fn arguments(mut self, arguments: impl IntoIterator<Item = String>) -> Self {
-        self.arguments = arguments.into_iter().collect();
+        self.arguments = Some(arguments.into_iter().collect());
         self
     }
 
@@ -106,23 +109,24 @@ impl Builder {
     /// A wrong flag ([`ErrorKind::Usage`](crate::ErrorKind::Usage)), a refused configuration ([`ErrorKind::Config`](crate::ErrorKind::Config)), or telemetry that
     /// cannot be started.
     pub async fn start(self) -> Result<App> {
-        let flags = Flags::parse(self.arguments.iter().cloned())?;
+        let flags = Flags::parse(self.arguments.iter().flatten().cloned())?;
         self.start_with(&flags)
     }
 
     /// As [`App::start`] does, with the identity of this builder: process arguments and environment, and the
     /// process ends on what it cannot start with.
     pub async fn start_process(mut self) -> Result<App> {
-        if self.arguments.is_empty() {
-            self.arguments = std::env::args().skip(1).collect();
-        }
+        // One that is no text is none of our flags, and is refused by what can be read of it.
+        let arguments = self.arguments.take().unwrap_or_else(|| {
+            std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
+        });
         // A variable that is no text cannot be one of ours.
         self.environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let name = self.identity.name.clone();
         let version = self.identity.version.clone();
-        let started = Flags::parse(self.arguments.iter().cloned()).and_then(|flags| match flags.errand {
+        let started = Flags::parse(arguments).and_then(|flags| match flags.errand {
             Some(Errand::Help) => end(&help(&name)),
             Some(Errand::Version) => end(format!("{name} {version}").trim_end()),
             _ => self.start_with(&flags),
@@ -222,7 +226,21 @@ fn end<T>(text: &str) -> T {
 
 /// Tells a person what is wrong.
 pub(super) fn complain(error: &Error) {
-    eprintln!("error: {error:?}");
+    tell(format!("error: {error:?}\n"));
+}
+
+/// Writes to standard error and waits a moment at most: it may be a pipe that nobody reads, and the end of a
+/// process must not hang on that.
+pub(super) fn tell(text: String) {
+    let (said, told) = std::sync::mpsc::sync_channel(1);
+    let speak = move || {
+        // Nobody is left to hear that nobody hears.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = said.send(());
+    };
+    if thread::Builder::new().name("last-words".to_owned()).spawn(speak).is_ok() {
+        let _ = told.recv_timeout(PATIENCE);
+    }
 }
 
 /// A panic becomes one line of the log, with its place.
@@ -234,5 +252,7 @@ fn log_panics() {
     }));
 }
 
+/// How long standard error may take a line.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Read if it is there.
 const DEFAULT_FILE: &str = "platform.toml";

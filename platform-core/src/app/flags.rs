@@ -36,6 +36,10 @@ impl Flags {
                     .or_else(|| arguments.next())
                     .ok_or_else(|| usage(&format!("{name} needs a value")))
             };
+            let takes_none = matches!(name.as_str(), "--check" | "--describe" | "--version" | "--help");
+            if takes_none && let Some(value) = &inline {
+                return Err(usage(&format!("{name} takes no value, and got {value:?}")));
+            }
             match name.as_str() {
                 "--config" => flags.config = Some(value()?),
                 "--profile" => flags.profile = Some(value()?),
@@ -125,6 +129,7 @@ mod tests {
                 &["--set", "x"],
                 "usage: --set x: expected KEY=VALUE, as in --set server.listen=127.0.0.1:8080; --help lists the flags",
             ),
+            (&["--check=no"], "usage: --check takes no value, and got \"no\"; --help lists the flags"),
             (&["serve"], "usage: unknown argument \"serve\"; --help lists the flags"),
         ] {
             assert_eq!(parse(arguments).unwrap_err().to_string(), message);

@@ -1,22 +1,25 @@
 //! The two timelines: start, and stop.
 
 use std::{
+    panic::AssertUnwindSafe,
     process::{self, ExitCode},
     sync::PoisonError,
+    thread,
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{runtime, sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
-    Announce, App, Bound, Boxed, Change, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop,
-    Withdrawal, builder::complain, spawn,
+    Announce, App, Bound, Change, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal,
+    builder::{complain, tell},
+    spawn,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    lifecycle::{Drain, Phase, Signal, Signals, Trigger},
+    lifecycle::{self, Drain, Phase, Signal, Signals, Trigger, panic_text},
 };
 
 /// How a run ended.
@@ -84,8 +87,13 @@ impl App {
     pub async fn finish(self) -> Result<()> {
         let hooks = self.plan(|plan| std::mem::take(&mut plan.stop));
         self.0.phases.advance(Phase::Draining);
-        self.end_quietly(hooks).await;
+        self.end_quietly(hooks, self.unused()).await;
         Ok(())
+    }
+
+    /// How long an end may take that drains nothing.
+    fn unused(&self) -> Duration {
+        self.0.lifecycle.grace + self.0.lifecycle.flush
     }
 
     async fn run_until(self, signals: Signals) -> Result<Ended> {
@@ -132,7 +140,7 @@ impl App {
             Err(error) => {
                 let hooks = self.plan(|plan| std::mem::take(&mut plan.stop));
                 self.0.phases.advance(Phase::Draining);
-                self.end_quietly(hooks).await;
+                self.end_quietly(hooks, self.unused()).await;
                 // A person who changes his mind while the process starts is no failure.
                 if error.kind() == ErrorKind::Abandoned {
                     Ok(Ended { cut: 0, failure: None })
@@ -195,16 +203,14 @@ impl App {
         }
         tracing::info!(who = why.who, why = why.why, "draining");
 
-        withdraw(announce, Withdrawal::Draining).await;
+        let lifecycle::Config { propagation, grace, flush } = self.0.lifecycle;
         let known = !announce.is_empty() || self.0.in_kubernetes;
-        if known && !why.by_hand {
-            // Requests keep coming until everyone has noticed, and are served.
-            tokio::time::sleep(self.0.lifecycle.propagation).await;
-        }
+        // Requests keep coming until everyone has noticed, and are served.
+        let notice = if known && !why.by_hand { propagation } else { Duration::ZERO };
+        tokio::join!(withdraw(announce, Withdrawal::Draining), tokio::time::sleep(notice));
         withdraw(announce, Withdrawal::Gone).await;
 
-        let grace = self.0.lifecycle.grace;
-        let cut = servers.end(grace).await.cut;
+        let (Served { cut }, died) = servers.end(grace).await;
         if cut > 0 {
             tracing::error!(
                 cut,
@@ -214,34 +220,41 @@ impl App {
         }
         let hooks = self.plan(|plan| std::mem::take(&mut plan.stop));
         tracing::info!(took_ms = millis(began.elapsed()), cut, "stopped");
-        self.end_quietly(hooks).await;
-        Ended { cut, failure: why.failure }
+        self.end_quietly(hooks, (propagation + grace + flush).saturating_sub(began.elapsed())).await;
+        Ended { cut, failure: why.failure.or(died) }
     }
 
     /// What happens after the last request: tasks, hooks in reverse, telemetry.
-    async fn end_quietly(&self, hooks: Vec<Hook>) {
+    ///
+    /// Each has `lifecycle.flush`, and all together `left`: whoever hangs costs no more than half of that, so
+    /// that those behind him still get a turn before the platform underneath loses its patience.
+    async fn end_quietly(&self, hooks: Vec<Hook>, left: Duration) {
+        let began = tokio::time::Instant::now();
         let flush = self.0.lifecycle.flush;
+        let left = || left.saturating_sub(began.elapsed());
         drop(self.0.tasks.drain.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.0.tasks.trigger.ask();
-        if timeout(flush, self.0.tasks.trigger.finished()).await.is_err() {
+        let limit = flush.min(left() / 2);
+        if timeout(limit, self.0.tasks.trigger.finished()).await.is_err() {
             tracing::warn!(
-                limit_ms = millis(flush),
+                limit_ms = millis(limit),
                 "background tasks did not end in time and are dropped (lifecycle.flush)"
             );
         }
         for hook in hooks.into_iter().rev() {
             let name = hook.name.clone();
-            match timeout(flush, (hook.run)()).await {
+            let limit = flush.min(left() / 2);
+            match timeout(limit, (hook.run)()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(hook = name, error = ?error, "a stop hook failed"),
                 Err(_) => tracing::warn!(
                     hook = name,
-                    limit_ms = millis(flush),
+                    limit_ms = millis(limit),
                     "a stop hook did not end in time (lifecycle.flush)"
                 ),
             }
         }
-        if let Err(error) = self.0.telemetry.flush(flush).await {
+        if let Err(error) = self.0.telemetry.flush(flush.min(left())).await {
             complain(&error);
         }
     }
@@ -292,12 +305,12 @@ impl Servers {
         let (trigger, drain) = Drain::new();
         let serving = servers
             .into_iter()
-            .map(|server| {
-                let stop = app.0.stop.clone();
-                let serving: Boxed<'static, Result<Served>> =
-                    server.serve(drain.clone(), app.0.lifecycle.grace);
+            .zip(&bound)
+            .map(|(server, Bound { name, .. })| {
+                let (stop, name) = (app.0.stop.clone(), name.clone());
+                let (drain, grace) = (drain.clone(), app.0.lifecycle.grace);
                 spawn(async move {
-                    let served = serving.await;
+                    let served = outlive(&name, server, drain, grace).await;
                     if let Err(error) = &served {
                         // The receiver is gone only when the process has stopped already.
                         let _ = stop.send(Stop::Death(error.clone()));
@@ -310,22 +323,40 @@ impl Servers {
         Ok(Servers { serving, drain: trigger })
     }
 
-    /// Asks all to end and waits; a server that outlives the grace is dropped.
-    async fn end(self, grace: Duration) -> Served {
+    /// Asks all to end and waits; a server that outlives the grace is dropped. With the first failure.
+    async fn end(self, grace: Duration) -> (Served, Option<Error>) {
         self.drain.ask();
         let ends = join_all(self.serving.into_iter().map(|serving| async move {
             let abort = serving.abort_handle();
             match timeout(grace + LATE, serving).await {
-                Ok(Ok(Ok(served))) => served,
-                Ok(_) => Served::default(),
+                Ok(Ok(Ok(served))) => (served, None),
+                Ok(Ok(Err(error))) => (Served::default(), Some(error)),
+                // Its panic was caught, and nobody else aborts it.
+                Ok(Err(_)) => (Served::default(), None),
                 Err(_) => {
                     abort.abort();
-                    Served { cut: 1 }
+                    (Served { cut: 1 }, None)
                 }
             }
         }));
-        Served { cut: ends.await.iter().map(|served| served.cut).sum() }
+        let ends = ends.await;
+        let cut = ends.iter().map(|(served, _)| served.cut).sum();
+        (Served { cut }, ends.into_iter().find_map(|(_, died)| died))
     }
+}
+
+/// Serves until the drain; a server that ends before it leaves a process that looks well and answers nobody,
+/// so any such end is a failure, a panic included.
+async fn outlive(name: &str, server: Box<dyn Serve>, drain: Drain, grace: Duration) -> Result<Served> {
+    let asked = drain.clone();
+    let serving = AssertUnwindSafe(async move { server.serve(drain, grace).await });
+    let error = match serving.catch_unwind().await {
+        Ok(Ok(served)) if asked.is_asked() => return Ok(served),
+        Ok(Ok(_)) => return Err(Error::new(ErrorKind::Internal, format!("server {name:?} ended by itself"))),
+        Ok(Err(error)) => error,
+        Err(panic) => Error::new(ErrorKind::Panic, panic_text(&*panic)),
+    };
+    Err(Error::new(error.kind(), format!("server {name:?} died")).with_source(error))
 }
 
 /// Everything that may ask the process to stop.
@@ -378,15 +409,27 @@ impl Asked {
         }
     }
 
-    /// From here on another signal means it.
+    /// From here on another signal means it. A thread and a runtime of its own: what hangs may be the runtime of
+    /// the process, or its last worker.
     fn end_at_once_on_the_next(&mut self) {
-        if let Some(mut signals) = self.signals.take() {
-            drop(spawn(async move {
-                let signal = signals.next().await;
-                eprintln!("{} again: ending at once", signal.as_str());
-                process::exit(128 + i32::from(signal.number()));
-            }));
+        let Some(heard) = self.signals.take() else { return };
+        let listening = runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+            let entered = runtime.enter();
+            let signals = Signals::listen();
+            drop(entered);
+            let wait = move || {
+                if let Ok(mut signals) = signals {
+                    let signal = runtime.block_on(signals.next());
+                    tell(format!("{} again: ending at once\n", signal.as_str()));
+                    process::exit(128 + i32::from(signal.number()));
+                }
+            };
+            thread::Builder::new().name("second-signal".to_owned()).spawn(wait)
+        });
+        if let Err(error) = listening {
+            tracing::warn!(error = ?error, "no thread to wait for a second signal; only SIGKILL ends it at once");
         }
+        drop(heard);
     }
 }
 
@@ -396,12 +439,15 @@ fn interrupted(why: &Why) -> Error {
         .unwrap_or_else(|| Error::new(ErrorKind::Abandoned, format!("stopped while starting: {}", why.why)))
 }
 
+/// All at once, and not for long: a registry that hangs must not keep the process from its end.
 async fn withdraw(announce: &[Box<dyn Announce>], step: Withdrawal) {
-    for announcement in announce {
-        if let Err(error) = announcement.withdraw(step).await {
+    let each = announce.iter().map(|announcement| async move {
+        let silent = |_| Err(Error::new(ErrorKind::Timeout, format!("no answer within {WITHDRAWN:?}")));
+        if let Err(error) = timeout(WITHDRAWN, announcement.withdraw(step)).await.unwrap_or_else(silent) {
             tracing::warn!(error = ?error, step = ?step, "not withdrawn; the lease will end by itself");
         }
-    }
+    });
+    join_all(each).await;
 }
 
 fn millis(length: Duration) -> u64 {
@@ -410,6 +456,8 @@ fn millis(length: Duration) -> u64 {
 
 /// A file for a whole company may set these for services that have no use for them.
 const SHARED_SECTIONS: [&str; 4] = ["server", "admin", "defaults", "discovery"];
+/// A registry answers in milliseconds or not at all; the lease does the rest.
+const WITHDRAWN: Duration = Duration::from_secs(1);
 /// A server ends itself at the grace; it is given this much more before it is dropped.
 const LATE: Duration = Duration::from_secs(1);
 /// A probe or a scrape under way ends in this; nothing else is asked of the admin listener.

@@ -16,7 +16,8 @@ pub struct Config {
     /// How long requests in flight may take to end.
     #[serde(with = "duration")]
     pub grace: Duration,
-    /// How long telemetry and stop hooks may take.
+    /// How long each of background tasks, stop hooks and telemetry may take; together they use what the parts
+    /// before have left of the three.
     #[serde(with = "duration")]
     pub flush: Duration,
 }

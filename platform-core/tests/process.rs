@@ -1,0 +1,204 @@
+//! What only a whole process shows: signals, exit statuses, and the two standard streams.
+//!
+//! Without a harness: the program starts itself again as the process under test, as the scenario of that name.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it waits for processes, and one blocks its runtime on purpose"
+)]
+
+use std::{
+    env,
+    ffi::OsStr,
+    io::{Read as _, Write as _},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    process::{Child, Command, ExitCode, Stdio},
+    thread,
+    time::Duration,
+};
+
+use platform_core::{App, lifecycle::OnDeath};
+
+fn main() -> ExitCode {
+    match env::var(SCENARIO).as_deref() {
+        Ok("serves") => serves(),
+        Ok("hangs") => hangs(),
+        Ok("own-flags") => own_flags(),
+        Ok(other) => unreachable!("{other}"),
+        Err(_) => {
+            for (name, test) in TESTS {
+                test();
+                println!("test {name} ... ok");
+            }
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+const TESTS: [(&str, fn()); 5] = [
+    ("an_argument_that_is_no_text_is_a_wrong_flag", an_argument_that_is_no_text_is_a_wrong_flag),
+    ("flags_of_the_services_own_are_not_read_again", flags_of_the_services_own_are_not_read_again),
+    ("a_signal_ends_it_in_order_with_status_zero", a_signal_ends_it_in_order_with_status_zero),
+    ("a_second_signal_ends_what_no_worker_can", a_second_signal_ends_what_no_worker_can),
+    ("streams_that_nobody_reads_hold_up_no_stop", streams_that_nobody_reads_hold_up_no_stop),
+];
+
+/// The smallest process: nothing to serve, and it says when it runs.
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+async fn serves() -> ExitCode {
+    let app = App::start("orders").await.unwrap();
+    app.run().await.unwrap()
+}
+
+/// Whoever blocks the only worker while the process stops.
+#[tokio::main(flavor = "current_thread")]
+async fn hangs() -> ExitCode {
+    let app = App::start("orders").await.unwrap();
+    app.on_stop("blocks", || async {
+        thread::sleep(Duration::from_secs(3600));
+        Ok(())
+    });
+    app.spawn("idle", OnDeath::End, |drain| async move {
+        drain.asked().await;
+        Ok(())
+    });
+    app.run().await.unwrap()
+}
+
+/// A service with a flag of its own, which hands over the rest.
+#[tokio::main(flavor = "current_thread")]
+async fn own_flags() -> ExitCode {
+    let rest = env::args().skip(1).filter(|argument| argument != "--films");
+    let app = App::builder("orders").arguments(rest).start_process().await.unwrap();
+    app.finish().await.unwrap();
+    ExitCode::SUCCESS
+}
+
+fn an_argument_that_is_no_text_is_a_wrong_flag() {
+    let argument = OsStr::from_bytes(b"--\xff");
+    let mut child = Process::start("serves", Stdio::piped(), Stdio::piped(), &[argument]);
+    assert_eq!(child.status(), Some(2), "{}", child.complaint());
+    assert!(child.complaint().starts_with("error: usage: unknown argument"), "{}", child.complaint());
+}
+
+fn flags_of_the_services_own_are_not_read_again() {
+    let argument = OsStr::new("--films");
+    let mut child = Process::start("own-flags", Stdio::piped(), Stdio::piped(), &[argument]);
+    assert_eq!(child.status(), Some(0), "{}", child.complaint());
+}
+
+fn a_signal_ends_it_in_order_with_status_zero() {
+    for signal in ["TERM", "INT"] {
+        let mut child = Process::start("serves", Stdio::piped(), Stdio::piped(), &[]);
+        child.wait_for("ready");
+        child.signal(signal);
+        assert_eq!(child.status(), Some(0), "{signal}");
+        assert!(child.rest().contains("\"message\":\"stopped\""), "the last line is written");
+    }
+}
+
+fn a_second_signal_ends_what_no_worker_can() {
+    for (second, status) in [("TERM", 143), ("INT", 130)] {
+        let mut child = Process::start("hangs", Stdio::piped(), Stdio::piped(), &[]);
+        child.wait_for("ready");
+        child.signal("TERM");
+        child.wait_for("stopped");
+        thread::sleep(Duration::from_millis(100));
+        child.signal(second);
+        assert_eq!(child.status(), Some(status), "{second}");
+    }
+}
+
+fn streams_that_nobody_reads_hold_up_no_stop() {
+    let (reader, writer) = full_pipe();
+    let streams = (Stdio::from(writer.try_clone().unwrap()), Stdio::from(writer));
+    let mut child =
+        Process::start("serves", streams.0, streams.1, &["--set", "lifecycle.flush=500ms"].map(OsStr::new));
+    thread::sleep(Duration::from_millis(500));
+    child.signal("TERM");
+    assert_eq!(child.status(), Some(0));
+    drop(reader);
+}
+
+/// A pipe into which not one byte more goes.
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (filled, full) = std::sync::mpsc::channel();
+    let mut copy = writer.try_clone().unwrap();
+    thread::spawn(move || {
+        // Ends with an error when the reader goes.
+        while copy.write_all(&[b'x'; 1]).is_ok() {
+            let _ = filled.send(());
+        }
+    });
+    // It is full when nothing more goes in for a while.
+    while full.recv_timeout(Duration::from_millis(300)).is_ok() {}
+    (reader.into(), writer.into())
+}
+
+/// The process under test; killed when the test is over.
+struct Process {
+    child: Child,
+    seen: String,
+}
+
+impl Process {
+    fn start(scenario: &str, stdout: Stdio, stderr: Stdio, arguments: &[&OsStr]) -> Self {
+        let child = Command::new(env::current_exe().unwrap())
+            .args(arguments)
+            .env(SCENARIO, scenario)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        Process { child, seen: String::new() }
+    }
+
+    fn wait_for(&mut self, message: &str) {
+        let wanted = format!("\"message\":\"{message}\"");
+        while !self.seen.contains(&wanted) {
+            let mut bytes = [0; 4096];
+            let read = self.child.stdout.as_mut().unwrap().read(&mut bytes).unwrap();
+            assert!(read > 0, "it ended before it said {message:?}: {}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+    }
+
+    fn rest(&mut self) -> String {
+        let mut text = std::mem::take(&mut self.seen);
+        self.child.stdout.as_mut().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn complaint(&mut self) -> &str {
+        self.child.stderr.as_mut().unwrap().read_to_string(&mut self.seen).unwrap();
+        &self.seen
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    fn status(&mut self) -> Option<i32> {
+        for _ in 0..1000 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it did not end within ten seconds")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SCENARIO: &str = "PLATFORM_CORE_SCENARIO";
