@@ -75,7 +75,7 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](platform_core::ErrorKind::Config) if the record cannot be stored in any registry.
+    /// [`ErrorKind::Config`] if the record cannot be stored in any registry.
     pub fn new(config: &Config, record: Record) -> Result<Self> {
         let register: Arc<dyn Register> = match config.registry {
             Registry::Dir => Arc::new(Directory::of(&config.dir)),

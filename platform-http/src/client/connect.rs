@@ -11,9 +11,10 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, Uri, Version, header,
+    HeaderValue, Method, Request, Response, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
 };
+use http_body::Body as _;
 use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -106,6 +107,9 @@ impl Connection {
         *request.uri_mut() = self.absolute(request.uri());
         *request.version_mut() = Version::HTTP_11; // What is spoken is the connection's business.
         request.headers_mut().insert(header::HOST, self.host.clone());
+        if lacks_length(&request) {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+        }
         let reply = self.client.request(request);
         async move { Ok(reply.await.map_err(explain)?.map(Body::answered)) }
     }
@@ -119,6 +123,13 @@ impl Connection {
         parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or_else(root));
         Uri::from_parts(parts).expect("scheme, authority and path make a URI")
     }
+}
+
+/// A method that brings something, without bytes: some servers wait for a length, or answer 411 (RFC 9110, section
+/// 8.6). hyper says nothing of an empty body.
+fn lacks_length(request: &Request<Body>) -> bool {
+    let brings = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+    brings && request.body().is_end_stream()
 }
 
 /// Dials one address, whatever the URI says.

@@ -31,6 +31,7 @@ mod observe;
 mod route;
 mod socket;
 mod stack;
+mod stream;
 
 pub use builder::{Config, Inbound, Server, TrustConfig};
 pub use config::{Limits, Times};

@@ -6,18 +6,15 @@
 //! dropped was abandoned by its caller, and is told as that.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{self, Poll, ready},
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use platform_core::{
-    App, Context, Error, ErrorKind, Outcome,
+    App, Context, ErrorKind, Outcome,
     context::{
         Notes, SpanId, TraceId,
         wire::{Field, Rejected},
@@ -32,8 +29,9 @@ use tokio::time::Instant;
 use super::{
     metrics::{ACTIVE, ActiveLabels, DURATION, DurationLabels, FieldLabels, PANICS, REJECTED},
     route::Routes,
+    stream::Stream,
 };
-use crate::{Body, body::BoxError, problem::Refused};
+use crate::{Body, problem::Refused};
 
 /// Tells every request of one server; cheap to clone.
 #[derive(Clone)]
@@ -183,8 +181,16 @@ impl Seen {
             };
             self.told = true;
             let body = std::mem::replace(response.body_mut(), Body::empty_reply());
-            *response.body_mut() = Body::reply_stream(Stream { body, seen });
+            *response.body_mut() = Body::reply_stream(Stream::new(body, seen));
         } else {
+            self.tell();
+        }
+    }
+
+    /// A stream has ended, well or with what it failed with; told once.
+    pub(super) fn finish(&mut self, reason: Option<ErrorKind>) {
+        if !self.told {
+            self.reason = reason.or(self.reason);
             self.tell();
         }
     }
@@ -246,7 +252,9 @@ impl Seen {
 
     fn record(&self, route: &str, duration: Duration) {
         let method = METHODS[usize::from(self.method)];
-        let status = if self.status.is_server_error() {
+        // A stream fails after its head has said that all is well.
+        let broke_off = self.reason.is_some() && self.status.as_u16() < 400;
+        let status = if self.status.is_server_error() || broke_off {
             Status::Error(self.reason.map_or("", ErrorKind::as_str).into())
         } else {
             Status::Unset
@@ -281,55 +289,6 @@ impl Drop for Seen {
             self.reason = Some(ErrorKind::Abandoned);
             self.status = crate::problem::status(ErrorKind::Abandoned);
             self.tell();
-        }
-    }
-}
-
-/// A reply that is still being read; told when that ends. The one who reads may stop whenever it likes, which is how
-/// most streams end, so that a reply that is dropped is told as it began.
-struct Stream {
-    body: Body,
-    seen: Seen,
-}
-
-impl http_body::Body for Stream {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut task::Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Stream { body, seen } = self.get_mut();
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        if !seen.told {
-            match &frame {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    // Its head is out and said that all is well; what is told says that it was not.
-                    let kind = error.downcast_ref::<Error>().map_or(ErrorKind::Internal, Error::kind);
-                    seen.reason = Some(kind);
-                    seen.tell();
-                }
-                None => seen.tell(),
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if !self.seen.told {
-            self.seen.tell();
         }
     }
 }

@@ -64,6 +64,24 @@ async fn a_handlers_context_arrives_with_the_request() {
 }
 
 #[tokio::test]
+async fn a_post_of_nothing_says_so_and_a_get_says_nothing() {
+    let peer = Peer::open(|_| ok("")).await;
+    let catalog = client(&peer).await;
+    for (method, length) in [
+        (Method::POST, Some("0")),
+        (Method::PUT, Some("0")),
+        (Method::PATCH, Some("0")),
+        (Method::GET, None),
+        (Method::DELETE, None),
+    ] {
+        catalog.request(method.clone(), "/films").send().await.expect("a reply");
+        let heard = peer.heard().pop().expect("it came");
+        assert_eq!(heard.header("content-length"), length, "{method}");
+        assert_eq!(heard.header("transfer-encoding"), None, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn outside_a_handler_the_policy_is_the_limit() {
     let peer = Peer::open(|_| ok("")).await;
     client(&peer).await.get("/").send().await.expect("a reply");

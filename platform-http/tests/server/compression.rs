@@ -24,11 +24,11 @@ async fn ask(served: &Served, path: &str, accept: &str) -> (String, Vec<u8>) {
     let mut socket = served.connect().await;
     // HTTP/1.0 has no chunks: what comes until the end is the body.
     let request = format!("GET {path} HTTP/1.0\r\naccept-encoding: {accept}\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.unwrap();
+    socket.write_all(request.as_bytes()).await.expect("it takes the request");
     let mut bytes = Vec::new();
-    socket.read_to_end(&mut bytes).await.unwrap();
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    (String::from_utf8(bytes[..end].to_vec()).unwrap(), bytes[end + 4..].to_vec())
+    socket.read_to_end(&mut bytes).await.expect("an orderly end");
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    (String::from_utf8(bytes[..end].to_vec()).expect("a head is text"), bytes[end + 4..].to_vec())
 }
 
 #[tokio::test]

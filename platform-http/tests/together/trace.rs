@@ -1,5 +1,10 @@
 //! One request through two services, as a collector sees it.
 
+use std::time::Duration;
+
+use axum::{Router, body::Body, routing::get};
+use futures_util::stream;
+use platform_core::{Error, ErrorKind};
 use serde_json::Value;
 
 use crate::{sink::Sink, town::Town};
@@ -55,6 +60,37 @@ async fn a_sampled_request_is_one_chain_of_spans_and_one_that_is_not_is_none() {
         assert!(time(inner, "end") <= time(outer, "end") + SLACK, "{outer} {inner}");
     }
     assert!(sink.says_no_more(), "what is not sampled is not exported");
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_a_failed_span_as_long_as_it_lasted() {
+    let Some(sink) = Sink::start("grpc", "answer") else { return };
+    let town = Town::new();
+    let edge = town
+        .open(("edge", "edge-1"), &traced(&sink), |_| {
+            let pieces = || {
+                stream::unfold(0, |n| async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    let piece =
+                        if n < 2 { Ok("piece") } else { Err(Error::new(ErrorKind::Upstream, "gone")) };
+                    Some((piece, n + 1))
+                })
+            };
+            Router::new().route("/pieces", get(move || async move { Body::from_stream(pieces()) }))
+        })
+        .await;
+    let trace = "33333333333333333333333333333333";
+    let reply = edge.get("/pieces", &format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n")).await;
+    assert_eq!(reply.status, 200, "{}", reply.head);
+    edge.end().await;
+    let span = sink.line();
+    assert_eq!((&span["trace"], &span["name"]), (&Value::from(trace), &Value::from("GET /pieces")));
+    assert_eq!(
+        (&span["status"], &span["message"]),
+        (&Value::from("STATUS_CODE_ERROR"), &Value::from("upstream"))
+    );
+    let time = |end: &str| span[end].as_u64().expect("a time");
+    assert!(time("end") - time("start") >= 300_000_000, "{span}");
 }
 
 /// Nanoseconds between two readings of the wall clock around one event.
