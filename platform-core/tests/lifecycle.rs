@@ -484,6 +484,15 @@ async fn readiness_is_the_phase_and_every_required_check() {
     let _ = running.await.unwrap();
 }
 
+#[tokio::test]
+async fn a_check_that_panics_has_failed_and_says_so() {
+    let app = app("").await;
+    app.health().check("lazy", Need::Optional, || async { panic!("no such table") });
+    app.health().check("hasty", Need::Required, || -> std::future::Ready<Result<()>> { panic!("no pool") });
+    let reasons: Vec<_> = app.health().ready().await.checks.into_iter().map(|check| check.reason).collect();
+    assert_eq!(reasons, ["panic: no such table", "panic: no pool"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_app_runs_once() {
     let app = app("").await;

@@ -158,6 +158,26 @@ async fn a_line_said_while_serving_leads_to_its_request() {
 }
 
 #[test]
+fn a_field_that_a_span_records_again_is_replaced() {
+    let lines = json(|_| {
+        let span = tracing::info_span!("feed", part = 3, lag = 0, seen = tracing::field::Empty).entered();
+        for lag in 1..=1000 {
+            span.record("lag", lag);
+        }
+        span.record("seen", "yes").record("part", "four");
+        tracing::info!("here");
+    });
+    let fields = &lines[0]["spans"][0];
+    assert_eq!(*fields, serde_json::json!({"name": "feed", "lag": 1000, "seen": "yes", "part": "four"}));
+    let text = said(&config(Format::Human, "info"), false, false, |_| {
+        let span = tracing::info_span!("feed", part = 3, lag = 0, end = "x").entered();
+        span.record("lag", 100).record("lag", 2);
+        tracing::info!("here");
+    });
+    assert!(text.ends_with(" in feed part=3 end=x lag=2\n"), "{text}");
+}
+
+#[test]
 fn a_teams_own_spans_are_named_outermost_first() {
     let lines = json(|_| {
         let outer = tracing::info_span!("pack", order = 7, late = tracing::field::Empty).entered();

@@ -19,13 +19,15 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{App, lifecycle::OnDeath};
+use platform_core::{App, Error, ErrorKind, lifecycle::OnDeath};
 
 fn main() -> ExitCode {
     match env::var(SCENARIO).as_deref() {
         Ok("serves") => serves(),
         Ok("hangs") => hangs(),
         Ok("own-flags") => own_flags(),
+        Ok("panics") => panics(),
+        Ok("refuses") => refuses(),
         Ok(other) => unreachable!("{other}"),
         Err(_) => {
             for (name, test) in TESTS {
@@ -37,7 +39,8 @@ fn main() -> ExitCode {
     }
 }
 
-const TESTS: [(&str, fn()); 5] = [
+const TESTS: [(&str, fn()); 6] = [
+    ("what_was_said_before_an_early_end_is_written", what_was_said_before_an_early_end_is_written),
     ("an_argument_that_is_no_text_is_a_wrong_flag", an_argument_that_is_no_text_is_a_wrong_flag),
     ("flags_of_the_services_own_are_not_read_again", flags_of_the_services_own_are_not_read_again),
     ("a_signal_ends_it_in_order_with_status_zero", a_signal_ends_it_in_order_with_status_zero),
@@ -74,6 +77,29 @@ async fn own_flags() -> ExitCode {
     let app = App::builder("orders").arguments(rest).start_process().await.unwrap();
     app.finish().await.unwrap();
     ExitCode::SUCCESS
+}
+
+/// A mistake in `main`, before anything runs.
+#[tokio::main(flavor = "current_thread")]
+async fn panics() -> ExitCode {
+    let _app = App::start("orders").await.unwrap();
+    panic!("no such table")
+}
+
+/// What a service cannot do without is not there.
+#[tokio::main(flavor = "current_thread")]
+async fn refuses() -> ExitCode {
+    let app = App::start("orders").await.unwrap();
+    tracing::warn!("no such table");
+    app.refuse(&Error::new(ErrorKind::Start, "no database"))
+}
+
+fn what_was_said_before_an_early_end_is_written() {
+    for (scenario, status) in [("panics", 101), ("refuses", 69)] {
+        let mut child = Process::start(scenario, Stdio::piped(), Stdio::piped(), &[]);
+        assert_eq!(child.status(), Some(status), "{scenario}");
+        assert!(child.rest().contains("no such table"), "{scenario}");
+    }
 }
 
 fn an_argument_that_is_no_text_is_a_wrong_flag() {

@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Result},
     identity::Identity,
     lifecycle::{Drain, Health, Phases},
-    telemetry::{Telemetry, log::Output},
+    telemetry::{Logs, Telemetry, log::Output},
 };
 
 /// An App in the making: identity from code, configuration from wherever it is allowed to come from.
@@ -133,7 +133,7 @@ impl Builder {
         });
         match started {
             Ok(app) => {
-                log_panics();
+                log_panics(app.logs().clone());
                 Ok(app)
             }
             Err(error) => {
@@ -244,15 +244,19 @@ pub(super) fn tell(text: String) {
 }
 
 /// A panic becomes one line of the log, with its place.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+fn log_panics(logs: Logs) {
+    std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let text = crate::lifecycle::panic_text(panic.payload());
         tracing::error!(place, panic = text, "a panic");
+        // The process may end here, and faster than the thread that writes.
+        if cfg!(panic = "abort") || thread::current().name() == Some("main") {
+            logs.flush(PATIENCE);
+        }
     }));
 }
 
-/// How long standard error may take a line.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a line may take that is the last before the end.
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 /// Read if it is there.
 const DEFAULT_FILE: &str = "platform.toml";

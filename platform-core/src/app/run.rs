@@ -14,7 +14,7 @@ use tokio::{runtime, sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
     Announce, App, Bound, Change, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal,
-    builder::{complain, tell},
+    builder::{PATIENCE, complain, tell},
     spawn,
 };
 use crate::{
@@ -68,6 +68,7 @@ impl App {
 
     /// Tells a person why the service cannot start, and says with which status the process should end.
     pub fn refuse(&self, error: &Error) -> ExitCode {
+        self.logs().flush(PATIENCE);
         complain(error);
         ExitCode::from(error.kind().exit_code())
     }

@@ -8,15 +8,16 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use serde::Serialize;
 
-use super::{Phase, Phases};
+use super::{Phase, Phases, panic_text};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The checks of one process; cheap to clone.
@@ -128,8 +129,11 @@ impl Health {
 
 impl Check {
     async fn find(&self) -> Finding {
-        let found = match tokio::time::timeout(CHECK_TIMEOUT, (self.ask)()).await {
-            Ok(found) => found,
+        // A check is a team's code, and the probe has to say which one broke.
+        let asked = AssertUnwindSafe(async { (self.ask)().await }).catch_unwind();
+        let found = match tokio::time::timeout(CHECK_TIMEOUT, asked).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(panic)) => Err(Error::new(ErrorKind::Panic, panic_text(&*panic))),
             Err(_) => Err(Error::new(ErrorKind::Timeout, format!("no answer within {CHECK_TIMEOUT:?}"))),
         };
         let reason = found.as_ref().err().map(ToString::to_string).unwrap_or_default();

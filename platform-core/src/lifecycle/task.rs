@@ -1,6 +1,11 @@
 //! Supervised background tasks: a name, the drain, and what its death means.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 
@@ -12,7 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// A task dies by returning an error or by panicking. One that returns `Ok` has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDeath {
-    /// The process is not ready until the task runs again, and it is started again.
+    /// It is started again, after a pause that doubles from 1 s to 30 s, and the process is not ready until it
+    /// has then run as long as it paused, or has finished.
     Degrade,
     /// The process stops, in order, with exit status 1.
     End,
@@ -33,9 +39,14 @@ where
     Fut: Future<Output = Result<()>>,
 {
     let mut pause = FIRST_PAUSE;
+    let mut probation = None;
     loop {
         let began = tokio::time::Instant::now();
-        let ended = AssertUnwindSafe(start(drain.clone())).catch_unwind().await;
+        // Making the future is the task's code too.
+        let ended = match catch_unwind(AssertUnwindSafe(|| start(drain.clone()))) {
+            Ok(run) => on_probation(run, probation.take(), || health.recover(name)).await,
+            Err(panic) => Err(panic),
+        };
         let error = match ended {
             Ok(Ok(())) => {
                 health.recover(name);
@@ -62,8 +73,25 @@ where
             () = tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)) => {}
             () = drain.asked() => return Ok(()),
         }
+        probation = (on_death == OnDeath::Degrade).then_some(pause);
         pause = (pause * 2).min(MAX_PAUSE);
     }
+}
+
+/// Runs to the end, which may be a panic; calls `passed` once it has run for `length`.
+async fn on_probation<Fut: Future>(
+    run: Fut,
+    length: Option<Duration>,
+    passed: impl FnOnce(),
+) -> std::thread::Result<Fut::Output> {
+    let mut run = pin!(AssertUnwindSafe(run).catch_unwind());
+    if let Some(length) = length {
+        if let Ok(ended) = tokio::time::timeout(length, &mut run).await {
+            return ended;
+        }
+        passed();
+    }
+    run.await
 }
 
 /// What a panic said, if it said it in words.
@@ -132,12 +160,50 @@ mod tests {
         assert!(health.ready().await.ok);
     }
 
+    /// Most tasks run as long as the process does.
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_runs_on_after_a_death_makes_the_process_ready_again() {
+        let (health, trigger, drain) = ground();
+        let deaths = AtomicU32::new(0);
+        let task = |drain: Drain| {
+            let dies = deaths.fetch_add(1, Relaxed) < 3;
+            async move {
+                if dies {
+                    tokio::time::sleep(Duration::from_millis(900)).await;
+                    return Err(Error::new(ErrorKind::Unreachable, "lost"));
+                }
+                drain.asked().await;
+                Ok(())
+            }
+        };
+        let watch = async {
+            tokio::time::sleep(Duration::from_millis(1000)).await;
+            assert!(!health.ready().await.ok, "it died");
+            tokio::time::sleep(Duration::from_millis(9000)).await;
+            assert!(!health.ready().await.ok, "begun again, but for how long?");
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            assert!(health.ready().await.ok, "it runs");
+            trigger.ask();
+        };
+        let (ended, ()) = tokio::join!(supervise("t", OnDeath::Degrade, &health, drain, task), watch);
+        ended.unwrap();
+        assert_eq!(deaths.load(Relaxed), 4);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_task_whose_death_ends_says_which_it_was() {
         let (health, _trigger, drain) = ground();
         let error =
             supervise("feed", OnDeath::End, &health, drain, |_| async { panic!("oh no") }).await.unwrap_err();
         assert_eq!(format!("{error:?}"), "panic: background task \"feed\" died; because panic: oh no");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_before_it_begins_has_died_as_well() {
+        let (health, _trigger, drain) = ground();
+        let task = |_| -> std::future::Ready<Result<()>> { panic!("no feed") };
+        let error = supervise("feed", OnDeath::End, &health, drain, task).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "panic: background task \"feed\" died; because panic: no feed");
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,8 +27,33 @@ use crate::context::with_current;
 /// Writes every event that its filter lets through.
 pub(super) struct LogLayer(Logs);
 
-/// The fields of a span, encoded once when it is made: `,"key":value…` or ` key=value…`.
-struct SpanFields(Vec<u8>);
+/// The fields of a span, encoded when they are recorded: `,"key":value…` or ` key=value…`, and where each begins.
+#[derive(Default)]
+struct SpanFields {
+    text: Vec<u8>,
+    begins: Vec<(&'static str, usize)>,
+}
+
+impl SpanFields {
+    /// Takes newer values; the older of the same names go, or a span that lives long and says how it goes on
+    /// would grow for ever.
+    fn replace(&mut self, newer: &SpanFields) {
+        for (index, (name, begin)) in newer.begins.iter().enumerate() {
+            self.remove(name);
+            let end = newer.begins.get(index + 1).map_or(newer.text.len(), |(_, next)| *next);
+            self.begins.push((name, self.text.len()));
+            self.text.extend_from_slice(&newer.text[*begin..end]);
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        let Some(index) = self.begins.iter().position(|(known, _)| *known == name) else { return };
+        let (_, begin) = self.begins.remove(index);
+        let end = self.begins.get(index).map_or(self.text.len(), |(_, next)| *next);
+        self.text.drain(begin..end);
+        self.begins[index..].iter_mut().for_each(|(_, later)| *later -= end - begin);
+    }
+}
 
 impl LogLayer {
     pub(super) fn new(logs: Logs) -> Self {
@@ -43,15 +68,17 @@ impl LogLayer {
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut fields = Vec::new();
-        attributes.record(&mut Fields { style: self.style(), skip: Skip::Nothing, out: &mut fields });
-        span.extensions_mut().insert(SpanFields(fields));
+        let mut fields = SpanFields::default();
+        attributes.record(&mut Fields::of_span(self.style(), &mut fields));
+        span.extensions_mut().insert(fields);
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        if let Some(SpanFields(fields)) = span.extensions_mut().get_mut() {
-            values.record(&mut Fields { style: self.style(), skip: Skip::Nothing, out: fields });
+        let mut newer = SpanFields::default();
+        values.record(&mut Fields::of_span(self.style(), &mut newer));
+        if let Some(fields) = span.extensions_mut().get_mut::<SpanFields>() {
+            fields.replace(&newer);
         }
     }
 
@@ -85,7 +112,7 @@ fn write_json<S: Subscriber + for<'a> LookupSpan<'a>>(
         let trace_id = request.trace().trace_id().to_hex();
         write_ids(&trace_id, request.request_id(), out);
     });
-    event.record(&mut Fields { style, skip: Skip::Message, out });
+    event.record(&mut Fields { style, begins: None, out });
     let mut any = false;
     for_each_span(event, context, |span, fields| {
         json_span(span, fields, &mut any, out);
@@ -113,7 +140,7 @@ fn write_human<S: Subscriber + for<'a> LookupSpan<'a>>(
     out.extend_from_slice(event.metadata().target().as_bytes());
     out.extend_from_slice(b": ");
     event.record(&mut Message(out));
-    event.record(&mut Fields { style, skip: Skip::Message, out });
+    event.record(&mut Fields { style, begins: None, out });
     for_each_span(event, context, |span, fields| {
         out.extend_from_slice(b" in ");
         json::escape(span, out);
@@ -155,7 +182,7 @@ fn for_each_span<S: Subscriber + for<'a> LookupSpan<'a>>(
     for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
         let span: SpanRef<'_, S> = span;
         let extensions = span.extensions();
-        show(span.name(), extensions.get::<SpanFields>().map_or(&[][..], |SpanFields(fields)| fields));
+        show(span.name(), extensions.get::<SpanFields>().map_or(&[][..], |fields| &fields.text));
     }
 }
 
@@ -179,21 +206,22 @@ impl Visit for Message<'_> {
 /// Writes fields behind one another, in either style.
 struct Fields<'a> {
     style: &'a Style,
-    skip: Skip,
+    /// A span's fields begin there; an event's do not ask, and its message is written elsewhere.
+    begins: Option<&'a mut Vec<(&'static str, usize)>>,
     out: &'a mut Vec<u8>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Skip {
-    Message,
-    Nothing,
-}
+impl<'a> Fields<'a> {
+    fn of_span(style: &'a Style, fields: &'a mut SpanFields) -> Self {
+        Fields { style, begins: Some(&mut fields.begins), out: &mut fields.text }
+    }
 
-impl Fields<'_> {
     fn key(&mut self, field: &Field) -> bool {
         let name = field.name();
-        if name == MESSAGE && self.skip == Skip::Message {
-            return false;
+        match &mut self.begins {
+            Some(begins) => begins.push((name, self.out.len())),
+            None if name == MESSAGE => return false,
+            None => {}
         }
         match self.style {
             Style::Json { .. } => json_key(name, self.out),
