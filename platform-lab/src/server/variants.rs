@@ -95,6 +95,6 @@ mod tests {
         let (variants, remark) = variants(false).unwrap();
         assert!(remark.is_none());
         let arguments: Vec<_> = variants.iter().map(|variant| variant.program.arguments.join(" ")).collect();
-        assert_eq!(arguments, ["serve hyper", "serve axum"]);
+        assert_eq!(arguments, ["serve hyper", "serve axum", "serve platform", "serve platform+line"]);
     }
 }
