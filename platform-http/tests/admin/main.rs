@@ -1,6 +1,8 @@
 //! What an operator, a probe and a stranger get from the admin listener, over real sockets.
 
 mod house;
+#[path = "../../../platform-core/tests/judges/mod.rs"]
+mod judges;
 mod outside;
 
 use std::{

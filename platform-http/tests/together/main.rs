@@ -1,5 +1,7 @@
 //! Two services and what is between them, on real sockets: `edge` calls `catalog`, found in a registry of its own.
 
+#[path = "../../../platform-core/tests/judges/mod.rs"]
+mod judges;
 #[cfg(feature = "otlp")]
 #[path = "../../../platform-core/tests/sink/mod.rs"]
 mod sink;

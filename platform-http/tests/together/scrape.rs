@@ -1,15 +1,13 @@
 //! What a live service shows to a scraper after it has served and asked.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    env,
-    io::Write as _,
-    process::{Command, Output, Stdio},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use platform_core::telemetry::catalogue::{CONSTANT_LABELS, Declared};
 
-use crate::town::{Town, ask};
+use crate::{
+    judges,
+    town::{Town, ask},
+};
 
 /// OpenMetrics and the older text, of an edge after traffic of every kind.
 async fn scraped() -> (String, String) {
@@ -81,21 +79,10 @@ async fn every_scraped_name_and_label_is_in_a_catalogue() {
 
 #[tokio::test]
 async fn outside_programs_read_it_exemplars_and_all() {
-    const READ: &str = "import sys
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
-for family in parse(sys.stdin.read()):
-    for sample in family.samples:
-        if sample.exemplar:
-            print(sample.name, sample.labels.get('http_route', ''), sample.exemplar.labels.get('trace_id'))";
     let (open, plain) = scraped().await;
-    if let Some(output) = judged_by("promtool", &["check", "metrics"], &["--version"], &plain) {
-        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{plain}");
-    }
-    let python = env::var("PLATFORM_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let present = ["-c", "import prometheus_client.openmetrics.parser"];
-    let Some(output) = judged_by(&python, &["-c", READ], &present, &open) else { return };
-    assert!(output.status.success(), "{}\n{open}", String::from_utf8_lossy(&output.stderr));
-    let read = String::from_utf8_lossy(&output.stdout);
+    judges::promtool_is_content(&plain);
+    let show = "sample.exemplar and print(sample.name, sample.labels.get('http_route', ''), sample.exemplar.labels.get('trace_id'))";
+    let Some(read) = judges::reference_parser_reads(&open, show) else { return };
     for series in [
         "http_server_request_duration_seconds_bucket /films/{id}",
         "http_server_request_duration_seconds_bucket /hello",
@@ -104,26 +91,4 @@ for family in parse(sys.stdin.read()):
         let line = format!("{series} 4bf92f3577b34da6a3ce929d0e0e4736");
         assert!(read.lines().any(|known| known == line), "{line} is not among\n{read}\n{open}");
     }
-}
-
-/// Feeds `text` to a program; `None` where it is not installed.
-fn judged_by(program: &str, arguments: &[&str], present: &[&str], text: &str) -> Option<Output> {
-    let probe = Command::new(program).args(present).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !probe.is_ok_and(|status| status.success()) {
-        let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
-        assert!(!required, "{program} {present:?} is missing");
-        eprintln!("skipped: {program} {present:?} is missing");
-        return None;
-    }
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it ran a moment ago");
-    let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(text.as_bytes()).expect("it reads");
-    drop(stdin);
-    Some(child.wait_with_output().expect("it ends"))
 }
