@@ -18,7 +18,10 @@ mod plain;
 mod process;
 pub mod trace;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -102,8 +105,12 @@ impl Telemetry {
 /// The traces keep the count; it is read when somebody scrapes.
 fn count_lost_spans(metrics: &Metrics, traces: &Traces) {
     let counter = metrics.counter(&DROPPED).with(&SignalLabels::Traces);
-    let traces = traces.clone();
-    metrics.on_scrape(move || counter.inc_by(traces.dropped().saturating_sub(counter.value())));
+    let (traces, told) = (traces.clone(), AtomicU64::new(0));
+    metrics.on_scrape(move || {
+        let lost = traces.dropped();
+        // Two scrapes at once must not both tell of the same spans.
+        counter.inc_by(lost.saturating_sub(told.fetch_max(lost, Relaxed)));
+    });
 }
 
 /// What was lost.
@@ -154,3 +161,44 @@ pub(crate) fn signals() -> Vec<Signal> {
 
 static DROPPED: CounterSpec<SignalLabels> =
     CounterSpec::new("platform_telemetry_dropped", "Spans lost on the way to the collector");
+
+#[cfg(all(test, feature = "otlp"))]
+mod tests {
+    use std::{thread, time::SystemTime};
+
+    use super::*;
+    use crate::context::TraceParent;
+
+    fn span() -> trace::Span {
+        trace::Span {
+            trace: TraceParent::random().sampled(true),
+            parent: None,
+            kind: trace::Kind::Internal,
+            name: "step".into(),
+            start: SystemTime::now(),
+            took: Duration::ZERO,
+            status: trace::Status::Unset,
+            attributes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn lost_spans_are_counted_once_however_many_scrape() {
+        let identity = Identity::default();
+        let settings = trace::Settings { endpoint: "http://127.0.0.1:1".to_owned(), ..Default::default() };
+        let (metrics, traces) = (Metrics::new(&identity), Traces::start(&settings, &identity).unwrap());
+        count_lost_spans(&metrics, &traces);
+        let counter = metrics.counter(&DROPPED).with(&SignalLabels::Traces);
+        let scrapes = || {
+            for _ in 0..1000 {
+                (0..5).for_each(|_| traces.end(span()));
+                metrics.encode();
+                let counted = counter.value();
+                assert!(counted <= traces.dropped(), "{counted} of {}", traces.dropped());
+            }
+        };
+        thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(scrapes))));
+        metrics.encode();
+        assert!(counter.value() > 0);
+    }
+}
