@@ -173,6 +173,36 @@ proptest! {
 }
 
 #[test]
+fn tracestate_in_several_headers_is_one_list() {
+    const PARENT: (&str, &str) = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let written = |pairs: &[(&'static str, &str)]| {
+        let arrival = read(pairs, Trust::INTERNAL);
+        let mut out = HeaderMap::new();
+        wire::write(&arrival.context, &mut out, Protocol::Http);
+        let state = out.get("tracestate").map(|state| state.to_str().unwrap().to_owned());
+        (state, arrival.rejected.contains(Field::Tracestate))
+    };
+    let (one, two) = (("tracestate", "a=1"), ("tracestate", "b=2,c=3"));
+    assert_eq!(written(&[PARENT, one, two]), (Some("a=1,b=2,c=3".to_owned()), false));
+    let long = "d=".to_owned() + &"4".repeat(510);
+    assert_eq!(written(&[PARENT, ("tracestate", &long)]), (Some(long.clone()), false));
+    assert_eq!(
+        written(&[PARENT, one, ("tracestate", &long), two]),
+        (None, true),
+        "half of it would be a lie"
+    );
+}
+
+#[test]
+fn the_later_of_two_attempts_counts() {
+    let (ours, grpc) = (("platform-previous-attempts", "2"), ("grpc-previous-rpc-attempts", "0"));
+    for pairs in [[ours, grpc], [grpc, ours]] {
+        let context = read(&pairs, Trust::INTERNAL).context;
+        assert_eq!((context.attempt(), context.stops_chain()), (2, true));
+    }
+}
+
+#[test]
 fn malformed_values_are_ignored_and_named() {
     let cases: &[(&'static str, &str, Field)] = &[
         ("traceparent", "00-nonsense", Field::Traceparent),

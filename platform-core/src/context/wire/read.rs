@@ -1,6 +1,6 @@
 //! From headers to a context.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -173,7 +173,7 @@ pub fn read(carrier: &impl Carrier, trust: Trust, now: Instant) -> Arrival {
 #[derive(Default)]
 struct Seen<'a> {
     traceparent: Once<'a>,
-    tracestate: Option<&'a str>,
+    tracestate: Option<Cow<'a, str>>,
     timeout: Option<Duration>,
     attempt: u16,
     chain_stop: bool,
@@ -197,8 +197,8 @@ impl<'a> Seen<'a> {
                 self.traceparent = if self.traceparent == Once::None { Once::One(value) } else { Once::Many };
             }
             "tracestate" => match std::str::from_utf8(value) {
-                Ok(state) if state.len() <= MAX_TRACESTATE => self.tracestate = Some(state),
-                _ => self.rejected.add(Field::Tracestate),
+                Ok(state) => self.add_state(state),
+                Err(_) => self.rejected.add(Field::Tracestate),
             },
             "baggage" => self.baggage.get_or_insert_default().add(value),
             "x-request-id" => match std::str::from_utf8(value) {
@@ -209,7 +209,8 @@ impl<'a> Seen<'a> {
             "grpc-timeout" => self.shorten(parse_grpc(value)),
             "platform-previous-attempts" | "grpc-previous-rpc-attempts" => {
                 match std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
-                    Some(attempt) => self.attempt = attempt,
+                    // Under both of its names the later attempt counts: it is the one that stops a chain.
+                    Some(attempt) => self.attempt = self.attempt.max(attempt),
                     None => self.rejected.add(Field::Attempt),
                 }
             }
@@ -218,6 +219,19 @@ impl<'a> Seen<'a> {
                 _ => self.rejected.add(Field::Retry),
             },
             _ => {}
+        }
+    }
+
+    /// Several headers are one list, as the W3C says; one that is too long as a whole is ignored as a whole.
+    fn add_state(&mut self, state: &'a str) {
+        let whole = match self.tracestate.take() {
+            Some(known) => Cow::Owned(format!("{known},{state}")),
+            None => Cow::Borrowed(state),
+        };
+        if whole.len() > MAX_TRACESTATE {
+            self.rejected.add(Field::Tracestate);
+        } else if !self.rejected.contains(Field::Tracestate) {
+            self.tracestate = Some(whole);
         }
     }
 
