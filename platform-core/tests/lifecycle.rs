@@ -450,6 +450,24 @@ async fn tasks_and_hooks_that_hang_are_left_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_hook_that_panics_does_not_keep_the_others_from_their_work() {
+    let app = app("").await;
+    let ran = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&ran);
+    app.on_stop("runs", move || async move {
+        counted.fetch_add(1, Relaxed);
+        Ok(())
+    });
+    app.on_stop("lazy", || async { panic!("no pool") });
+    app.on_stop("hasty", || -> std::future::Ready<Result<()>> { panic!("no pool") });
+    let running = run(&app);
+    ready(&app).await;
+    app.stop("ann", "");
+    assert_eq!(running.await.unwrap().unwrap().code(), 0);
+    assert_eq!(ran.load(Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn readiness_is_the_phase_and_every_required_check() {
     let app = app("").await;
     let healthy = Arc::new(AtomicU32::new(1));

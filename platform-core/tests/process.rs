@@ -39,7 +39,8 @@ fn main() -> ExitCode {
     }
 }
 
-const TESTS: [(&str, fn()); 6] = [
+const TESTS: [(&str, fn()); 7] = [
+    ("a_reader_who_has_seen_enough_is_no_failure", a_reader_who_has_seen_enough_is_no_failure),
     ("what_was_said_before_an_early_end_is_written", what_was_said_before_an_early_end_is_written),
     ("an_argument_that_is_no_text_is_a_wrong_flag", an_argument_that_is_no_text_is_a_wrong_flag),
     ("flags_of_the_services_own_are_not_read_again", flags_of_the_services_own_are_not_read_again),
@@ -107,6 +108,15 @@ fn an_argument_that_is_no_text_is_a_wrong_flag() {
     let mut child = Process::start("serves", Stdio::piped(), Stdio::piped(), &[argument]);
     assert_eq!(child.status(), Some(2), "{}", child.complaint());
     assert!(child.complaint().starts_with("error: usage: unknown argument"), "{}", child.complaint());
+}
+
+fn a_reader_who_has_seen_enough_is_no_failure() {
+    for flag in ["--help", "--version", "--describe", "--check"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = Process::start("serves", Stdio::from(writer), Stdio::piped(), &[OsStr::new(flag)]);
+        assert_eq!(child.status(), Some(0), "{flag}: {}", child.complaint());
+    }
 }
 
 fn flags_of_the_services_own_are_not_read_again() {

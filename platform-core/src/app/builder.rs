@@ -220,8 +220,13 @@ fn load(
 
 /// Prints what was asked for and ends.
 fn end<T>(text: &str) -> T {
-    println!("{text}");
+    say(text);
     process::exit(0)
+}
+
+/// Prints what was asked for; a reader who has seen enough (`| head`) is no failure.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Tells a person what is wrong.

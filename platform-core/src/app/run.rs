@@ -14,7 +14,7 @@ use tokio::{runtime, sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{
     Announce, App, Bound, Change, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal,
-    builder::{PATIENCE, complain, tell},
+    builder::{PATIENCE, complain, say, tell},
     spawn,
 };
 use crate::{
@@ -245,7 +245,12 @@ impl App {
         for hook in hooks.into_iter().rev() {
             let name = hook.name.clone();
             let limit = flush.min(left() / 2);
-            match timeout(limit, (hook.run)()).await {
+            // A hook that panics must not take the others and the last lines with it.
+            let run = AssertUnwindSafe(async { (hook.run)().await }).catch_unwind();
+            let ended = timeout(limit, run).await.map(|ended| {
+                ended.unwrap_or_else(|panic| Err(Error::new(ErrorKind::Panic, panic_text(&*panic))))
+            });
+            match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(hook = name, error = ?error, "a stop hook failed"),
                 Err(_) => tracing::warn!(
@@ -275,8 +280,8 @@ impl App {
             return ExitCode::from(error.kind().exit_code());
         }
         match errand {
-            Errand::Describe => println!("{:#}", self.description()),
-            _ => println!("configuration is fine: {}", self.identity()),
+            Errand::Describe => say(&format!("{:#}", self.description())),
+            _ => say(&format!("configuration is fine: {}", self.identity())),
         }
         ExitCode::SUCCESS
     }
