@@ -24,6 +24,7 @@ mod flags;
 mod once;
 mod run;
 mod serve;
+mod servers;
 
 use std::{
     future::Future,

@@ -10,16 +10,16 @@ use std::{
 
 use futures_util::{FutureExt as _, future::join_all};
 use serde_json::{Value, json};
-use tokio::{runtime, sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{runtime, sync::mpsc, time::timeout};
 
 use super::{
     Announce, App, Bound, Change, ChangeKind, Errand, Hook, PLATFORM, Serve, Served, Stage, Stop, Withdrawal,
     builder::{PATIENCE, complain, say, tell},
-    spawn,
+    servers::Servers,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    lifecycle::{self, Drain, Phase, Signal, Signals, Trigger, panic_text},
+    lifecycle::{self, Phase, Signal, Signals, panic_text},
 };
 
 /// How a run ended.
@@ -295,76 +295,6 @@ impl App {
     }
 }
 
-/// Servers under way.
-struct Servers {
-    serving: Vec<JoinHandle<Result<Served>>>,
-    drain: Trigger,
-}
-
-impl Servers {
-    /// Takes every address before any server serves.
-    async fn begin(app: &App, mut servers: Vec<Box<dyn Serve>>) -> Result<Self> {
-        let mut bound = Vec::with_capacity(servers.len());
-        for server in &mut servers {
-            bound.push(server.bind(app).await?);
-        }
-        let (trigger, drain) = Drain::new();
-        let serving = servers
-            .into_iter()
-            .zip(&bound)
-            .map(|(server, Bound { name, .. })| {
-                let (stop, name) = (app.0.stop.clone(), name.clone());
-                let (drain, grace) = (drain.clone(), app.0.lifecycle.grace);
-                spawn(async move {
-                    let served = outlive(&name, server, drain, grace).await;
-                    if let Err(error) = &served {
-                        // The receiver is gone only when the process has stopped already.
-                        let _ = stop.send(Stop::Death(error.clone()));
-                    }
-                    served
-                })
-            })
-            .collect();
-        app.0.bound.lock().unwrap_or_else(PoisonError::into_inner).extend(bound);
-        Ok(Servers { serving, drain: trigger })
-    }
-
-    /// Asks all to end and waits; a server that outlives the grace is dropped. With the first failure.
-    async fn end(self, grace: Duration) -> (Served, Option<Error>) {
-        self.drain.ask();
-        let ends = join_all(self.serving.into_iter().map(|serving| async move {
-            let abort = serving.abort_handle();
-            match timeout(grace + LATE, serving).await {
-                Ok(Ok(Ok(served))) => (served, None),
-                Ok(Ok(Err(error))) => (Served::default(), Some(error)),
-                // Its panic was caught, and nobody else aborts it.
-                Ok(Err(_)) => (Served::default(), None),
-                Err(_) => {
-                    abort.abort();
-                    (Served { cut: 1 }, None)
-                }
-            }
-        }));
-        let ends = ends.await;
-        let cut = ends.iter().map(|(served, _)| served.cut).sum();
-        (Served { cut }, ends.into_iter().find_map(|(_, died)| died))
-    }
-}
-
-/// Serves until the drain; a server that ends before it leaves a process that looks well and answers nobody,
-/// so any such end is a failure, a panic included.
-async fn outlive(name: &str, server: Box<dyn Serve>, drain: Drain, grace: Duration) -> Result<Served> {
-    let asked = drain.clone();
-    let serving = AssertUnwindSafe(async move { server.serve(drain, grace).await });
-    let error = match serving.catch_unwind().await {
-        Ok(Ok(served)) if asked.is_asked() => return Ok(served),
-        Ok(Ok(_)) => return Err(Error::new(ErrorKind::Internal, format!("server {name:?} ended by itself"))),
-        Ok(Err(error)) => error,
-        Err(panic) => Error::new(ErrorKind::Panic, panic_text(&*panic)),
-    };
-    Err(Error::new(error.kind(), format!("server {name:?} died")).with_source(error))
-}
-
 /// Everything that may ask the process to stop.
 struct Asked {
     signals: Option<Signals>,
@@ -464,7 +394,5 @@ fn millis(length: Duration) -> u64 {
 const SHARED_SECTIONS: [&str; 4] = ["server", "admin", "defaults", "discovery"];
 /// A registry answers in milliseconds or not at all; the lease does the rest.
 const WITHDRAWN: Duration = Duration::from_secs(1);
-/// A server ends itself at the grace; it is given this much more before it is dropped.
-const LATE: Duration = Duration::from_secs(1);
 /// A probe or a scrape under way ends in this; nothing else is asked of the admin listener.
 const ADMIN_GRACE: Duration = Duration::from_millis(200);
