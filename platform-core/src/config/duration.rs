@@ -12,11 +12,14 @@
 //! }
 //! ```
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use serde::{Deserializer, Serializer, de, ser};
+use serde::{Deserializer, Serializer, ser};
 
-use super::refusal::shown;
+use super::{
+    limit::{self, Expected, NONE},
+    refusal::shown,
+};
 
 /// Reads an integer with `ms`, `s`, `m` or `h`; the error says what to write instead.
 pub fn parse(text: &str) -> Result<Duration, String> {
@@ -72,12 +75,12 @@ pub fn serialize<S: Serializer>(length: &Duration, serializer: S) -> Result<S::O
 
 /// Reads a duration.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    deserializer.deserialize_any(Reader { none: false }).map(|read| read.expect("none is refused"))
+    limit::read(deserializer, EXPECTED, parse)
 }
 
 /// Durations that `"none"` lifts.
 pub mod or_none {
-    use super::{Deserializer, Duration, NONE, Reader, Serializer};
+    use super::{Deserializer, Duration, EXPECTED, NONE, Serializer, limit, parse};
 
     /// Writes a duration, or `none`.
     pub fn serialize<S: Serializer>(length: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -89,35 +92,7 @@ pub mod or_none {
 
     /// Reads a duration, or `none`.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        deserializer.deserialize_any(Reader { none: true })
-    }
-}
-
-struct Reader {
-    none: bool,
-}
-
-impl de::Visitor<'_> for Reader {
-    type Value = Option<Duration>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let or_none = if self.none { " or \"none\"" } else { "" };
-        write!(f, "a duration such as \"250ms\" or \"10s\"{or_none}")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        if text == NONE {
-            return if self.none { Ok(None) } else { Err(E::custom(NO_NONE)) };
-        }
-        parse(text).map(Some).map_err(E::custom)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        self.visit_str(&number.to_string())
+        limit::read_or_none(deserializer, EXPECTED, parse)
     }
 }
 
@@ -132,9 +107,6 @@ fn meant(word: &str) -> Option<&'static str> {
     }
 }
 
-/// What lifts a limit.
-pub(super) const NONE: &str = "none";
-
 /// A year: more is a slip, and would overflow clocks further in.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -143,7 +115,10 @@ const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 
 const NANOS_PER_MILLI: u32 = 1_000_000;
 
-const NO_NONE: &str = "\"none\" cannot be said here; write a duration such as \"250ms\"";
+const EXPECTED: Expected = Expected {
+    what: "a duration such as \"250ms\" or \"10s\"",
+    advice: "write a duration such as \"250ms\"",
+};
 
 #[cfg(test)]
 mod tests {

@@ -53,6 +53,7 @@ mod claim;
 pub mod duration;
 mod fit;
 mod key;
+mod limit;
 mod live;
 mod mode;
 mod name;

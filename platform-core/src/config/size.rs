@@ -1,10 +1,11 @@
 //! Sizes as people write them: `"512B"`, `"64KiB"`, `"8MiB"`.
 
-use std::fmt;
+use serde::{Deserializer, Serializer};
 
-use serde::{Deserializer, Serializer, de};
-
-use super::{duration::NONE, refusal::shown};
+use super::{
+    limit::{self, Expected, NONE},
+    refusal::shown,
+};
 
 /// Reads an integer with `B`, `KiB` or `MiB`, as bytes; the error says what to write instead.
 pub fn parse(text: &str) -> Result<u64, String> {
@@ -47,12 +48,12 @@ pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::
 
 /// Reads a size.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    deserializer.deserialize_any(Reader { none: false }).map(|read| read.expect("none is refused"))
+    limit::read(deserializer, EXPECTED, parse)
 }
 
 /// Sizes that `"none"` lifts.
 pub mod or_none {
-    use super::{Deserializer, NONE, Reader, Serializer};
+    use super::{Deserializer, EXPECTED, NONE, Serializer, limit, parse};
 
     /// Writes a size, or `none`.
     pub fn serialize<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -64,35 +65,7 @@ pub mod or_none {
 
     /// Reads a size, or `none`.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-        deserializer.deserialize_any(Reader { none: true })
-    }
-}
-
-struct Reader {
-    none: bool,
-}
-
-impl de::Visitor<'_> for Reader {
-    type Value = Option<u64>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let or_none = if self.none { " or \"none\"" } else { "" };
-        write!(f, "a size such as \"64KiB\" or \"8MiB\"{or_none}")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        if text == NONE {
-            return if self.none { Ok(None) } else { Err(E::custom(NO_NONE)) };
-        }
-        parse(text).map(Some).map_err(E::custom)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        self.visit_str(&number.to_string())
+        limit::read_or_none(deserializer, EXPECTED, parse)
     }
 }
 
@@ -116,7 +89,8 @@ const LARGEST: u64 = i64::MAX as u64;
 /// Units and their bytes, the smallest first.
 const UNITS: [(&str, u64); 3] = [("B", 1), ("KiB", 1024), ("MiB", 1024 * 1024)];
 
-const NO_NONE: &str = "\"none\" cannot be said here; write a size such as \"64KiB\"";
+const EXPECTED: Expected =
+    Expected { what: "a size such as \"64KiB\" or \"8MiB\"", advice: "write a size such as \"64KiB\"" };
 
 #[cfg(test)]
 mod tests {

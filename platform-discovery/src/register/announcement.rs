@@ -22,8 +22,7 @@ use crate::{
 /// Registers a process with the addresses that its servers took; what an `App` announces.
 ///
 /// ```no_run
-/// # fn main() -> platform_core::Result<()> {
-/// # let app: platform_core::app::App = unimplemented!();
+/// # fn add(app: &platform_core::App) -> platform_core::Result<()> {
 /// use platform_discovery::{Config, register::Announcement};
 ///
 /// let config: Config = app.config().section("discovery")?;
