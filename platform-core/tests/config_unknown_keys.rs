@@ -174,7 +174,7 @@ fn variables_of_other_programs_may_be_set_for_nothing() {
 fn an_unknown_profile() {
     let text = "[profile.dev.server]\nlisten = \"x\"\n[profile.prod.server]\nlisten = \"y\"";
     let error = Config::builder().toml(text).profile("pord").load().unwrap_err();
-    says(&error, &["unknown profile `pord`", "there are dev, prod", "did you mean `prod`?"]);
+    says(&error, &["unknown profile `pord`", "the file has dev, prod", "did you mean `prod`?"]);
     let error = Config::builder().profile("dev").load().unwrap_err();
     says(&error, &["unknown profile `dev`", "[profile.dev.SECTION]"]);
     let error =

@@ -537,7 +537,19 @@ async fn wrong_flags_and_wrong_settings_refuse_the_start() {
     assert_eq!(error.kind().exit_code(), 78, "{error}");
     assert!(error.to_string().contains("no-such-file.toml"), "{error}");
     let error = App::builder("Orders!").start().await.unwrap_err();
-    assert!(error.to_string().contains("service.name"), "{error}");
+    assert!(error.to_string().starts_with("config: code: `service.name`"), "{error}");
+    for (set, told) in [
+        ("service.name=Big Orders", "flag --set service.name: `service.name`"),
+        ("telemetry.log.filter=inof", "flag --set telemetry.log.filter: `telemetry.log.filter` is \"inof\""),
+        ("telemetry.traces.ratio=2.0", "flag --set telemetry.traces.ratio: `telemetry.traces.ratio` is 2"),
+        (
+            "telemetry.traces.endpoint=collector",
+            "`telemetry.traces.endpoint` is \"collector\"; it must begin",
+        ),
+    ] {
+        let error = start(&["--set", set]).await.unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
 }
 
 #[tokio::test]

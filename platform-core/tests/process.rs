@@ -39,7 +39,12 @@ fn main() -> ExitCode {
     }
 }
 
-const TESTS: [(&str, fn()); 7] = [
+const TESTS: [(&str, fn()); 9] = [
+    ("what_an_errand_prints_is_all_that_is_printed", what_an_errand_prints_is_all_that_is_printed),
+    (
+        "what_nobody_read_is_told_at_the_end_of_a_program_that_serves_nothing",
+        what_nobody_read_is_told_at_the_end_of_a_program_that_serves_nothing,
+    ),
     ("a_reader_who_has_seen_enough_is_no_failure", a_reader_who_has_seen_enough_is_no_failure),
     ("what_was_said_before_an_early_end_is_written", what_was_said_before_an_early_end_is_written),
     ("an_argument_that_is_no_text_is_a_wrong_flag", an_argument_that_is_no_text_is_a_wrong_flag),
@@ -53,6 +58,7 @@ const TESTS: [(&str, fn()); 7] = [
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn serves() -> ExitCode {
     let app = App::start("orders").await.unwrap();
+    tracing::warn!("said on the way");
     app.run().await.unwrap()
 }
 
@@ -117,6 +123,22 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
         let mut child = Process::start("serves", Stdio::from(writer), Stdio::piped(), &[OsStr::new(flag)]);
         assert_eq!(child.status(), Some(0), "{flag}: {}", child.complaint());
     }
+}
+
+fn what_an_errand_prints_is_all_that_is_printed() {
+    let mut child = Process::start("serves", Stdio::piped(), Stdio::piped(), &[OsStr::new("--describe")]);
+    assert_eq!(child.status(), Some(0), "{}", child.complaint());
+    let printed = child.rest();
+    let described: serde_json::Value = serde_json::from_str(&printed).expect(&printed);
+    assert_eq!(described["identity"]["name"], "orders");
+    assert!(child.complaint().contains("said on the way"), "beside it, and not lost");
+}
+
+fn what_nobody_read_is_told_at_the_end_of_a_program_that_serves_nothing() {
+    let arguments = ["--set", "clients.inventry.target=inventory"].map(OsStr::new);
+    let mut child = Process::start("own-flags", Stdio::piped(), Stdio::piped(), &arguments);
+    assert_eq!(child.status(), Some(0), "{}", child.complaint());
+    assert!(child.rest().contains("no client named `inventry`"));
 }
 
 fn flags_of_the_services_own_are_not_read_again() {

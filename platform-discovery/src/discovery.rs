@@ -148,7 +148,7 @@ impl Discovery {
             if belief.set.count(State::Ready) == 0 {
                 let why = belief.explain(&watch.source, now);
                 let target = Arc::clone(watch.target.name());
-                tracing::warn!(name = %target, why, "a target cannot be called yet");
+                tracing::warn!(called = %target, why, "a target cannot be called yet");
                 missing.push(NotReady { target, why });
             }
         }

@@ -26,6 +26,38 @@ pub async fn serve(app: App, routes: Router) -> Result<ExitCode> {
 /// For a server that is set in code: `prepare(&app, Server::new(routes).cors(cors))?`, then
 /// [`App::run`].
 ///
+/// In a test, on free ports and known to nobody:
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use platform_core::{App, Result, config::Config, context, lifecycle::Phase};
+/// use platform_http::{Client, Server, prepare};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<()> {
+/// let config = "
+///     [server]
+///     listen = \"127.0.0.1:0\"
+///     [admin]
+///     listen = \"127.0.0.1:0\"
+///     [discovery]
+///     register = { mode = \"off\" }
+/// ";
+/// let app = App::builder("orders").config(Config::builder().toml(config).load()?).start().await?;
+/// prepare(&app, Server::new(Router::new().route("/hello", get(|| async { "hello" }))))?;
+/// let running = context::spawn(app.clone().run_until_stopped());
+/// app.phases().reached(Phase::Ready).await;
+///
+/// let address = app.address("http").expect("ready, so it listens");
+/// let client = Client::builder(&app, "myself").target(format!("fixed://{address}")).build()?;
+/// assert_eq!(client.get("/hello").send().await?.text().await?, "hello");
+///
+/// app.stop("the test", "it is over");
+/// assert_eq!(running.await.expect("it does not panic")?.code(), 0);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// A section that cannot be meant.
 pub fn prepare(app: &App, server: Server) -> Result<()> {

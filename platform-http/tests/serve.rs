@@ -13,6 +13,8 @@ async fn every_section_of_a_server_is_judged_before_anything_starts() {
     prepared("").await.expect("the defaults are fine");
     for (toml, key) in [
         ("[server]\nlisten = 8080", "server.listen"),
+        ("[server]\nlisten = \":8080\"", "inline:2: `server.listen` is \":8080\""),
+        ("[admin]\nlisten = \"9464\"", "inline:2: `admin.listen` is \"9464\""),
         ("[server]\nlisen = \"127.0.0.1:0\"", "server.listen"),
         ("[server.limits]\nheaders = \"1KiB\"", "server.limits.headers"),
         ("[server.limits]\nbody = \"8MB\"", "server.limits.body"),

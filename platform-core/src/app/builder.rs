@@ -1,7 +1,7 @@
 //! How an App comes to be.
 
 use std::{
-    io::Write as _,
+    io::{self, Write as _},
     path::PathBuf,
     process,
     sync::{Arc, Mutex},
@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Result},
     identity::Identity,
     lifecycle::{Drain, Health, Phases},
-    telemetry::{Logs, Telemetry, log::Output},
+    telemetry::{self, Logs, Telemetry, log::Output},
 };
 
 /// An App in the making: identity from code, configuration from wherever it is allowed to come from.
@@ -32,7 +32,8 @@ pub struct Builder {
     /// `None` until somebody says; then not even the process's own stand in.
     arguments: Option<Vec<String>>,
     environment: Vec<(String, String)>,
-    output: Output,
+    /// `None` is standard output, or standard error beside what an errand prints.
+    output: Option<Output>,
 }
 
 impl Builder {
@@ -42,7 +43,7 @@ impl Builder {
             config: None,
             arguments: None,
             environment: Vec::new(),
-            output: Output::stdout(),
+            output: None,
         }
     }
 
@@ -99,7 +100,7 @@ impl Builder {
     /// Log lines go here instead of standard output: a test reads them.
     #[must_use]
     pub fn log_to(mut self, output: Output) -> Self {
-        self.output = output;
+        self.output = Some(output);
         self
     }
 
@@ -156,12 +157,22 @@ impl Builder {
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| format!("{}-{:08x}", identity.name, fastrand::u32(..)));
         let identity: Arc<Identity> = Arc::new(config.overlay(&identity, "service")?);
-        Name::parse(&identity.name).map_err(|why| Error::config(format!("service.name: {why}")))?;
+        Name::parse(&identity.name).map_err(|why| {
+            let origin = config.origin("service.name").map_or_else(|| "code".to_owned(), |o| o.to_string());
+            Error::config(format!("{origin}: `service.name`: {why}"))
+        })?;
         if identity.instance.is_empty() {
             return Err(Error::config("service.instance is empty; leave it out, and one is found"));
         }
         let lifecycle = config.section("lifecycle")?;
-        let telemetry = Telemetry::new(&config.section("telemetry")?, &identity, self.output)?;
+        let telemetry: telemetry::Settings = config.section("telemetry")?;
+        config.check("telemetry", &telemetry)?;
+        // What an errand prints is read by a program; what is said on the way must not be in it.
+        let output = self.output.unwrap_or_else(|| match flags.errand {
+            Some(_) => Output::to(io::stderr()),
+            None => Output::stdout(),
+        });
+        let telemetry = Telemetry::new(&telemetry, &identity, output)?;
 
         let phases = Phases::new();
         let (trigger, drain) = Drain::new();
@@ -226,7 +237,7 @@ fn end<T>(text: &str) -> T {
 
 /// Prints what was asked for; a reader who has seen enough (`| head`) is no failure.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 /// Tells a person what is wrong.
@@ -240,7 +251,7 @@ pub(super) fn tell(text: String) {
     let (said, told) = std::sync::mpsc::sync_channel(1);
     let speak = move || {
         // Nobody is left to hear that nobody hears.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = io::stderr().write_all(text.as_bytes());
         let _ = said.send(());
     };
     if thread::Builder::new().name("last-words".to_owned()).spawn(speak).is_ok() {

@@ -14,6 +14,29 @@
 //! # }
 //! ```
 //!
+//! # What `main` returns by `?`
+//! A process that ends with an error from `main` ends with status 1, whatever its kind: Rust knows no other. Where the
+//! status must say that the configuration was refused (78), [`App::refuse`] says it:
+//!
+//! ```no_run
+//! # use std::process::ExitCode;
+//! # use platform_core::{App, Result};
+//! # fn parts(app: &App) -> Result<()> { Ok(()) }
+//! # async fn main_() -> Result<ExitCode> {
+//! # let app = App::start("orders").await?;
+//! // Clients, `[settings]`: everything of one's own that may refuse its section.
+//! match parts(&app) {
+//!     Ok(_) => app.run().await,
+//!     Err(error) => Ok(app.refuse(&error)),
+//! }
+//! # }
+//! ```
+//!
+//! # Long streams
+//! Server-sent events and WebSockets that nobody ends are cut at the end of the grace, and requests that were cut make
+//! the exit status 1. So whoever writes one ends it when [`App::phases`] has reached
+//! [`Phase::Draining`](crate::lifecycle::Phase::Draining).
+//!
 //! # Traps
 //! Reading an environment variable by yourself: it has no name in the configuration, no default and no place
 //! on the admin page. Put it under `[settings]` and read it with [`App::settings`].

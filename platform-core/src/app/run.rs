@@ -81,11 +81,18 @@ impl App {
         self.live(None).await
     }
 
-    /// Ends a program that serves nothing: background tasks, stop hooks, telemetry.
+    /// Ends a program that serves nothing: background tasks, stop hooks, telemetry. What was set and read by nobody
+    /// is only warned of, because the work is done.
+    ///
+    /// `--check` and `--describe` are answered by [`run`](Self::run), which such a program does not reach: it does
+    /// its work with them too.
     ///
     /// # Errors
     /// None today; the signature is that of a `main`.
     pub async fn finish(self) -> Result<()> {
+        if let Err(error) = self.refuse_unread() {
+            tracing::warn!(error = error.detail(), "a part of the configuration was of no use");
+        }
         let hooks = self.plan(|plan| std::mem::take(&mut plan.stop));
         self.0.phases.advance(Phase::Draining);
         self.end_quietly(hooks, self.unused()).await;
@@ -275,6 +282,7 @@ impl App {
     }
 
     fn do_errand(&self, errand: Errand) -> ExitCode {
+        self.logs().flush(PATIENCE);
         if let Err(error) = self.refuse_unread() {
             complain(&error);
             return ExitCode::from(error.kind().exit_code());

@@ -200,7 +200,7 @@ impl Loading {
                     "no file has a profile; write [{PROFILE}.{name}.SECTION] into one, or leave it out"
                 ),
                 known => format!(
-                    "there are {}{}",
+                    "the file has {}{}",
                     known.join(", "),
                     did_you_mean(nearest(name, known.iter().copied()))
                 ),

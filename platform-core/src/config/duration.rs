@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     let Some((_, factor)) = UNITS.into_iter().find(|(name, _)| *name == unit) else {
         return match (number, unit) {
             ("", _) => refuse("is not a duration", None),
-            (number, "") => refuse("has no unit", Some(format!("{number}s"))),
+            (number, "") => refuse("has no unit", Some(format!("{number}ms\" or \"{number}s"))),
             (number, word) => refuse("is not a duration", meant(word).map(|unit| format!("{number}{unit}"))),
         };
     };
@@ -147,7 +147,7 @@ mod tests {
         let cases = [
             ("5 minutes", "\"5m\""),
             ("5sec", "\"5s\""),
-            ("5", "has no unit; write an integer with ms, s, m or h, \"5s\""),
+            ("5", "has no unit; write an integer with ms, s, m or h, \"5ms\" or \"5s\""),
             ("5S", "\"5s\""),
             (" 5s", "spaces"),
             ("5s ", "\"5s\""),

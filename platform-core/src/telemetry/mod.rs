@@ -31,6 +31,7 @@ use catalogue::{
 };
 
 use crate::{
+    config::{Refusal, Rules},
     error::{Error, ErrorKind, Result},
     identity::Identity,
 };
@@ -50,6 +51,15 @@ pub struct Settings {
     pub log: log::Settings,
     /// Which traces are kept, and where they go.
     pub traces: trace::Settings,
+}
+
+impl Rules for Settings {
+    fn refusals(&self) -> Vec<Refusal> {
+        let filter = &self.log.filter;
+        let log = log::parse_filter(filter).err();
+        let log = log.map(|why| Refusal::new("filter", format!("is {filter:?}: {why}")).under("log"));
+        log.into_iter().chain(self.traces.refusal().map(|refusal| refusal.under("traces"))).collect()
+    }
 }
 
 /// The three of one process. Clones are the same.

@@ -140,7 +140,7 @@ async fn follow(
             answer = next(&mut snapshots), if !settled => match answer {
                 Some(Ok(snapshot)) => {
                     if keep.failing().is_some() {
-                        tracing::info!(name = %target.name(), "the source answers again");
+                        tracing::info!(called = %target.name(), "the source answers again");
                     }
                     let skipped = snapshot.skipped();
                     let change = keep.answer(snapshot, Instant::now());
@@ -153,7 +153,7 @@ async fn follow(
                 Some(Err(error)) => {
                     meters.failed.inc();
                     if keep.failing().is_none() {
-                        tracing::warn!(name = %target.name(), error = ?error, "the source fails; the last good set stays");
+                        tracing::warn!(called = %target.name(), error = ?error, "the source fails; the last good set stays");
                     }
                     keep.failed(error);
                 }
@@ -185,10 +185,10 @@ fn tell(target: &Target, before: &EndpointSet, after: &EndpointSet) {
     let (were, are) = (before.count(State::Ready), after.count(State::Ready));
     match (were, are) {
         (0, 0) => {}
-        (_, 0) => tracing::warn!(name = %target.name(), were, "the target has no endpoint any more"),
-        (0, _) => tracing::info!(name = %target.name(), are, "the target has endpoints"),
+        (_, 0) => tracing::warn!(called = %target.name(), were, "the target has no endpoint any more"),
+        (0, _) => tracing::info!(called = %target.name(), endpoints = are, "the target has endpoints"),
         _ if were != are => {
-            tracing::debug!(name = %target.name(), were, are, "the target's endpoints changed");
+            tracing::debug!(called = %target.name(), were, endpoints = are, "the target's endpoints changed");
         }
         _ => {}
     }

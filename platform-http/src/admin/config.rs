@@ -1,6 +1,9 @@
 //! Where operators ask, and by what they are known: the `[admin]` section.
 
+use platform_core::config::{Refusal, Rules};
 use serde::{Deserialize, Serialize};
+
+use crate::server::no_address;
 
 /// Where operators ask, and by what they are known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config { listen: DEFAULT_LISTEN.to_owned(), token_file: String::new() }
+    }
+}
+
+impl Rules for Config {
+    fn refusals(&self) -> Vec<Refusal> {
+        no_address(&self.listen).map(|why| Refusal::new("listen", why)).into_iter().collect()
     }
 }
 

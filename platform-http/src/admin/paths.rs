@@ -55,8 +55,12 @@ pub(super) async fn index(State(desk): State<Desk>) -> String {
     }
     for view in desk.views.names() {
         let path = format!("/platform/{view}");
-        let _ =
-            writeln!(text, "GET    {path:<24} {:<8} what the rooms of this process show", who(Right::Read));
+        let about = match view.as_str() {
+            "stack" => "the layers of each client, in order, with what is set",
+            "targets" => "who is called, where from they are known, and each endpoint",
+            _ => "what a room of this process shows",
+        };
+        let _ = writeln!(text, "GET    {path:<24} {:<8} {about}", who(Right::Read));
     }
     text
 }

@@ -23,7 +23,7 @@ use super::{
     tokens::Tokens,
     views::Views,
 };
-use crate::server::{Connections, Limits, Listener, Times};
+use crate::server::{Connections, Limits, Listener, Times, of_the_key};
 
 /// The admin listener of one process.
 #[must_use]
@@ -51,7 +51,9 @@ impl Admin {
     /// A section that cannot be meant. That the address is taken or the token file unreadable is found when the
     /// process starts.
     pub fn new(app: &App) -> Result<Self> {
-        Ok(Admin { config: app.config().section(SECTION)?, bound: None })
+        let config: Config = app.config().section(SECTION)?;
+        app.config().check(SECTION, &config)?;
+        Ok(Admin { config, bound: None })
     }
 }
 
@@ -63,7 +65,8 @@ impl Serve for Admin {
                 "" => None,
                 path => Some(Tokens::open(path)?),
             };
-            let listener = Listener::bind(&config.listen).await.map_err(|error| of_the_key(app, &error))?;
+            let listener = Listener::bind(&config.listen).await;
+            let listener = listener.map_err(|error| of_the_key(app, "admin.listen", &error))?;
             let address = listener.local_addr();
             let door = Door {
                 bound: address,
@@ -150,13 +153,6 @@ fn routes(desk: &Desk) -> Router {
         .merge(behind(change, Right::Change))
         .merge(strange)
         .with_state(desk.clone())
-}
-
-/// A taken port is explained with its key, because that is where another one is chosen.
-fn of_the_key(app: &App, error: &Error) -> Error {
-    let origin =
-        app.config().origin("admin.listen").map_or_else(|| "default".to_owned(), |origin| origin.to_string());
-    Error::new(error.kind(), format!("`admin.listen` ({origin}): {}", error.detail()))
 }
 
 fn limits() -> Limits {

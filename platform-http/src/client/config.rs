@@ -203,7 +203,12 @@ pub(crate) fn resolve(config: &Config, name: &str, code: Code) -> Result<Setting
 
     settings = config.overlay(&settings, &section)?;
     limits.file(config, &section, Rank::Section);
+    let before = settings.policy.attempt_timeout;
     limits.fit(&mut settings.policy);
+    if settings.policy.attempt_timeout != before {
+        // Read once more, so that what is shown is what counts.
+        settings = config.overlay(&settings, &section)?;
+    }
     config.check(&section, &settings)?;
     if settings.target.is_empty() {
         name.clone_into(&mut settings.target);
@@ -356,6 +361,12 @@ mod tests {
         assert_eq!(limits(text, Code::default()), (ms(800), ms(800)));
         let by_hand = code(|settings| settings.policy.timeout = ms(500));
         assert_eq!(limits("", by_hand), (ms(500), ms(500)));
+
+        let config = Config::builder().toml(text).load().unwrap();
+        resolve(&config, "catalog", Code::default()).unwrap();
+        let shown = config.effective();
+        let attempt = shown.iter().find(|one| one.key == "clients.catalog.policy.attempt_timeout").unwrap();
+        assert_eq!(attempt.value, "800ms", "what is shown is what counts");
     }
 
     #[test]

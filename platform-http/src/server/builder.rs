@@ -18,7 +18,9 @@ use tower_service::Service;
 use super::{
     Connections, Limits, Listener, Times,
     edge::{Answer, Edge, Whole},
+    no_address,
     observe::Observer,
+    of_the_key,
     route::NoteRoute,
     stack::{Settings, Stack},
 };
@@ -122,10 +124,11 @@ impl Rules for Config {
     fn refusals(&self) -> Vec<Refusal> {
         let parts: [(&str, &dyn Rules); 3] =
             [("limits", &self.limits), ("times", &self.times), ("policy", &self.policy)];
-        parts
+        let parts = parts
             .into_iter()
-            .flat_map(|(part, rules)| rules.refusals().into_iter().map(move |refusal| refusal.under(part)))
-            .collect()
+            .flat_map(|(part, rules)| rules.refusals().into_iter().map(move |refusal| refusal.under(part)));
+        let listen = no_address(&self.listen).map(|why| Refusal::new("listen", why));
+        listen.into_iter().chain(parts).collect()
     }
 }
 
@@ -190,7 +193,8 @@ impl Serve for Server {
     fn bind<'a>(&'a mut self, app: &'a App) -> Boxed<'a, Result<Bound>> {
         Box::pin(async move {
             let config = Config::of(app)?;
-            let listener = Listener::bind(&config.listen).await?;
+            let listener = Listener::bind(&config.listen).await;
+            let listener = listener.map_err(|error| of_the_key(app, "server.listen", &error))?;
             let address = listener.local_addr();
             self.bound = Some(Ready {
                 listener,

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use futures_util::FutureExt as _;
-use platform_core::{Error, ErrorKind, Result};
+use platform_core::{App, Error, ErrorKind, Result};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::Instant,
@@ -110,6 +110,23 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused)
 }
 
+/// What is wrong with `address` as a place to listen, as far as it can be told before it is taken; goes on from the
+/// key it was set by. The names of hosts are the resolver's business.
+pub(crate) fn no_address(address: &str) -> Option<String> {
+    let place = address.parse::<SocketAddr>().is_ok()
+        || address.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok()
+        });
+    let meant = address.trim_start_matches(':').parse::<u16>().unwrap_or(8080);
+    (!place).then(|| format!("is {address:?}, which is no address; write IP:PORT, as in \"0.0.0.0:{meant}\""))
+}
+
+/// A taken port is explained with its key, because that is where another one is chosen.
+pub(crate) fn of_the_key(app: &App, key: &str, error: &Error) -> Error {
+    let origin = app.config().origin(key).map_or_else(|| "default".to_owned(), |origin| origin.to_string());
+    Error::new(error.kind(), format!("`{key}` ({origin}): {}", error.detail()))
+}
+
 fn cannot_listen(address: &str, error: io::Error) -> Error {
     use io::ErrorKind as Kind;
     let port = address.rsplit(':').next().unwrap_or_default();
@@ -166,6 +183,18 @@ mod tests {
             let error = Listener::bind(address).await.unwrap_err();
             assert!(error.to_string().contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_no_address_is_known_before_it_is_taken() {
+        for good in ["0.0.0.0:8080", "127.0.0.1:0", "[::]:8080", "localhost:8080", "orders.example:80"] {
+            assert_eq!(no_address(good), None, "{good}");
+        }
+        for bad in ["8080", ":8080", "", "127.0.0.1", "0.0.0.0:port", "0.0.0.0:99999", "::8080"] {
+            let why = no_address(bad).expect(bad);
+            assert!(why.contains("write IP:PORT, as in \"0.0.0.0:8080\""), "{why}");
+        }
+        assert!(no_address(":9000").unwrap().contains("\"0.0.0.0:9000\""));
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,4 +38,5 @@ pub use config::{Limits, Times};
 pub use connection::{Connections, Served};
 pub use line::Peer;
 pub use listener::Listener;
+pub(crate) use listener::{no_address, of_the_key};
 pub(crate) use metrics::declared;

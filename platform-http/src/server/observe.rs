@@ -6,6 +6,8 @@
 //! dropped was abandoned by its caller, and is told as that.
 
 use std::{
+    error,
+    iter::successors,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -161,7 +163,13 @@ impl Seen {
     /// The reply's head is ready: told now if its length is known, else when it has been read.
     pub(super) fn end(&mut self, response: &mut http::Response<Body>) {
         self.status = response.status();
-        self.reason = response.extensions_mut().remove::<Refused>().map(|refused| refused.0.kind());
+        if let Some(Refused(error)) = response.extensions_mut().remove() {
+            self.reason = Some(error.kind());
+            // What the caller did wrong he is told; what went wrong inside has no other place.
+            if self.status.is_server_error() {
+                self.note_error(&error);
+            }
+        }
         let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
             || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
         if streams {
@@ -192,6 +200,17 @@ impl Seen {
         if !self.told {
             self.reason = reason.or(self.reason);
             self.tell();
+        }
+    }
+
+    /// With its causes: strangers are not told what went wrong, and no problem document has a cause.
+    pub(super) fn note_error(&self, error: &(dyn error::Error + 'static)) {
+        if let Some(notes) = self.context.notes() {
+            let causes = successors(Some(error), |error| error.source());
+            let mut causes: Vec<String> = causes.map(ToString::to_string).collect();
+            // Some wrap an error and say the same again.
+            causes.dedup();
+            notes.add("error", causes.join("; because "));
         }
     }
 

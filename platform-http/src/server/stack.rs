@@ -182,8 +182,10 @@ impl Shared {
 
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Error {
         self.observer.count_panic();
-        tracing::error!(panic = panic_text(panic), "a handler panicked");
-        Error::new(ErrorKind::Panic, "the handler panicked; the log says where").at_layer("catch-panic")
+        // Where it was, the process's panic hook has said.
+        Error::new(ErrorKind::Panic, "the handler panicked; the log says where")
+            .at_layer("catch-panic")
+            .with_source(panic_text(panic))
     }
 
     /// Every reply names its request.

@@ -39,7 +39,10 @@ impl http_body::Body for Stream {
         match &frame {
             Some(Ok(_)) => {}
             // Its head is out and said that all is well; what is told says that it was not.
-            Some(Err(error)) => seen.finish(Some(kind_of(&**error))),
+            Some(Err(error)) => {
+                seen.note_error(&**error);
+                seen.finish(Some(kind_of(&**error)));
+            }
             None => seen.finish(None),
         }
         Poll::Ready(frame)

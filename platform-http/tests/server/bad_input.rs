@@ -43,7 +43,8 @@ fn routes() -> Router {
             "/problem/{kind}",
             get(|Path(kind): Path<String>| async move {
                 let kind = ErrorKind::parse(&kind).ok_or_else(|| Problem::not_found("no such kind"))?;
-                Err::<(), _>(Problem::from(Error::new(kind, "as asked").at_layer("test")))
+                let error = Error::new(kind, "as asked").at_layer("test");
+                Err::<(), _>(Problem::from(error.with_source("the reason")))
             }),
         )
 }
@@ -72,6 +73,7 @@ async fn a_handler_that_panics_is_a_500_and_the_service_lives() {
 
     let line = &served.lines(1).await[0];
     assert_eq!((line["level"].as_str(), line["reason"].as_str()), (Some("error"), Some("panic")));
+    assert!(line["error"].as_str().unwrap().ends_with("because a bug in the handler"), "{line}");
     assert_eq!(
         (line["http.route"].as_str(), line["http.response.status_code"].as_u64()),
         (Some("/panic"), Some(500))
@@ -223,11 +225,14 @@ async fn a_handlers_bare_404_is_not_told_as_an_unknown_path() {
 }
 
 #[tokio::test]
-async fn strangers_learn_nothing_of_what_went_wrong_inside() {
+async fn strangers_learn_nothing_of_what_went_wrong_inside_and_the_line_tells_it() {
     let served = Served::start(Server::new(routes()), "[server]\ntrust = { inbound = \"edge\" }").await;
     let reply = served.get("/problem/internal", "").await;
     assert_eq!((reply.status, reply.json().get("detail"), reply.json().get("layer")), (500, None, None));
     assert_eq!(served.get("/problem/invalid", "").await.json()["detail"], "as asked");
+    let lines = served.lines(2).await;
+    assert_eq!(lines[0]["error"], "internal: as asked [layer=test]; because the reason");
+    assert_eq!(lines[1].get("error"), None, "the caller was told");
     assert_eq!(served.stop().await.code(), 0);
 }
 

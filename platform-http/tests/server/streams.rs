@@ -110,6 +110,7 @@ async fn a_stream_that_breaks_off_is_told_as_what_it_failed_with() {
         assert!(reply.status == 200 && !reply.body.ends_with("0\r\n\r\n"), "no end was said: {reply:?}");
         let line = &served.lines(count).await[count - 1];
         assert_eq!(line["reason"], path[1..]);
+        assert_eq!(line["error"], format!("{}: as asked", &path[1..]), "{line}");
         assert_eq!((line["outcome"].as_str(), line["level"].as_str()), (Some(outcome), Some("error")));
     }
     // Counted with its head, and once.

@@ -20,7 +20,7 @@ type Apply = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send>;
 
 impl Filter {
     pub(super) fn new(text: &str) -> Result<Self> {
-        parse(text)?;
+        parse(text).map_err(|why| refused(text, &why))?;
         Ok(Filter(Mutex::new(State { text: text.to_owned(), apply: None })))
     }
 
@@ -35,7 +35,7 @@ impl Filter {
     /// [`ErrorKind::Config`] if the text means nothing: the old directives stay. [`ErrorKind::Internal`] if
     /// this process's events go to another App, which was the first.
     pub fn set(&self, text: &str) -> Result<String> {
-        let filter = parse(text)?;
+        let filter = parse(text).map_err(|why| refused(text, &why))?;
         let mut state = self.lock();
         if let Some(apply) = &state.apply {
             apply(filter).map_err(|error| {
@@ -68,12 +68,12 @@ impl std::fmt::Debug for Filter {
 
 /// EnvFilter reads a bare word that is no level as a target at trace, so a slip in `info` would silence
 /// everything else; here it is an error.
-fn parse(text: &str) -> Result<EnvFilter> {
+pub(in crate::telemetry) fn parse(text: &str) -> Result<EnvFilter, String> {
     let refuse = |why: &str| {
-        Error::config(format!(
-            "log filter `{text}`: {why}; write a level (off, error, warn, info, debug, trace) or directives such \
-             as `info,orders::stock=debug`"
-        ))
+        format!(
+            "{why}; write a level (off, error, warn, info, debug, trace) or directives such as \
+             `info,orders::stock=debug`"
+        )
     };
     if text.trim().is_empty() {
         return Err(refuse("it is empty"));
@@ -91,6 +91,10 @@ fn parse(text: &str) -> Result<EnvFilter> {
     EnvFilter::try_new(words.join(",")).map_err(|error| refuse(&error.to_string()))
 }
 
+fn refused(text: &str, why: &str) -> Error {
+    Error::config(format!("log filter `{text}`: {why}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +105,7 @@ mod tests {
             assert!(parse(good).is_ok(), "{good}");
         }
         for bad in ["", " ", "inof", "info,orders", "orders=loud", "orders=[x"] {
-            let error = parse(bad).expect_err(bad);
+            let error = Filter::new(bad).expect_err(bad);
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.detail().contains(bad) && error.detail().contains("write a level"), "{error}");
         }

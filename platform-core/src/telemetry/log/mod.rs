@@ -38,6 +38,7 @@ use super::{Metrics, canonical::Line};
 use crate::{error::Result, identity::Identity};
 
 pub use filter::Filter;
+pub(super) use filter::parse as parse_filter;
 pub use metrics::{LOG_BYTES, LOG_LINES_DROPPED, LevelLabels};
 pub use output::{Captured, Output};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    config::{Secret, duration},
+    config::{Refusal, Secret, duration},
 };
 
 /// The section `traces` of `[telemetry]`.
@@ -65,14 +65,23 @@ impl fmt::Debug for Settings {
 impl Settings {
     /// Where exports go, if anywhere; refuses what cannot work before the service starts.
     pub(super) fn target(&self) -> Result<Option<Uri>> {
+        self.collector().map_err(|(key, why)| Error::config(format!("`{KEY}.{key}` {why}")))
+    }
+
+    /// The same for who knows where the key was set.
+    pub(in crate::telemetry) fn refusal(&self) -> Option<Refusal> {
+        self.collector().err().map(|(key, why)| Refusal::new(key, why))
+    }
+
+    /// Where exports go, or the key that is wrong and why.
+    fn collector(&self) -> Result<Option<Uri>, (&'static str, String)> {
         if !(0.0..=1.0).contains(&self.ratio) {
-            return Err(Error::config(format!("{KEY}.ratio = {}: a ratio is 0.0 to 1.0", self.ratio)));
+            return Err(("ratio", format!("is {}; a ratio is 0.0 to 1.0", self.ratio)));
         }
         if self.endpoint.is_empty() {
             return Ok(None);
         }
-        let refused =
-            |why: &str| Error::config(format!("{KEY}.endpoint = {:?}: {why}, {EXAMPLE}", self.endpoint));
+        let refused = |why: &str| ("endpoint", format!("is {:?}; {why}, {EXAMPLE}", self.endpoint));
         let uri: Uri = self.endpoint.parse().map_err(|error| refused(&format!("it is no URL ({error})")))?;
         match uri.scheme_str() {
             Some("http") => {}
@@ -87,9 +96,7 @@ impl Settings {
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         if authority.contains('@') {
             // Not shown: they are credentials.
-            return Err(Error::config(format!(
-                "{KEY}.endpoint holds credentials; they belong into {KEY}.headers"
-            )));
+            return Err(("endpoint", format!("holds credentials; they belong into `{KEY}.headers`")));
         }
         if uri.port_u16().is_none() && uri.host() != Some(authority) {
             return Err(refused("its port is no number below 65536"));
@@ -98,7 +105,7 @@ impl Settings {
             return Err(refused("it must not have a query"));
         }
         if self.timeout.is_zero() {
-            return Err(Error::config(format!("{KEY}.timeout = \"0ms\": no export could end in time")));
+            return Err(("timeout", "is 0ms; no export could end in time".to_owned()));
         }
         Ok(Some(uri))
     }
