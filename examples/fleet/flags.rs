@@ -152,7 +152,10 @@ mod tests {
             ("--fro 20s", "unknown argument \"--fro\""),
             ("20s", "unknown argument \"20s\""),
             ("--for", "--for needs a value"),
-            ("--for 20", "--for: \"20\" has no unit; write an integer with ms, s, m or h, \"20s\""),
+            (
+                "--for 20",
+                "--for: \"20\" has no unit; write an integer with ms, s, m or h, \"20ms\" or \"20s\"",
+            ),
             ("--for 0s", "--for 0s: expected more than nothing, as in 5s"),
             ("--rps 0", "--rps 0: expected a whole number from 1 to 100000"),
             ("--rps many", "--rps many: expected a whole number from 1 to 100000"),
