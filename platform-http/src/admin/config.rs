@@ -23,7 +23,7 @@ impl Default for Config {
 
 impl Rules for Config {
     fn refusals(&self) -> Vec<Refusal> {
-        no_address(&self.listen).map(|why| Refusal::new("listen", why)).into_iter().collect()
+        no_address(&self.listen, DEFAULT_LISTEN).map(|why| Refusal::new("listen", why)).into_iter().collect()
     }
 }
 

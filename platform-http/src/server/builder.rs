@@ -127,7 +127,7 @@ impl Rules for Config {
         let parts = parts
             .into_iter()
             .flat_map(|(part, rules)| rules.refusals().into_iter().map(move |refusal| refusal.under(part)));
-        let listen = no_address(&self.listen).map(|why| Refusal::new("listen", why));
+        let listen = no_address(&self.listen, DEFAULT_LISTEN).map(|why| Refusal::new("listen", why));
         listen.into_iter().chain(parts).collect()
     }
 }

@@ -111,14 +111,16 @@ fn is_the_peers(error: &io::Error) -> bool {
 }
 
 /// What is wrong with `address` as a place to listen, as far as it can be told before it is taken; goes on from the
-/// key it was set by. The names of hosts are the resolver's business.
-pub(crate) fn no_address(address: &str) -> Option<String> {
+/// key it was set by. `instead` is one that could be. The names of hosts are the resolver's business.
+pub(crate) fn no_address(address: &str, instead: &str) -> Option<String> {
     let place = address.parse::<SocketAddr>().is_ok()
         || address.rsplit_once(':').is_some_and(|(host, port)| {
             !host.is_empty() && !host.contains(':') && port.parse::<u16>().is_ok()
         });
-    let meant = address.trim_start_matches(':').parse::<u16>().unwrap_or(8080);
-    (!place).then(|| format!("is {address:?}, which is no address; write IP:PORT, as in \"0.0.0.0:{meant}\""))
+    let (host, port) = instead.rsplit_once(':').unwrap_or((instead, "8080"));
+    let port =
+        address.trim_start_matches(':').parse::<u16>().map_or(port.to_owned(), |port| port.to_string());
+    (!place).then(|| format!("is {address:?}, which is no address; write IP:PORT, as in \"{host}:{port}\""))
 }
 
 /// A taken port is explained with its key, because that is where another one is chosen.
@@ -188,13 +190,13 @@ mod tests {
     #[test]
     fn what_is_no_address_is_known_before_it_is_taken() {
         for good in ["0.0.0.0:8080", "127.0.0.1:0", "[::]:8080", "localhost:8080", "orders.example:80"] {
-            assert_eq!(no_address(good), None, "{good}");
+            assert_eq!(no_address(good, "0.0.0.0:8080"), None, "{good}");
         }
         for bad in ["8080", ":8080", "", "127.0.0.1", "0.0.0.0:port", "0.0.0.0:99999", "::8080"] {
-            let why = no_address(bad).expect(bad);
+            let why = no_address(bad, "0.0.0.0:8080").expect(bad);
             assert!(why.contains("write IP:PORT, as in \"0.0.0.0:8080\""), "{why}");
         }
-        assert!(no_address(":9000").unwrap().contains("\"0.0.0.0:9000\""));
+        assert!(no_address(":9000", "127.0.0.1:9464").unwrap().contains("\"127.0.0.1:9000\""));
     }
 
     #[tokio::test(start_paused = true)]

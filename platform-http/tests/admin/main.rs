@@ -194,6 +194,7 @@ async fn the_index_lists_what_is_there() {
         })
         .collect();
     assert_eq!(listed.len(), 13, "{}", index.body);
+    assert!(index.body.contains("the layers of each client"), "{}", index.body);
     for (method, path) in listed {
         // Nothing here has a body, so that nothing changes.
         let reply = house.ask(method, &path, &[ANN], "").await;
