@@ -19,5 +19,5 @@ pub use client::Client;
 pub use discovery::discovery;
 pub use problem::Problem;
 pub use segment::{Segment, segment};
-pub use serve::{prepare, serve};
+pub use serve::{IntoRoutes, prepare, serve};
 pub use server::Server;

@@ -12,12 +12,56 @@ use crate::{Admin, Server, admin::Views, client, discovery, server};
 /// Serves `routes` until a signal: on the address of `[server]`, with the admin listener beside it, registered
 /// while ready. This is the last line of a service's `main`.
 ///
+/// Routes that could not be made are as good an argument: where clients and settings are read in a function of
+/// their own, what is refused there ends the process with its own status (78 for a configuration) instead of the
+/// 1 that a `main` gets for its `?`.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use axum::Router;
+/// use platform_core::{App, Result};
+/// use platform_http::{Client, serve};
+///
+/// fn routes(app: &App) -> Result<Router> {
+///     let catalog = Client::for_target(app, "catalog")?;
+///     Ok(Router::new().with_state(catalog))
+/// }
+///
+/// # async fn main_() -> Result<ExitCode> {
+/// let app = App::start("edge").await?;
+/// let routes = routes(&app);
+/// serve(app, routes).await
+/// # }
+/// ```
+///
 /// # Errors
 /// None: what goes wrong is told on standard error and in the exit status ([`App::run`]).
-pub async fn serve(app: App, routes: Router) -> Result<ExitCode> {
-    match prepare(&app, Server::new(routes)) {
+pub async fn serve(app: App, routes: impl IntoRoutes) -> Result<ExitCode> {
+    match routes.into_routes().and_then(|routes| prepare(&app, Server::new(routes))) {
         Ok(()) => app.run().await,
         Err(error) => Ok(app.refuse(&error)),
+    }
+}
+
+/// Routes, or why there are none.
+pub trait IntoRoutes {
+    /// The routes.
+    ///
+    /// # Errors
+    /// Why they could not be made.
+    fn into_routes(self) -> Result<Router>;
+}
+
+impl IntoRoutes for Router {
+    fn into_routes(self) -> Result<Router> {
+        Ok(self)
+    }
+}
+
+impl IntoRoutes for Result<Router> {
+    fn into_routes(self) -> Result<Router> {
+        self
     }
 }
 

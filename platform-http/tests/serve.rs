@@ -1,11 +1,25 @@
 //! What a service's `main` prepares.
 
+use std::process::ExitCode;
+
 use platform_core::{App, ErrorKind, config::Config};
-use platform_http::{Server, prepare};
+use platform_http::{Client, Server, prepare, serve};
 
 async fn prepared(toml: &str) -> platform_core::Result<()> {
     let app = App::builder("orders").config(Config::builder().toml(toml).load()?).start().await?;
     prepare(&app, Server::new(axum::Router::new()))
+}
+
+#[tokio::test]
+async fn routes_that_could_not_be_made_end_with_their_own_status() {
+    let config = Config::builder()
+        .toml("[clients.catalog]\npolicy = { timeout = \"soon\" }")
+        .load()
+        .expect("good TOML");
+    let app = App::builder("edge").config(config).start().await.expect("a good start");
+    let routes = Client::for_target(&app, "catalog").map(|catalog| axum::Router::new().with_state(catalog));
+    let status = serve(app, routes).await.expect("what went wrong is in the status");
+    assert_eq!(status, ExitCode::from(78));
 }
 
 #[tokio::test]

@@ -19,18 +19,22 @@ pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
         .arguments(arguments)
         .start_process()
         .await?;
+    let routes = routes(&app);
+    platform_http::serve(app, routes).await
+}
+
+fn routes(app: &App) -> Result<Router> {
     let company = Company {
-        catalog: Client::for_target(&app, "catalog")?,
-        ratings: Client::for_target(&app, "ratings")?,
-        recommendations: Client::for_target(&app, "recommendations")?,
+        catalog: Client::for_target(app, "catalog")?,
+        ratings: Client::for_target(app, "ratings")?,
+        recommendations: Client::for_target(app, "recommendations")?,
     };
-    let routes = Router::new()
+    Ok(Router::new()
         .route("/", get(home))
         .route("/films/{id}", get(film))
         .route("/films/{id}/rating", post(rate))
         .route("/search", get(search))
-        .with_state(company);
-    platform_http::serve(app, routes).await
+        .with_state(company))
 }
 
 /// Whom the edge asks.
