@@ -12,6 +12,7 @@
 use std::{
     env,
     ffi::OsStr,
+    fs,
     io::{Read as _, Write as _},
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     process::{Child, Command, ExitCode, Stdio},
@@ -174,7 +175,8 @@ fn streams_that_nobody_reads_hold_up_no_stop() {
     let streams = (Stdio::from(writer.try_clone().unwrap()), Stdio::from(writer));
     let mut child =
         Process::start("serves", streams.0, streams.1, &["--set", "lifecycle.flush=500ms"].map(OsStr::new));
-    thread::sleep(Duration::from_millis(500));
+    // It cannot say that it is ready; the kernel knows when it has begun to listen for signals.
+    child.wait_until_it_catches_signals();
     child.signal("TERM");
     assert_eq!(child.status(), Some(0));
     drop(reader);
@@ -234,6 +236,22 @@ impl Process {
     fn complaint(&mut self) -> &str {
         self.child.stderr.as_mut().unwrap().read_to_string(&mut self.seen).unwrap();
         &self.seen
+    }
+
+    fn wait_until_it_catches_signals(&self) {
+        const TERM: u64 = 1 << (15 - 1);
+        let path = format!("/proc/{}/status", self.child.id());
+        for _ in 0..1000 {
+            // Without such a file, on another Unix, the whole wait has to do.
+            let caught = fs::read_to_string(&path).ok().and_then(|status| {
+                let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+                u64::from_str_radix(mask.trim(), 16).ok()
+            });
+            if caught.is_some_and(|mask| mask & TERM != 0) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn signal(&self, name: &str) {
