@@ -1,7 +1,7 @@
 //! What does this crate measure and show?
 
 use crate::{
-    app, observe, telemetry,
+    admission, app, observe, telemetry,
     telemetry::catalogue::{Catalogue, Spec as _},
 };
 
@@ -10,5 +10,6 @@ pub fn catalogue() -> Catalogue {
     Catalogue::default()
         .room("telemetry", telemetry::declared(), telemetry::signals())
         .room("observe", vec![observe::CALL_DURATION.declared(), observe::ATTEMPTS.declared()], vec![])
+        .room("admission", vec![admission::metrics::CLIENT_REFUSALS.declared()], vec![])
         .room("app", vec![app::CHANGES.declared()], vec![])
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! words         error · outcome · classify · context · call        what every room says
 //! surroundings  config · identity · telemetry             what is set, whose it is, what is seen
-//! mechanisms    deadline · observe                                 one question each
+//! mechanisms    deadline · observe · admission                     one question each
 //! assembly      stack                                              in what order
 //! process       lifecycle · app                                    when it lives, what it is
 //! ```
@@ -20,6 +20,7 @@ pub mod config;
 pub mod identity;
 pub mod telemetry;
 
+pub mod admission;
 pub mod deadline;
 pub mod observe;
 

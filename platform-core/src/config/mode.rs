@@ -16,6 +16,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Every mode, in the order of its number.
+    pub const ALL: [Mode; 3] = [Mode::Off, Mode::Observe, Mode::Enforce];
+
     /// The word in files, logs and labels.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -64,7 +67,7 @@ impl de::Visitor<'_> for Reader {
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<Mode, E> {
-        let mode = [Mode::Off, Mode::Observe, Mode::Enforce].into_iter().find(|mode| mode.as_str() == word);
+        let mode = Mode::ALL.into_iter().find(|mode| mode.as_str() == word);
         mode.ok_or_else(|| E::unknown_variant(word, &WORDS))
     }
 }
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_mode_is_read_back_from_its_word() {
-        for (mode, word) in [Mode::Off, Mode::Observe, Mode::Enforce].into_iter().zip(WORDS) {
+        for (mode, word) in Mode::ALL.into_iter().zip(WORDS) {
             let json = serde_json::to_string(&mode).unwrap();
             assert_eq!(json, format!("\"{word}\""));
             assert_eq!(serde_json::from_str::<Mode>(&json).unwrap(), mode);

@@ -42,7 +42,7 @@ pub fn verdict<R: Reply>(result: Result<&R, &Error>) -> Verdict {
 }
 
 /// What it means that nobody waited for the end.
-fn dropped(deadline: Option<Deadline>, now: Instant) -> Outcome {
+pub(crate) fn dropped(deadline: Option<Deadline>, now: Instant) -> Outcome {
     if deadline.is_some_and(|deadline| deadline.has_passed(now)) {
         Outcome::Timeout
     } else {

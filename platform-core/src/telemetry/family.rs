@@ -17,8 +17,8 @@ use super::{catalogue::Labels, histogram::HistogramFamily};
 #[derive(Clone, Debug)]
 pub struct CounterFamily<L: Labels>(pub(super) Family<Set<L>, counter::Counter>);
 
-/// A count that only grows. Clones count into the same place.
-#[derive(Clone, Debug)]
+/// A count that only grows. Clones count into the same place; the default is in no registry.
+#[derive(Clone, Debug, Default)]
 pub struct Counter(counter::Counter);
 
 /// The gauges of one metric, by label set.

@@ -1,0 +1,160 @@
+//! Gate: an engine with its place in the stack, its mode, and the count of its refusals.
+
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use super::{Admission, Answer, Permit, Refusal, metrics::Refusals};
+use crate::{
+    config::Mode,
+    context::Context,
+    error::{Error, ErrorKind, Result},
+};
+
+/// An engine at its place. The mode may change while calls are under way.
+///
+/// In mode observe it decides, counts what it would have refused, and changes nothing: a call that it would have
+/// refused, or made wait, goes on without a permit, so what it learns is what it would have learnt.
+#[derive(Debug)]
+pub struct Gate<A> {
+    engine: A,
+    place: Place,
+    mode: AtomicU8,
+    refusals: Refusals,
+}
+
+/// Who refuses, and as what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The layer in errors: `breaker`.
+    pub layer: &'static str,
+    /// The kind of its refusals.
+    pub kind: ErrorKind,
+}
+
+impl<A: Admission> Gate<A> {
+    /// `engine` at `place`.
+    pub fn new(engine: A, place: Place, mode: Mode, refusals: Refusals) -> Self {
+        Gate { engine, place, mode: AtomicU8::new(mode as u8), refusals }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &A {
+        &self.engine
+    }
+
+    /// How much it may do now.
+    pub fn mode(&self) -> Mode {
+        Mode::ALL[usize::from(self.mode.load(Relaxed))]
+    }
+
+    /// How much it may do from now on.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode as u8, Relaxed);
+    }
+
+    /// The layer in its errors.
+    pub fn layer(&self) -> &'static str {
+        self.place.layer
+    }
+
+    /// May a request with this context go on now? Never waits: a turn that has to be waited for is a refusal.
+    ///
+    /// # Errors
+    /// The refusal, in mode enforce.
+    pub fn ask(&self, context: &Context) -> Result<Permit<&Self, A>> {
+        self.decide(self, context, |answer| match answer {
+            Answer::Wait => Answer::No(Refusal::new("there is no room now, and nobody waits here")),
+            other => other,
+        })
+    }
+
+    /// The same, waiting for a turn where the engine has turns.
+    ///
+    /// # Errors
+    /// The refusal, in mode enforce.
+    pub async fn enter(&self, context: &Context) -> Result<Permit<&Self, A>> {
+        match self.turn(self, context) {
+            Turn::Now(done) => done,
+            // Rare and long: its state should not be part of every call's.
+            Turn::Wait => {
+                let answer = Box::pin(self.engine.wait(context)).await;
+                self.settle(self, context, answer)
+            }
+        }
+    }
+
+    /// A permit, a refusal, or a turn to wait for.
+    pub(super) fn turn<P: AsGate<A>>(&self, owner: P, context: &Context) -> Turn<P, A> {
+        let mode = self.mode();
+        if !mode.is_on() {
+            return Turn::Now(Ok(Permit::without(owner)));
+        }
+        match self.engine.ask(context) {
+            Answer::Wait if mode.enforces() => Turn::Wait,
+            answer => Turn::Now(self.settle(owner, context, answer)),
+        }
+    }
+
+    fn decide<P: AsGate<A>>(
+        &self,
+        owner: P,
+        context: &Context,
+        see: impl FnOnce(Answer<A::Ticket>) -> Answer<A::Ticket>,
+    ) -> Result<Permit<P, A>> {
+        if !self.mode().is_on() {
+            return Ok(Permit::without(owner));
+        }
+        self.settle(owner, context, see(self.engine.ask(context)))
+    }
+
+    /// Makes of an engine's last word what its mode allows.
+    pub(super) fn settle<P: AsGate<A>>(
+        &self,
+        owner: P,
+        context: &Context,
+        answer: Answer<A::Ticket>,
+    ) -> Result<Permit<P, A>> {
+        match answer {
+            Answer::Go(ticket) => Ok(Permit::new(owner, ticket, context.deadline())),
+            Answer::No(_) | Answer::Wait if !self.mode().enforces() => {
+                self.refusals.would_have.inc();
+                Ok(Permit::without(owner))
+            }
+            Answer::No(refusal) => Err(self.refuse(refusal)),
+            Answer::Wait => Err(self.refuse(Refusal::new("there was no turn in time"))),
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, refusal: Refusal) -> Error {
+        self.refusals.refused.inc();
+        let error = Error::new(self.place.kind, refusal.why).at_layer(self.place.layer);
+        match refusal.after {
+            Some(after) => error.retry_after(after),
+            None => error,
+        }
+    }
+}
+
+/// What a gate says when it may wait.
+pub(super) enum Turn<P: AsGate<A>, A: Admission> {
+    Now(Result<Permit<P, A>>),
+    Wait,
+}
+
+/// A pointer to a gate: borrowed by a stack, shared by a tower layer.
+pub trait AsGate<A>: Send {
+    /// The gate.
+    fn gate(&self) -> &Gate<A>;
+}
+
+impl<A: Admission> AsGate<A> for &Gate<A> {
+    fn gate(&self) -> &Gate<A> {
+        self
+    }
+}
+
+impl<A: Admission> AsGate<A> for std::sync::Arc<Gate<A>> {
+    fn gate(&self) -> &Gate<A> {
+        self
+    }
+}
