@@ -60,17 +60,19 @@ impl<A: Admission> Gate<A> {
     ///
     /// # Errors
     /// The refusal, in mode enforce.
+    #[inline]
     pub fn ask(&self, context: &Context) -> Result<Permit<&Self, A>> {
-        self.decide(self, context, |answer| match answer {
-            Answer::Wait => Answer::No(Refusal::new("there is no room now, and nobody waits here")),
-            other => other,
-        })
+        match self.turn(self, context) {
+            Turn::Now(done) => done,
+            Turn::Wait => Err(self.refuse(Refusal::new("there is no room now, and nobody waits here"))),
+        }
     }
 
     /// The same, waiting for a turn where the engine has turns.
     ///
     /// # Errors
     /// The refusal, in mode enforce.
+    #[inline]
     pub async fn enter(&self, context: &Context) -> Result<Permit<&Self, A>> {
         match self.turn(self, context) {
             Turn::Now(done) => done,
@@ -83,30 +85,21 @@ impl<A: Admission> Gate<A> {
     }
 
     /// A permit, a refusal, or a turn to wait for.
+    #[inline]
     pub(super) fn turn<P: AsGate<A>>(&self, owner: P, context: &Context) -> Turn<P, A> {
         let mode = self.mode();
         if !mode.is_on() {
             return Turn::Now(Ok(Permit::without(owner)));
         }
         match self.engine.ask(context) {
+            Answer::Go(ticket) => Turn::Now(Ok(Permit::new(owner, ticket, context.deadline()))),
             Answer::Wait if mode.enforces() => Turn::Wait,
             answer => Turn::Now(self.settle(owner, context, answer)),
         }
     }
 
-    fn decide<P: AsGate<A>>(
-        &self,
-        owner: P,
-        context: &Context,
-        see: impl FnOnce(Answer<A::Ticket>) -> Answer<A::Ticket>,
-    ) -> Result<Permit<P, A>> {
-        if !self.mode().is_on() {
-            return Ok(Permit::without(owner));
-        }
-        self.settle(owner, context, see(self.engine.ask(context)))
-    }
-
     /// Makes of an engine's last word what its mode allows.
+    #[cold]
     pub(super) fn settle<P: AsGate<A>>(
         &self,
         owner: P,

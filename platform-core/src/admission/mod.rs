@@ -10,22 +10,29 @@
 //! * a [`Gate`] gives an engine its [`Mode`] and counts what it refused, or would have.
 //!
 //! # Taking one
-//! Without tower: [`Gate::ask`] and [`Permit::report`].
+//! Without tower: [`Gate::ask`] and [`Permit::report`]. With tower: [`AdmissionLayer`].
 //!
 //! # Traps
 //! Deciding while polling for readiness: a permit that is taken there is lost when the service is cloned. All
 //! decisions are made in `call`.
 
+pub mod breaker;
+pub mod bulkhead;
+pub mod concurrency;
 mod gate;
 pub mod metrics;
 mod permit;
+pub mod rate_limit;
 mod refusal;
+mod service;
+pub mod throttle;
 
 use std::future::{Future, ready};
 
 pub use gate::{AsGate, Gate, Place};
 pub use permit::{Kept, Permit};
 pub use refusal::Refusal;
+pub use service::{AdmissionLayer, Admit, AdmitFuture};
 
 use crate::{context::Context, outcome::Verdict};
 
