@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{Config, Name},
     error::{Error, Result},
+    fault::Faults,
     identity::Identity,
     lifecycle::{Drain, Health, Phases},
     telemetry::{self, Logs, Telemetry, log::Output},
@@ -180,6 +181,7 @@ impl Builder {
         let app = App(Arc::new(Inner {
             lifecycle,
             changes: Changes::new(&telemetry.metrics),
+            faults: Faults::new(&telemetry.metrics),
             health: Health::new(phases.clone()),
             phases,
             telemetry,

@@ -59,6 +59,8 @@ pub enum ChangeKind {
     Config,
     /// The process began to drain.
     Drain,
+    /// Something was made to go wrong on purpose, or no longer.
+    Fault,
     /// The log filter was changed.
     Log,
     /// The process became ready.
@@ -75,6 +77,7 @@ impl ChangeKind {
         match self {
             ChangeKind::Config => "config",
             ChangeKind::Drain => "drain",
+            ChangeKind::Fault => "fault",
             ChangeKind::Log => "log",
             ChangeKind::Ready => "ready",
             ChangeKind::Start => "start",

@@ -70,6 +70,7 @@ use self::{flags::Errand, once::Once};
 use crate::{
     config::Config,
     error::{Error, Result},
+    fault::Faults,
     identity::Identity,
     lifecycle::{self, Drain, Health, OnDeath, Phases, Trigger},
     telemetry::{Logs, Metrics, Telemetry, Traces},
@@ -87,6 +88,7 @@ struct Inner {
     phases: Phases,
     health: Health,
     changes: Changes,
+    faults: Faults,
     started: SystemTime,
     errand: Option<Errand>,
     /// Propagation matters where somebody else routes to us.
@@ -190,6 +192,11 @@ impl App {
     /// What changed lately.
     pub fn changes(&self) -> &Changes {
         &self.0.changes
+    }
+
+    /// What goes wrong on purpose.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
     }
 
     /// When the process started.

@@ -6,7 +6,7 @@
 use std::{
     borrow::Cow,
     sync::{
-        Mutex, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
@@ -19,6 +19,7 @@ pub struct Notes {
     route: AtomicU32,
     attempts: AtomicU32,
     cut: OnceLock<Error>,
+    fault: OnceLock<Arc<str>>,
     fields: Mutex<Vec<(&'static str, Cow<'static, str>)>>,
 }
 
@@ -54,6 +55,55 @@ impl Notes {
         self.cut.get()
     }
 
+    /// Says in a few letters why something was repeated, refused or given up: `ratings:retry(timeout)`. They stand
+    /// in the canonical line one behind the other, as `why`; beyond 512 bytes further ones are dropped.
+    pub fn because(&self, reason: &str) {
+        let mut fields = self.lock();
+        if let Some((_, known)) = fields.iter_mut().find(|(key, _)| *key == WHY) {
+            if known.len() + reason.len() < MAX_WHY {
+                let known = known.to_mut();
+                known.push(' ');
+                known.push_str(reason);
+            }
+        } else if reason.len() < MAX_WHY {
+            // The line's most telling field has its place, however many others there are.
+            fields.push((WHY, Cow::Owned(reason.to_owned())));
+        }
+    }
+
+    /// The reply is made without this dependency; each is named once, 16 at most.
+    pub fn degrade(&self, dependency: &str) {
+        let mut fields = self.lock();
+        match fields.iter_mut().find(|(key, _)| *key == DEGRADED) {
+            Some((_, known)) => {
+                let is_new = !known.split(',').any(|name| name == dependency);
+                if is_new && known.split(',').count() < MAX_DEGRADED {
+                    let known = known.to_mut();
+                    known.push(',');
+                    known.push_str(dependency);
+                }
+            }
+            None => fields.push((DEGRADED, Cow::Owned(dependency.to_owned()))),
+        }
+    }
+
+    /// The dependencies that the reply is made without, joined by commas.
+    pub fn degraded(&self) -> Option<String> {
+        let fields = self.lock();
+        fields.iter().find(|(key, _)| *key == DEGRADED).map(|(_, names)| names.clone().into_owned())
+    }
+
+    /// A call made while serving this request went wrong on purpose. The first fault is the one that is told:
+    /// what happened later may be its consequence.
+    pub fn set_fault(&self, fault: &Arc<str>) {
+        let _ = self.fault.set(Arc::clone(fault));
+    }
+
+    /// What went wrong on purpose.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.get().map(|fault| &**fault)
+    }
+
     /// Adds a field to the canonical line, or replaces it. Beyond 32 keys further ones are dropped.
     pub fn add(&self, key: &'static str, value: impl Into<Cow<'static, str>>) {
         let value = value.into();
@@ -78,5 +128,13 @@ impl Notes {
     }
 }
 
+/// The field of [`Notes::because`].
+const WHY: &str = "why";
+/// The field of [`Notes::degrade`].
+const DEGRADED: &str = "degraded";
+/// A reply that lacks more than that should have been an error.
+const MAX_DEGRADED: usize = 16;
+/// Some twenty decisions of one request.
+const MAX_WHY: usize = 512;
 /// A line that says more than this is not read.
 const MAX_FIELDS: usize = 32;

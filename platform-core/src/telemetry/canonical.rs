@@ -46,7 +46,7 @@ pub struct Line<'a> {
     pub tenant: Option<&'a str>,
     /// Who called: its `user-agent`.
     pub client: Option<&'a str>,
-    /// The fault that was injected.
+    /// The fault that was injected into a call made while serving it.
     pub fault: Option<&'a str>,
     /// How many requests this line stands for.
     pub sample_rate: u32,

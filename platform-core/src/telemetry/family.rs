@@ -25,8 +25,8 @@ pub struct Counter(counter::Counter);
 #[derive(Clone, Debug)]
 pub struct GaugeFamily<L: Labels>(pub(super) Family<Set<L>, PromGauge>);
 
-/// A value that goes up and down. Clones are the same value.
-#[derive(Clone, Debug)]
+/// A value that goes up and down. Clones are the same value; the default is in no registry.
+#[derive(Clone, Debug, Default)]
 pub struct Gauge(PromGauge);
 
 pub(super) type PromGauge = gauge::Gauge<f64, AtomicU64>;

@@ -20,6 +20,8 @@ pub static PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("platform-pre
 pub static GRPC_PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 /// `never` on a request: do not repeat in turn. On a reply: `never`, or `safe` when refused before any work.
 pub static RETRY: HeaderName = HeaderName::from_static("platform-retry");
+/// The dependencies that a reply is made without, joined by commas.
+pub static DEGRADED: HeaderName = HeaderName::from_static("platform-degraded");
 /// The id that a caller gave its request; always returned.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
