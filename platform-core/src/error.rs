@@ -300,6 +300,18 @@ impl Error {
         self.change(|inner| inner.outcome = Some(outcome))
     }
 
+    /// Adds what else a person on call should know, behind the explanation.
+    #[must_use]
+    pub fn noting(self, note: &str) -> Self {
+        self.change(|inner| {
+            let detail = inner.detail.to_mut();
+            if !detail.is_empty() {
+                detail.push_str("; ");
+            }
+            detail.push_str(note);
+        })
+    }
+
     /// Keeps the cause.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {

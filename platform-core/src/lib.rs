@@ -3,7 +3,7 @@
 //! ```text
 //! words         error · outcome · classify · context · call        what every room says
 //! surroundings  config · identity · telemetry             what is set, whose it is, what is seen
-//! mechanisms    deadline · observe · admission                     one question each
+//! mechanisms    deadline · observe · admission · recovery · fault · fallback     one question each
 //! assembly      stack                                              in what order
 //! process       lifecycle · app                                    when it lives, what it is
 //! ```
@@ -22,12 +22,19 @@ pub mod telemetry;
 
 pub mod admission;
 pub mod deadline;
+pub mod fallback;
+pub mod fault;
 pub mod observe;
+pub mod recovery;
 
 pub mod stack;
 
 pub mod app;
 pub mod lifecycle;
+
+pub mod manual;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 mod catalogue;
 

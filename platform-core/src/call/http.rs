@@ -14,8 +14,8 @@ impl<B: CarryCall> Call for Request<B> {
         self.body_mut().context_mut()
     }
 
-    fn repeat(&self) -> Option<Self> {
-        let mut copy = Request::new(self.body().repeat()?);
+    fn repeat(&self, body: u64) -> Option<Self> {
+        let mut copy = Request::new(self.body().repeat(body)?);
         *copy.method_mut() = self.method().clone();
         *copy.uri_mut() = self.uri().clone();
         *copy.version_mut() = self.version();

@@ -20,9 +20,9 @@ pub trait Call: Send + 'static {
     /// The same, to narrow it.
     fn context_mut(&mut self) -> &mut Context;
 
-    /// A copy, if one can be made. Whether it *may* be sent again is another question: a request that was
+    /// A copy, if one can be made of a body of at most `body` bytes. Whether it *may* be sent again is another question: a request that was
     /// never sent may go again whatever it is, an ambiguous failure only if it is [`idempotent`](Self::idempotent).
-    fn repeat(&self) -> Option<Self>
+    fn repeat(&self, body: u64) -> Option<Self>
     where
         Self: Sized;
 

@@ -1,20 +1,23 @@
 //! The client order: one storey a function, one layer a line, a reason a line.
 
-use std::{
-    future::Future,
-    sync::{Arc, OnceLock},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{ClientPolicy, Parts, Row};
+use super::{
+    Asked, ClientPolicy, Guards, Parts, Row,
+    guards::{HELD_BULKHEAD, HELD_CONCURRENCY},
+};
 use crate::{
-    call::{Call, Reply},
-    context::{Context, SpanId, TraceParent},
+    admission::{Gate, Kept, concurrency::Concurrency},
+    call::{Call, Guard, Release, Reply},
+    config::Live,
+    context::{Context, Notes},
     deadline::{Limit, within},
     error::{Error, Result},
     observe::{self, AttemptKind},
-    telemetry::trace::innermost,
+    outcome::Outcome,
+    recovery::Recovery,
 };
 
 /// Everything below the attempt's clock: the choice of an endpoint, the headers, the connection, the judge.
@@ -33,40 +36,6 @@ pub trait Wire: Send + Sync {
     fn describe(&self) -> Vec<Row>;
 }
 
-/// What an attempt and its wire tell each other.
-///
-/// The wire writes whom it asks, once; the attempt reads it at the end: a timeout has to name the endpoint that
-/// was silent, and by then the future that knew it is gone.
-#[derive(Debug)]
-pub struct Asked {
-    endpoint: OnceLock<Arc<str>>,
-    parent: SpanId,
-}
-
-impl Asked {
-    fn under(trace: TraceParent) -> Self {
-        let parent = if trace.is_sampled() { innermost(trace) } else { trace.span_id() };
-        Asked { endpoint: OnceLock::new(), parent }
-    }
-
-    /// This endpoint is asked.
-    pub fn set(&self, endpoint: &Arc<str>) {
-        self.endpoint.get_or_init(|| Arc::clone(endpoint));
-    }
-
-    /// The span that the attempt's own stands under.
-    pub fn parent(&self) -> SpanId {
-        self.parent
-    }
-
-    fn name(self, error: Error) -> Error {
-        match self.endpoint.into_inner() {
-            Some(endpoint) if error.endpoint().is_none() => error.at_endpoint(&endpoint),
-            _ => error,
-        }
-    }
-}
-
 /// A reply, and how it was come by.
 #[derive(Debug)]
 pub struct Answered<R> {
@@ -80,12 +49,35 @@ pub struct Answered<R> {
     pub limit: Option<Limit>,
 }
 
-/// The path of every call to one target.
+/// The path of every call to one target. Clones share all of it.
 #[derive(Clone)]
 pub struct ClientStack {
-    policy: ClientPolicy,
-    parts: Arc<Parts>,
+    pub(super) policy: Live<ClientPolicy>,
+    pub(super) parts: Arc<Parts>,
+    pub(super) guards: Arc<Guards>,
 }
+
+/// What every call reads of its policy; the rest is read by those that fail.
+#[derive(Clone, Copy)]
+pub(super) struct Knobs {
+    timeout: Option<Duration>,
+    pub(super) attempt_timeout: Option<Duration>,
+    pub(super) recovery: Recovery,
+    /// The largest body that is kept for a repeat, in bytes.
+    pub(super) body: u64,
+}
+
+/// An attempt that was answered.
+pub(super) struct Tried<'a, R> {
+    pub(super) reply: R,
+    pub(super) endpoint: Option<Arc<str>>,
+    pub(super) attempt: u16,
+    /// One of the target's slots, until its reply has been read.
+    pub(super) slot: Option<Slot<'a>>,
+}
+
+/// A capacity of the target.
+pub(super) type Slot<'a> = Kept<&'a Gate<Concurrency>, Concurrency>;
 
 impl ClientStack {
     /// The stack of `policy` over the live pieces of a target.
@@ -94,14 +86,26 @@ impl ClientStack {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a policy that contradicts itself.
     pub fn new(policy: ClientPolicy, parts: Arc<Parts>) -> Result<Self> {
         policy.check()?;
-        Ok(ClientStack { policy, parts })
+        let guards = parts.guards(&policy);
+        Ok(ClientStack { policy: Live::new(policy), parts, guards })
+    }
+
+    /// Another policy from now on, and what it was. Calls under way end under the one they began with; what the
+    /// guards have learnt stays. Clients that share these guards get the same numbers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a policy that contradicts itself; the old one stays.
+    pub fn change(&self, policy: ClientPolicy) -> Result<Arc<ClientPolicy>> {
+        policy.check()?;
+        self.guards.configure(&policy, Instant::now());
+        Ok(self.policy.set(policy))
     }
 
     /// Calls the target.
     ///
     /// # Errors
     /// What the last attempt failed with, or a refusal of our own; each names the target, and as far as they
-    /// are known the endpoint and the attempt.
+    /// are known the endpoint and the attempt, and says why nothing was repeated.
     pub fn call<'a, W: Wire>(
         &'a self,
         call: W::Call,
@@ -113,68 +117,140 @@ impl ClientStack {
 
     /// The call storey: once per call, whatever happens below.
     async fn whole<W: Wire>(&self, call: &mut Sending<W::Call>, wire: &W) -> Result<Answered<W::Reply>> {
+        let knobs = self.knobs();
         let context = call.context_mut();
         // The first of the two clock readings of an attempt; all on the way down use it.
         context.set_now(Instant::now());
         // R1 What the caller felt: waits, repeats and refusals included.
         let mut seen = self.parts.calls.begin(context);
+        let notes = context.notes().cloned();
 
         let result = async {
             // R5 Above everything that may wait. It narrows and checks, and arms nothing: whoever waits ends
             //    at the context's deadline.
             let context = call.context_mut();
-            let limit = Limit::of_call(context.deadline(), self.policy.timeout, context.now());
+            let limit = Limit::of_call(context.deadline(), knobs.timeout, context.now());
             if let Some(limit) = limit {
                 context.narrow(limit.deadline());
                 seen.ends_at(context.deadline());
                 // R9 Nobody would read the answer.
                 limit.spent(context.now()).map_or(Ok(()), Err)?;
             }
-            let answered = self.attempt(call, AttemptKind::First, limit, wire).await?;
-            Ok(Answered { limit, ..answered })
+            // R2 Arithmetic only, before anything that keeps state. It counts calls; the budget counts repeats.
+            let rate = self.guards.rate_limit.ask(context)?;
+            // Above recovery: a call asleep between two attempts still holds our memory.
+            let bulkhead = self.guards.bulkhead.enter(context).await?;
+
+            // Below the whole call's clock, above the attempt's: the attempts, and whether there is another.
+            let tried = self.recover(call, limit, knobs, wire).await;
+
+            let verdict = observe::verdict(tried.as_ref().map(|tried| &tried.reply));
+            let _ = rate.report(&verdict);
+            let bulkhead = bulkhead.report(&verdict);
+            let Tried { mut reply, endpoint, attempt, slot } = tried?;
+            // A capacity comes back when the reply has been read, not when its head is here.
+            let held = if bulkhead.pass_on().is_some() { HELD_BULKHEAD } else { 0 }
+                | if slot.and_then(Kept::pass_on).is_some() { HELD_CONCURRENCY } else { 0 };
+            if held != 0 {
+                reply.hold(Guard::new(Arc::clone(&self.guards) as Arc<dyn Release>, held));
+            }
+            Ok(Answered { reply, endpoint, attempt, limit })
         }
         .await;
 
         seen.report(observe::verdict(result.as_ref().map(|answered| &answered.reply)));
-        result.map_err(|error| error.at_target(&self.parts.target))
+        result.map_err(|error| self.told(error, &notes))
     }
 
     /// The attempt storey: once per try.
-    async fn attempt<W: Wire>(
-        &self,
+    pub(super) async fn attempt<'a, W: Wire>(
+        &'a self,
         call: &mut Sending<W::Call>,
         kind: AttemptKind,
+        asked: &Asked,
         whole: Option<Limit>,
+        knobs: Knobs,
         wire: &W,
-    ) -> Result<Answered<W::Reply>> {
+    ) -> Result<Tried<'a, W::Reply>> {
+        let guards = &*self.guards;
         let context = call.context_mut();
         // Each try is a span of its own, a child of the one that is served.
-        let asked = Asked::under(context.trace());
         let attempt = context.attempt();
         context.begin_attempt(attempt, context.now());
+        let begun = context.now();
         // R1 A refused try is still a try on the graph.
         let mut seen = self.parts.attempts.begin(context, kind);
 
+        let mut slot = None;
         let result = async {
-            // R5 The call's only timer, armed when the wire is pending: what is left of the call, or one
-            //    attempt's share of it, whichever is less. Below every guard that judges the target, so that
-            //    silence counts against it. Whoever reads the context below sees this limit.
             let context = call.context_mut();
-            let limit = Limit::of_attempt(whole, self.policy.attempt_timeout, context.now());
+            // R2 Arithmetic on a short memory; it refuses a share of the calls, not all.
+            let mut throttle = guards.throttle.ask(context)?;
+            // R4 Above the attempt's limit, so that silence counts against the target.
+            let mut breaker = guards.breaker.ask(context)?;
+            // R3 Below the breaker, so that an open circuit never looks like spare capacity; above the limit,
+            //    to learn from it.
+            let mut room = guards.concurrency.enter(context).await?;
+            // R5 The call's only timer, armed when the wire is pending: what is left of the call, or one
+            //    attempt's share of it, whichever is less. Whoever reads the context below sees this limit.
+            let limit = Limit::of_attempt(whole, knobs.attempt_timeout, begun);
             if let Some(limit) = limit {
                 context.narrow(limit.deadline());
-                seen.ends_at(context.deadline());
+                let ends = context.deadline();
+                seen.ends_at(ends);
+                throttle.ends_at(ends);
+                breaker.ends_at(ends);
+                room.ends_at(ends);
             }
-            // R7 and the endpoint storey: choose, write the headers, send, judge.
-            within(limit, wire.send(call.take(), &asked)).await.unwrap_or_else(|limit| Err(limit.exceeded()))
+            // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge.
+            let sent = within(limit, wire.send(call.take(), asked)).await;
+            let result = sent.unwrap_or_else(|limit| Err(limit.exceeded()));
+
+            // The verdict was given once, at the bottom; all read the same.
+            let verdict = observe::verdict(result.as_ref());
+            let _ = throttle.report(&verdict);
+            let _ = breaker.report(&verdict);
+            let room = room.report(&verdict);
+            if matches!(verdict.outcome, Outcome::Success | Outcome::CallerFault | Outcome::Timeout) {
+                // Failures are often fast, and would make the next hedge come too early.
+                guards.latencies.record(verdict.at, verdict.at.saturating_duration_since(begun));
+            }
+            if kind == AttemptKind::First && verdict.outcome.readings().deposit {
+                guards.budget.deposit(verdict.at);
+                guards.hedges.deposit(verdict.at);
+            }
+            if result.is_ok() {
+                slot = Some(room);
+            }
+            result
         }
         .await;
 
-        // The verdict was given once, at the bottom; all read the same.
         seen.report(observe::verdict(result.as_ref()));
         match result {
-            Ok(reply) => Ok(Answered { reply, endpoint: asked.endpoint.into_inner(), attempt, limit: None }),
+            Ok(reply) => Ok(Tried { reply, endpoint: asked.endpoint().cloned(), attempt, slot }),
             Err(error) => Err(asked.name(error).at_attempt(attempt)),
+        }
+    }
+
+    /// The error with its target; a refusal of our own is also told on the line of the request being served.
+    #[cold]
+    fn told(&self, error: Error, notes: &Option<Arc<Notes>>) -> Error {
+        if let Some(notes) = notes
+            && error.outcome() == Outcome::Local
+        {
+            notes.because(&format!("{}:refused({} {})", self.target(), error.layer(), error.kind()));
+        }
+        error.at_target(&self.parts.target)
+    }
+
+    fn knobs(&self) -> Knobs {
+        let policy = self.policy.load();
+        Knobs {
+            timeout: policy.timeout,
+            attempt_timeout: policy.attempt_timeout,
+            recovery: policy.recovery,
+            body: policy.retry.body,
         }
     }
 
@@ -184,21 +260,18 @@ impl ClientStack {
     }
 
     /// The policy it runs with.
-    pub fn policy(&self) -> &ClientPolicy {
-        &self.policy
+    pub fn policy(&self) -> ClientPolicy {
+        *self.policy.load()
+    }
+
+    /// The guards, for who operates them.
+    pub fn guards(&self) -> &Arc<Guards> {
+        &self.guards
     }
 
     /// The order above as data, with what is set.
     pub fn describe<W: Wire>(&self, wire: &W) -> Vec<Row> {
-        use super::Storey::{Attempt, Call};
-        let mut rows = vec![
-            Row::new(Call, "context", "What travels with a request?"),
-            Row::new(Call, "observe-call", "What happened?"),
-            Row::new(Call, "deadline", "How long may it take?").with("timeout", &self.policy.timeout),
-            Row::new(Attempt, "observe-attempt", "What happened?"),
-            Row::new(Attempt, "attempt-deadline", "How long may it take?")
-                .with("attempt_timeout", &self.policy.attempt_timeout),
-        ];
+        let mut rows = super::describe::client(&self.policy.load(), &self.guards);
         rows.extend(wire.describe());
         rows
     }
@@ -206,14 +279,18 @@ impl ClientStack {
 
 /// The call on its way down. It stays where it is and the storeys pass a pointer: every move of an HTTP request
 /// costs as much as a guard.
-struct Sending<Q>(Option<Q>);
+pub(super) struct Sending<Q>(pub(super) Option<Q>);
 
 impl<Q: Call> Sending<Q> {
-    fn context_mut(&mut self) -> &mut Context {
-        self.0.as_mut().expect("only the wire takes the call").context_mut()
+    pub(super) fn context_mut(&mut self) -> &mut Context {
+        self.call_mut().context_mut()
     }
 
-    fn take(&mut self) -> Q {
+    pub(super) fn call_mut(&mut self) -> &mut Q {
+        self.0.as_mut().expect("only the wire takes the call")
+    }
+
+    pub(super) fn take(&mut self) -> Q {
         self.0.take().expect("one call for each attempt")
     }
 }

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::config::duration;
+use super::{ClientPolicy, Guards, guards};
+use crate::{config::duration, recovery::Recovery};
 
 /// One layer of a stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,7 +17,7 @@ pub struct Row {
     /// The question it answers.
     pub question: &'static str,
     /// What is set, as it would be written in a file.
-    pub settings: BTreeMap<&'static str, String>,
+    pub settings: BTreeMap<String, String>,
 }
 
 /// How often a layer is asked.
@@ -46,8 +47,64 @@ impl Row {
     /// The same with a setting.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: &impl Shown) -> Self {
-        self.settings.insert(key, value.shown());
+        self.settings.insert(key.to_owned(), value.shown());
         self
+    }
+}
+
+/// The order of `client.rs` down to its wire, with what is in force: modes may have been changed since.
+pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
+    use Storey::{Attempt, Call};
+    let of = |storey, layer, question, settings: &dyn erased::Settings| {
+        let mut row = Row { storey, layer, question, settings: settings.each() };
+        if let Some(mode) = guards.mode(layer) {
+            row.settings.insert("mode".to_owned(), mode.to_string());
+        }
+        row
+    };
+    let recovery = match policy.recovery {
+        Recovery::None => Row::new(Call, "recovery", "What if it failed?"),
+        Recovery::Retry => of(Call, "recovery", "What if it failed?", &policy.retry),
+        Recovery::Hedge => of(Call, "recovery", "What if it failed?", &policy.hedge),
+    };
+    vec![
+        Row::new(Call, "context", "What travels with a request?"),
+        Row::new(Call, "observe-call", "What happened?"),
+        Row::new(Call, "deadline", "How long may it take?").with("timeout", &policy.timeout),
+        of(Call, guards::RATE_LIMIT, "How often may it be called?", &policy.rate_limit),
+        of(Call, guards::BULKHEAD, "How much of us may this target hold?", &policy.bulkhead),
+        recovery.with("recovery", &format_args!("{}", policy.recovery.as_str())),
+        of(Call, "budget", "What may repeats cost?", &policy.budget),
+        Row::new(Attempt, "observe-attempt", "What happened?"),
+        of(Attempt, guards::THROTTLE, "Is it worth sending at all?", &policy.throttle),
+        of(Attempt, guards::BREAKER, "Is this target worth asking?", &policy.breaker),
+        of(Attempt, guards::CONCURRENCY, "How much can this target bear right now?", &policy.concurrency),
+        Row::new(Attempt, "attempt-deadline", "How long may it take?")
+            .with("attempt_timeout", &policy.attempt_timeout),
+    ]
+}
+
+mod erased {
+    //! The settings of a room as they would be written in a file.
+
+    use std::collections::BTreeMap;
+
+    use serde::Serialize;
+    use serde_json::Value;
+
+    pub(super) trait Settings {
+        fn each(&self) -> BTreeMap<String, String>;
+    }
+
+    impl<T: Serialize> Settings for T {
+        fn each(&self) -> BTreeMap<String, String> {
+            let Ok(Value::Object(fields)) = serde_json::to_value(self) else { return BTreeMap::new() };
+            let shown = |value: Value| match value {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            fields.into_iter().map(|(key, value)| (key, shown(value))).collect()
+        }
     }
 }
 

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::Shown as _;
 use crate::{
-    config::{Config, Refusal, Rules, duration},
+    admission::{breaker, bulkhead, concurrency, rate_limit, throttle},
+    config::{Config, Mode, Refusal, Rules, duration},
     error::Result,
+    recovery::{BudgetConfig, Hedge, Recovery, Retry},
 };
 
 /// What protects the calls to one target: `[clients.NAME.policy]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientPolicy {
     /// The whole call, repeats and waits included; the caller's own deadline may be nearer. `None` (`"none"`)
@@ -21,6 +23,24 @@ pub struct ClientPolicy {
     /// Each attempt; at most `timeout`. `None` (`"none"`) leaves an attempt all that is left of the call.
     #[serde(with = "duration::or_none")]
     pub attempt_timeout: Option<Duration>,
+    /// What is done when an attempt fails.
+    pub recovery: Recovery,
+    /// Repeats after a failure.
+    pub retry: Retry,
+    /// A second attempt beside a slow one.
+    pub hedge: Hedge,
+    /// What repeats and hedges may cost together.
+    pub budget: BudgetConfig,
+    /// Is it worth sending at all?
+    pub throttle: throttle::Config,
+    /// How often the target may be called.
+    pub rate_limit: rate_limit::Config,
+    /// How much of us the target may hold.
+    pub bulkhead: bulkhead::Config,
+    /// Is the target worth asking?
+    pub breaker: breaker::Config,
+    /// How much the target can bear.
+    pub concurrency: concurrency::Config,
 }
 
 /// What protects a server: `[server.policy]`.
@@ -35,7 +55,19 @@ pub struct ServerPolicy {
 
 impl Default for ClientPolicy {
     fn default() -> Self {
-        ClientPolicy { timeout: Some(TIMEOUT), attempt_timeout: Some(ATTEMPT_TIMEOUT) }
+        ClientPolicy {
+            timeout: Some(TIMEOUT),
+            attempt_timeout: Some(ATTEMPT_TIMEOUT),
+            recovery: Recovery::default(),
+            retry: Retry::default(),
+            hedge: Hedge::default(),
+            budget: BudgetConfig::default(),
+            throttle: throttle::Config::default(),
+            rate_limit: rate_limit::Config::default(),
+            bulkhead: bulkhead::Config::default(),
+            breaker: breaker::Config::default(),
+            concurrency: concurrency::Config::default(),
+        }
     }
 }
 
@@ -46,6 +78,27 @@ impl ClientPolicy {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), saying which values and what to do.
     pub fn check(&self) -> Result<()> {
         Config::default().check("policy", self)
+    }
+
+    /// Without any guard and without repeats: what is left is the two limits. For tests, and for who brings a
+    /// stack of their own.
+    #[must_use]
+    pub fn bare() -> Self {
+        let mut policy = ClientPolicy { recovery: Recovery::None, ..ClientPolicy::default() };
+        policy.throttle.mode = Mode::Off;
+        policy.rate_limit.mode = Mode::Off;
+        policy.bulkhead.mode = Mode::Off;
+        policy.breaker.mode = Mode::Off;
+        policy.concurrency.mode = Mode::Off;
+        policy
+    }
+
+    /// Do both want the same of the guards? Then they may share them.
+    pub(super) fn guards_alike(&self, other: &ClientPolicy) -> bool {
+        let of = |one: &ClientPolicy| {
+            (one.budget, one.hedge, one.throttle, one.rate_limit, one.bulkhead, one.breaker, one.concurrency)
+        };
+        of(self) == of(other)
     }
 }
 
@@ -63,6 +116,19 @@ impl Rules for ClientPolicy {
                 whole.shown()
             );
             refusals.push(Refusal::new("attempt_timeout", why).and("timeout"));
+        }
+        let rooms: [(&str, &dyn Rules); 8] = [
+            ("retry", &self.retry),
+            ("hedge", &self.hedge),
+            ("budget", &self.budget),
+            ("throttle", &self.throttle),
+            ("rate_limit", &self.rate_limit),
+            ("bulkhead", &self.bulkhead),
+            ("breaker", &self.breaker),
+            ("concurrency", &self.concurrency),
+        ];
+        for (name, room) in rooms {
+            refusals.extend(room.refusals().into_iter().map(|refusal| refusal.under(name)));
         }
         refusals
     }
@@ -127,7 +193,7 @@ mod tests {
             (ms(800), ms(0), Some(["`policy.attempt_timeout` is 0ms", "\"none\""])),
         ];
         for (timeout, attempt_timeout, refused) in table {
-            let answer = ClientPolicy { timeout, attempt_timeout }.check();
+            let answer = ClientPolicy { timeout, attempt_timeout, ..ClientPolicy::default() }.check();
             match refused {
                 None => assert!(answer.is_ok(), "{timeout:?} {attempt_timeout:?}"),
                 Some(words) => {
@@ -149,7 +215,9 @@ mod tests {
     fn a_policy_is_written_and_read_as_in_a_file() {
         let policy: ClientPolicy = serde_json::from_str(r#"{"timeout":"none"}"#).unwrap();
         assert_eq!((policy.timeout, policy.attempt_timeout), (None, Some(ATTEMPT_TIMEOUT)));
-        assert_eq!(serde_json::to_string(&policy).unwrap(), r#"{"timeout":"none","attempt_timeout":"3s"}"#);
+        let written = serde_json::to_value(policy).unwrap();
+        assert_eq!((&written["timeout"], &written["attempt_timeout"]), (&"none".into(), &"3s".into()));
+        assert_eq!(serde_json::from_value::<ClientPolicy>(written).unwrap(), policy);
         assert!(serde_json::from_str::<ClientPolicy>(r#"{"timeuot":"1s"}"#).is_err());
     }
 }
