@@ -85,6 +85,11 @@ impl<C> Member<C> {
         &self.endpoint
     }
 
+    /// Its address, as errors and log lines name it.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
     /// What is kept for it.
     pub fn service(&self) -> &C {
         &self.kept.service

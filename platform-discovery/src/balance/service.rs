@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Config, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
+    Config, Member, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
     metrics::Picks,
     pool::{Make, Pool},
 };
@@ -113,6 +113,40 @@ impl<C: Send + Sync + 'static> Balance<C> {
         let ready = self.0.board.ready.load();
         let index = self.0.pick.pick(&ready, context, roll)?;
         let picked = Picked::new(Arc::clone(ready.members().get(index)?));
+        picked.count();
+        Some(picked)
+    }
+
+    /// Chooses an endpoint whose label is not in `asked` already, if there is one now; with `only_others` nobody
+    /// rather than one of those.
+    ///
+    /// The picker is asked first, and believed for as long as it names somebody new; it may look at load alone,
+    /// and who has just failed is often the idlest. Then the less loaded of two of the others is taken.
+    pub fn try_pick_other(
+        &self,
+        context: &Context,
+        roll: u64,
+        asked: &[Arc<str>],
+        only_others: bool,
+    ) -> Option<Picked<C>> {
+        let ready = self.0.board.ready.load();
+        let members = ready.members();
+        let is_new = |member: &Arc<Member<C>>| !asked.contains(member.label());
+        let first = members.get(self.0.pick.pick(&ready, context, roll)?)?;
+        let member = if is_new(first) {
+            first
+        } else {
+            // From a random place on, so that repeats of many calls do not all go to the same neighbour.
+            let start = usize::try_from(roll % members.len() as u64).unwrap_or_default();
+            let mut others = members[start..].iter().chain(&members[..start]).filter(|one| is_new(one));
+            match (others.next(), others.next()) {
+                (Some(one), Some(other)) if other.in_flight() < one.in_flight() => other,
+                (Some(one), _) => one,
+                (None, _) if only_others => return None,
+                (None, _) => first,
+            }
+        };
+        let picked = Picked::new(Arc::clone(member));
         picked.count();
         Some(picked)
     }
