@@ -35,6 +35,7 @@ mod tests {
             ),
             ("http_server_active_requests", "http_request_method,url_scheme"),
             ("platform_server_panics_total", ""),
+            ("platform_server_degraded_requests_total", "target"),
             ("platform_context_rejected_total", "field"),
         ];
         assert_eq!(names, wanted.map(|(name, labels)| (name.to_owned(), labels.to_owned())));

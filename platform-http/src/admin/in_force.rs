@@ -4,6 +4,7 @@
 //! subject: a second one replaces the first and later goes back to what was there before both.
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,10 +27,13 @@ pub(super) struct InForce {
 struct Temporary {
     id: u64,
     kind: ChangeKind,
-    subject: &'static str,
+    subject: Subject,
     until: Instant,
     undo: Undo,
 }
+
+/// What is changed: `log`, `fault pay-down`.
+pub(super) type Subject = Cow<'static, str>;
 
 /// Puts things back, and says in words what is in force then.
 pub(super) type Undo = Box<dyn FnOnce() -> Result<String> + Send>;
@@ -50,11 +54,12 @@ impl InForce {
     /// Makes a change: `apply` makes it, and returns what changed in words and how to put it back.
     pub(super) fn make(
         &self,
-        (kind, subject): (ChangeKind, &'static str),
+        (kind, subject): (ChangeKind, impl Into<Subject>),
         by: By,
         now: Instant,
         apply: impl FnOnce() -> Result<(String, Undo)>,
     ) -> Result<Change> {
+        let subject = subject.into();
         let mut list = self.lock();
         let (what, undo) = apply()?;
         let change = self.changes.record_for(kind, by.who, what, by.why, by.length);
@@ -84,6 +89,30 @@ impl InForce {
         self.put_back(change, who, why)
     }
 
+    /// Ends what is in force of one kind, or of one subject of it, before its time: `apply` does so at once, for what
+    /// was never a change here as well, and says it in words. One change is recorded for all of them.
+    pub(super) fn end(
+        &self,
+        kind: ChangeKind,
+        subject: Option<&str>,
+        who: &str,
+        why: &str,
+        apply: impl FnOnce() -> Result<String>,
+    ) -> Result<Change> {
+        let mut list = self.lock();
+        let what = apply()?;
+        list.retain(|change| {
+            let ended = change.kind == kind && subject.is_none_or(|subject| change.subject == subject);
+            if ended {
+                self.changes.mark_undone(change.id);
+            }
+            !ended
+        });
+        let change = self.changes.record(kind, who, what, why);
+        tracing::info!(change = change.id, who = change.who, why = change.why, "{}", change.what);
+        Ok(change)
+    }
+
     /// Puts each change back when its time is over; never ends.
     pub(super) async fn run(&self) -> Infallible {
         loop {
@@ -96,9 +125,9 @@ impl InForce {
             let mut list = self.lock();
             while let Some(at) = list.iter().position(|change| change.until <= now) {
                 let change = list.remove(at);
-                let (id, subject) = (change.id, change.subject);
+                let (id, subject) = (change.id, change.subject.clone());
                 if let Err(error) = self.put_back(change, PLATFORM, "its time is over") {
-                    tracing::error!(change = id, subject, error = ?error, "a change could not be put back");
+                    tracing::error!(change = id, subject = &*subject, error = ?error, "a change could not be put back");
                 }
             }
         }
@@ -209,6 +238,33 @@ mod tests {
         let refused = in_force.undo(first.id, "ann", "done").unwrap_err();
         assert!(refused.to_string().contains("is in force no more"), "{refused}");
         in_force.undo(second.id, "ann", "done").unwrap();
+        assert_eq!(*value.lock().unwrap(), "info");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_ended_together_is_recorded_once_and_leaves_other_kinds_in_force() {
+        let (in_force, value, changes) = ground().await;
+        let log = set(&in_force, &value, "debug", by("ann", 10));
+        let fault = |name: &str| {
+            let undo: Undo = Box::new(|| panic!("whoever ended it has put it back"));
+            let apply = || Ok(("down".to_owned(), undo));
+            let subject = format!("fault {name}");
+            in_force.make((ChangeKind::Fault, subject), by("bob", 10), Instant::now(), apply).unwrap()
+        };
+        let (one, two, three) = (fault("one"), fault("two"), fault("three"));
+        let undone = |change: &Change| changes.find(change.id).unwrap().undone;
+
+        let refused = || Err(Error::new(ErrorKind::NotFound, "none"));
+        in_force.end(ChangeKind::Fault, Some("fault one"), "ann", "x", refused).unwrap_err();
+        assert!(!undone(&one), "what could not be ended goes on");
+
+        let ended = in_force.end(ChangeKind::Fault, Some("fault one"), "ann", "x", || Ok("up".to_owned()));
+        assert_eq!((ended.unwrap().what.as_str(), undone(&one), undone(&two)), ("up", true, false));
+        let before = changes.latest().len();
+        in_force.end(ChangeKind::Fault, None, "ann", "x", || Ok("all up".to_owned())).unwrap();
+        assert!(undone(&two) && undone(&three) && !undone(&log));
+        assert_eq!(changes.latest().len(), before + 1);
+        in_force.undo(log.id, "ann", "done").unwrap();
         assert_eq!(*value.lock().unwrap(), "info");
     }
 

@@ -23,6 +23,9 @@
 //! Every change is recorded with who made it and why, and goes back by itself. It belongs to one process and ends
 //! with it; what should last belongs into the configuration.
 //!
+//! A fault ([`platform_core::fault`]) is such a change. It hits calls that clients make, by the target's name, and can
+//! hit no probe and nothing here: those are answered by a server.
+//!
 //! # Defaults
 //! | setting | value | because |
 //! |---|---|---|
@@ -42,6 +45,7 @@ mod body;
 mod changes;
 mod config;
 mod drain;
+mod faults;
 mod health;
 mod in_force;
 mod info;

@@ -16,7 +16,7 @@ struct Listed {
 }
 
 /// Every path but the views of other rooms; a test holds it equal to what is routed.
-const ALL: [Listed; 11] = [
+const ALL: [Listed; 15] = [
     path("GET", "/livez", Right::Open, "does the process live; ?verbose names each check"),
     path("GET", "/startupz", Right::Open, "has it started"),
     path("GET", "/readyz", Right::Open, "may it be asked"),
@@ -27,6 +27,10 @@ const ALL: [Listed; 11] = [
     path("GET", "/platform/changes", Right::Read, "the last 200 changes: who, what, why"),
     path("DELETE", "/platform/changes/{id}", Right::Change, "undo a change: {why}"),
     path("PUT", "/platform/log", Right::Change, "another log filter: {filter, why, for}"),
+    path("GET", "/platform/faults", Right::Read, "what goes wrong on purpose, and for how long"),
+    path("POST", "/platform/faults", Right::Change, "a fault: {name, target, delay, abort, share, why, for}"),
+    path("DELETE", "/platform/faults/{name}", Right::Change, "stop a fault: {why}"),
+    path("DELETE", "/platform/faults", Right::Change, "the kill switch, stops every fault: {why}"),
     path("POST", "/platform/drain", Right::Change, "end this process, in order: {why}"),
 ];
 

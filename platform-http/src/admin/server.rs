@@ -17,7 +17,7 @@ use super::{
     answer::{answer, guard, not_found, wrong_method},
     changes,
     config::Config,
-    drain, health,
+    drain, faults, health,
     in_force::InForce,
     info, log_filter, metrics, paths,
     tokens::Tokens,
@@ -142,6 +142,9 @@ fn routes(desk: &Desk) -> Router {
     let change = Router::new()
         .route("/platform/changes/{id}", delete(changes::undo))
         .route("/platform/log", put(log_filter::put))
+        // Reading stands here too, because one path has one guard; it asks no name of who only reads.
+        .route("/platform/faults", get(faults::list).post(faults::start).delete(faults::stop_all))
+        .route("/platform/faults/{name}", delete(faults::stop))
         .route("/platform/drain", post(drain::post));
     let guarded = |right| middleware::from_fn_with_state((desk.clone(), right), guard);
     let behind = |routes: Router<Desk>, right| {

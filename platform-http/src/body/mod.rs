@@ -220,10 +220,10 @@ impl CarryCall for Body {
         }
     }
 
-    fn repeat(&self) -> Option<Self> {
+    fn repeat(&self, body: u64) -> Option<Self> {
         let kind = match &self.kind {
             Kind::Empty => Kind::Empty,
-            Kind::Full(bytes) if bytes.len() <= MAX_REPEATED => Kind::Full(bytes.clone()),
+            Kind::Full(bytes) if bytes.len() as u64 <= body => Kind::Full(bytes.clone()),
             _ => return None,
         };
         let Side::Call { context, idempotent } = &self.side else { return None };
@@ -306,6 +306,12 @@ impl From<Bytes> for Body {
     }
 }
 
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Body::full(Bytes::from_static(text.as_bytes()))
+    }
+}
+
 impl From<String> for Body {
     fn from(text: String) -> Self {
         Body::full(text)
@@ -315,8 +321,6 @@ impl From<String> for Body {
 /// Concurrency slot, bulkhead slot, endpoint load: as many guards as one side has wait for a reply without an
 /// allocation.
 const HELD: usize = 3;
-/// A body up to this size is kept for a repeat (as Linkerd's replay buffer).
-const MAX_REPEATED: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -373,10 +377,10 @@ mod tests {
 
     #[test]
     fn only_bytes_at_hand_are_repeated() {
-        assert!(CarryCall::repeat(&Body::full("x")).is_some());
-        assert!(CarryCall::repeat(&Body::full(vec![0; MAX_REPEATED + 1])).is_none());
-        assert!(CarryCall::repeat(&Body::stream(http_body_util::Full::new(Bytes::from("x")))).is_none());
-        assert!(CarryCall::repeat(&Body::empty_reply()).is_none());
+        assert!(CarryCall::repeat(&Body::full("x"), 1).is_some());
+        assert!(CarryCall::repeat(&Body::full("xy"), 1).is_none());
+        assert!(CarryCall::repeat(&Body::stream(http_body_util::Full::new(Bytes::from("x"))), 1).is_none());
+        assert!(CarryCall::repeat(&Body::empty_reply(), 1).is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a client is made from: settings, the parts of its target, endpoints, connections.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::HeaderValue;
 use platform_core::{
@@ -89,11 +89,12 @@ impl Builder {
             criticality: settings.criticality,
             meters,
             traces: app.traces().clone(),
+            faults: app.faults().clone(),
             settings,
         };
-        let stack = ClientStack::new(wire.settings.policy.clone(), parts)?;
+        let stack = ClientStack::new(wire.settings.policy, parts)?;
         let client = Client(Arc::new(Inner { stack, wire }));
-        app.once::<Described, _>("", || Ok(Described::default()))?.put(target_name, client.describe());
+        app.once::<Described, _>("", || Ok(Described::default()))?.put(&client);
         Ok(client)
     }
 
@@ -103,25 +104,35 @@ impl Builder {
     }
 }
 
-/// The order of every client that was made, by target, for the admin page.
+/// The order of every client there is, by target, with what is in force now; for the admin page.
 pub fn described(app: &App) -> Result<Vec<(Arc<str>, Vec<Row>)>> {
     Ok(app.once::<Described, _>("", || Ok(Described::default()))?.all())
 }
 
 #[derive(Default)]
-struct Described(Mutex<Vec<(Arc<str>, Vec<Row>)>>);
+struct Described(Mutex<Vec<Weak<Inner>>>);
 
 impl Described {
-    /// Clients that are set alike are shown once.
-    fn put(&self, target: &Arc<str>, rows: Vec<Row>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.iter().any(|(name, order)| name == target && *order == rows) {
-            known.push((Arc::clone(target), rows));
-        }
+    fn put(&self, client: &Client) {
+        self.lock().push(Arc::downgrade(&client.0));
     }
 
+    /// Clients that are set alike are shown once.
     fn all(&self) -> Vec<(Arc<str>, Vec<Row>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut known = self.lock();
+        known.retain(|client| client.strong_count() > 0);
+        let mut all = Vec::new();
+        for client in known.iter().filter_map(Weak::upgrade).map(Client) {
+            let shown = (Arc::clone(client.target()), client.describe());
+            if !all.contains(&shown) {
+                all.push(shown);
+            }
+        }
+        all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Inner>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

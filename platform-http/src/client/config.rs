@@ -8,15 +8,16 @@ use std::{path::PathBuf, time::Duration};
 
 use platform_core::{
     Error, Result,
-    config::{Config, Refusal, Rules, duration, size},
+    config::{Config, Mode, Ratio, Refusal, Rules, duration, size},
     context::Criticality,
+    recovery::Recovery,
     stack::ClientPolicy,
 };
 use platform_discovery::balance;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// `[clients.NAME]`, and `[defaults]` for all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// What is called: a name, or one of the schemes of [`Target`](platform_discovery::Target). Empty is the
@@ -42,11 +43,11 @@ pub enum Preset {
     /// A service of our own: the defaults.
     #[default]
     Internal,
-    /// Somebody waits for a page: 1 s, 250 ms an attempt.
+    /// Somebody waits for a page: 1 s, 250 ms an attempt, slow attempts are hedged, the throttle enforces.
     Interactive,
-    /// Another company: 30 s, 10 s an attempt, and it learns the trace and nothing else.
+    /// Another company: 30 s, 10 s an attempt, 64 calls at once, and it learns the trace and nothing else.
     External,
-    /// Nobody waits: 5 minutes, a minute an attempt, and the first to be turned away.
+    /// Nobody waits: 5 minutes, a minute an attempt, 5 attempts, and the first to be turned away.
     Batch,
 }
 
@@ -135,20 +136,34 @@ impl Default for Pool {
 }
 
 impl Preset {
+    /// The policy of a client that says nothing else.
+    pub fn policy(self) -> ClientPolicy {
+        let mut settings = Settings::default();
+        self.apply(&mut settings);
+        settings.policy
+    }
+
     /// Sets every value that tells presets apart, so that the one applied last counts.
     fn apply(self, settings: &mut Settings) {
+        let plain = ClientPolicy::default();
         let (timeout, attempt_timeout) = match self {
-            Preset::Internal => {
-                let ClientPolicy { timeout, attempt_timeout } = ClientPolicy::default();
-                (timeout, attempt_timeout)
-            }
+            Preset::Internal => (plain.timeout, plain.attempt_timeout),
             Preset::Interactive => (Some(Duration::from_secs(1)), Some(Duration::from_millis(250))),
             Preset::External => (Some(Duration::from_secs(30)), Some(Duration::from_secs(10))),
             Preset::Batch => (Some(Duration::from_secs(300)), Some(Duration::from_secs(60))),
         };
         settings.preset = self;
-        settings.policy.timeout = timeout;
-        settings.policy.attempt_timeout = attempt_timeout;
+        let policy = &mut settings.policy;
+        (policy.timeout, policy.attempt_timeout) = (timeout, attempt_timeout);
+        let interactive = self == Preset::Interactive;
+        policy.recovery = if interactive { Recovery::Hedge } else { plain.recovery };
+        policy.throttle.mode = if interactive { Mode::Enforce } else { plain.throttle.mode };
+        let external = self == Preset::External;
+        policy.bulkhead.max_in_flight =
+            if external { EXTERNAL_IN_FLIGHT } else { plain.bulkhead.max_in_flight };
+        let batch = self == Preset::Batch;
+        policy.retry.max_attempts = if batch { BATCH_ATTEMPTS } else { plain.retry.max_attempts };
+        policy.budget.ratio = if batch { BATCH_BUDGET } else { plain.budget.ratio };
         settings.criticality = (self == Preset::Batch).then_some(Criticality::Sheddable);
     }
 }
@@ -195,7 +210,7 @@ pub(crate) fn resolve(config: &Config, name: &str, code: Code) -> Result<Setting
         preset.apply(&mut settings);
         limits = Limits { whole: Rank::Preset, attempt: Rank::Preset };
     }
-    let before = settings.policy.clone();
+    let before = settings.policy;
     for edit in code.edits {
         edit(&mut settings);
     }
@@ -292,6 +307,12 @@ mod importance {
 /// The section for every client.
 const DEFAULTS: &str = "defaults";
 
+/// Another company has its own idea of how much it can bear; a page's worth of calls is what one asks politely.
+const EXTERNAL_IN_FLIGHT: u32 = 64;
+/// Nobody waits, so patience is cheap; gRPC allows no more either.
+const BATCH_ATTEMPTS: u32 = 5;
+/// A batch that fails half-way costs more than a fifth of its calls.
+const BATCH_BUDGET: Ratio = Ratio::of(0.2);
 /// Within one data centre a connection takes a millisecond; whoever has not answered in a second is not there.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Below the server's keep-alive (75 s), so that it is us who close, and never in the middle of a request.

@@ -27,6 +27,7 @@ pub(super) struct Exchange<'a> {
     parent: SpanId,
     attempt: u16,
     endpoint: Option<Arc<str>>,
+    fault: Option<Arc<str>>,
     reported: bool,
 }
 
@@ -48,6 +49,7 @@ impl<'a> Exchange<'a> {
             parent,
             attempt: context.attempt(),
             endpoint: None,
+            fault: None,
             reported: false,
         }
     }
@@ -57,6 +59,11 @@ impl<'a> Exchange<'a> {
         if self.trace.is_sampled() {
             self.endpoint = Some(Arc::clone(endpoint));
         }
+    }
+
+    /// This fault is injected.
+    pub(super) fn suffers(&mut self, fault: &Arc<str>) {
+        self.fault = Some(Arc::clone(fault));
     }
 
     pub(super) fn replied(mut self, status: StatusCode, at: Instant) {
@@ -89,6 +96,9 @@ impl<'a> Exchange<'a> {
         ];
         if let Some(endpoint) = &self.endpoint {
             attributes.push(("network.peer.address", Value::Shared(Arc::clone(endpoint))));
+        }
+        if let Some(fault) = &self.fault {
+            attributes.push(("platform.fault", Value::Shared(Arc::clone(fault))));
         }
         let status = match end {
             End::Replied(status) => {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
 use platform_core::{
-    Classify as _, Context, Result, Verdict,
+    Classify as _, Context, Error, ErrorKind, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
     context::Criticality,
+    fault::{Faults, Injection},
     stack::{Asked, Row, Storey, Wire},
     telemetry::Traces,
 };
@@ -30,6 +31,7 @@ pub(super) struct Http {
     pub(super) criticality: Option<Criticality>,
     pub(super) meters: Arc<Meters>,
     pub(super) traces: Traces,
+    pub(super) faults: Faults,
     pub(super) settings: Settings,
 }
 
@@ -47,15 +49,28 @@ impl Wire for Http {
         let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
-        let picked = match self.pick(call.body_mut().context_mut()).await {
+        let picked = match self.pick(call.body_mut().context_mut(), asked).await {
             Ok(picked) => picked,
             Err(error) => return Err(exchange.failed(error)),
         };
         asked.set(picked.label());
         exchange.asks(picked.label());
-        // R7 Headers last: the choice may have waited, and the time that is left has to be true.
-        inject(&mut call, self.reader, &self.agent);
-        let mut reply = match picked.service().send(call).await {
+        // R6 Below all that must survive it, so that a rule may name an endpoint, and what it does is cut, repeated
+        //    and counted as a real failure would be.
+        let injected = match self.injection(call.body_mut().context_mut(), &picked) {
+            Some(injection) => Box::pin(self.suffer(injection, &mut call, &mut exchange)).await,
+            None => Ok(None),
+        };
+        let sent = match injected {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => {
+                // R7 Headers last: the choice may have waited, and the time that is left has to be true.
+                inject(&mut call, self.reader, &self.agent);
+                picked.service().send(call).await
+            }
+            Err(error) => Err(error),
+        };
+        let mut reply = match sent {
             Ok(reply) => reply,
             Err(error) => return Err(exchange.failed(error)),
         };
@@ -76,6 +91,17 @@ impl Wire for Http {
         vec![
             Row::new(Endpoint, "balance", "Which one do we ask?")
                 .with("pick", &format_args!("{}", written(&balance.pick))),
+            Row::new(Endpoint, "fault", "What if it went wrong on purpose?").with(
+                "rules",
+                &format_args!(
+                    "{}",
+                    self.faults
+                        .list(Instant::now())
+                        .iter()
+                        .filter(|rule| rule.target() == &*self.target)
+                        .count()
+                ),
+            ),
             Row::new(Endpoint, "inject", "Who reads what travels?").with("sends", &format_args!("{reader}")),
             Row::new(Endpoint, "connect", "How is it reached?")
                 .with("timeout", &connect.timeout)
@@ -88,7 +114,44 @@ impl Wire for Http {
 }
 
 impl Http {
-    async fn pick(&self, context: &mut Context) -> Result<Picked<Connection>> {
+    /// What goes wrong on purpose; mostly nothing, and then it is one look.
+    fn injection(&self, context: &Context, picked: &Picked<Connection>) -> Option<Injection> {
+        let (label, zone) = (picked.label(), picked.endpoint().zone.as_str());
+        let rolls = [fastrand::u64(..), fastrand::u64(..)];
+        self.faults.plan(context, &self.target, Some(label), zone, context.now(), rolls)
+    }
+
+    /// Waits, and answers in the endpoint's stead if that is what was planned. Nothing is sent before.
+    async fn suffer(
+        &self,
+        injection: Injection,
+        call: &mut Request<Body>,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Option<Response<Body>>> {
+        let fault = Arc::clone(&injection.rule);
+        exchange.suffers(&fault);
+        let abort = injection.wait().await;
+        // The wait was real, so the clock is read again.
+        call.body_mut().context_mut().set_now(Instant::now());
+        let Some(abort) = abort else { return Ok(None) };
+        let Some(status) = abort.status() else { return Err(abort.error(&fault)) };
+        let mut reply = Response::new(Body::empty_reply());
+        *reply.status_mut() = status;
+        Ok(Some(reply))
+    }
+
+    async fn pick(&self, context: &mut Context, asked: &Asked) -> Result<Picked<Connection>> {
+        if !asked.avoid().is_empty() {
+            let (avoid, only) = (asked.avoid(), asked.asks_only_others());
+            match self.balance.try_pick_other(context, fastrand::u64(..), avoid, only) {
+                Some(picked) => return Ok(picked),
+                None if only => {
+                    let why = "there is no other endpoint, and the same one would only be slower for it";
+                    return Err(Error::new(ErrorKind::NoEndpoints, why).at_layer("balance"));
+                }
+                None => {}
+            }
+        }
         if let Some(picked) = self.balance.try_pick(context, fastrand::u64(..)) {
             return Ok(picked);
         }

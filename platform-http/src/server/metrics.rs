@@ -18,14 +18,16 @@ pub(super) static ACTIVE: GaugeSpec<ActiveLabels> =
     GaugeSpec::new("http_server_active_requests", "Requests being served");
 pub(super) static PANICS: CounterSpec<()> =
     CounterSpec::new("platform_server_panics", "Handlers that panicked; each was answered with 500");
+pub(super) static DEGRADED: CounterSpec<DegradedLabels> =
+    CounterSpec::new("platform_server_degraded_requests", "Replies that were made without a dependency");
 pub(super) static REJECTED: CounterSpec<FieldLabels> = CounterSpec::new(
     "platform_context_rejected",
     "Malformed or forbidden fields that came with requests and were ignored",
 );
 
 /// This room's metrics.
-pub(crate) fn declared() -> [Declared; 4] {
-    [DURATION.declared(), ACTIVE.declared(), PANICS.declared(), REJECTED.declared()]
+pub(crate) fn declared() -> [Declared; 5] {
+    [DURATION.declared(), ACTIVE.declared(), PANICS.declared(), DEGRADED.declared(), REJECTED.declared()]
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +66,18 @@ impl Labels for ActiveLabels {
     fn each_value(&self, show: &mut dyn FnMut(&str)) {
         show(self.0);
         show(SCHEME);
+    }
+}
+
+/// A dependency's name: what the code of this service calls it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct DegradedLabels(pub(super) Arc<str>);
+
+impl Labels for DegradedLabels {
+    const NAMES: &'static [&'static str] = &["target"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(&self.0);
     }
 }
 

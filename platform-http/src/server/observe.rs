@@ -22,14 +22,17 @@ use platform_core::{
         wire::{Field, Rejected},
     },
     telemetry::{
-        Counter, Gauge, Histogram, HistogramFamily, Line, Logs, Operation, Traces,
+        Counter, CounterFamily, Gauge, Histogram, HistogramFamily, Line, Logs, Operation, Traces,
         trace::{Kind, Span, Status},
     },
 };
 use tokio::time::Instant;
 
 use super::{
-    metrics::{ACTIVE, ActiveLabels, DURATION, DurationLabels, FieldLabels, PANICS, REJECTED},
+    metrics::{
+        ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, DurationLabels, FieldLabels, PANICS,
+        REJECTED,
+    },
     route::Routes,
     stream::Stream,
 };
@@ -44,6 +47,7 @@ struct Inner {
     active: [Gauge; METHODS.len()],
     rejected: [Counter; Field::ALL.len()],
     panics: Counter,
+    degraded: CounterFamily<DegradedLabels>,
     traces: Traces,
     logs: Logs,
     lines: bool,
@@ -101,6 +105,7 @@ impl Observer {
             active: METHODS.map(|method| active.with(&ActiveLabels(method))),
             rejected: Field::ALL.map(|field| rejected.with(&FieldLabels(field))),
             panics: metrics.counter(&PANICS).with(&()),
+            degraded: metrics.counter(&DEGRADED),
             traces: app.traces().clone(),
             logs: app.logs().clone(),
             lines,
@@ -117,6 +122,14 @@ impl Observer {
 
     pub(super) fn count_panic(&self) {
         self.0.panics.inc();
+    }
+
+    /// A reply is made without each of `names`.
+    #[cold]
+    pub(super) fn count_degraded(&self, names: &str) {
+        for name in names.split(',') {
+            self.0.degraded.with(&DegradedLabels(Arc::from(name))).inc();
+        }
     }
 
     pub(super) fn count_rejected(&self, rejected: Rejected) {
@@ -263,7 +276,7 @@ impl Seen {
             criticality: self.context.criticality(),
             tenant: self.context.tenant().map(|tenant| tenant.as_str()),
             client: self.client.as_ref().and_then(|client| client.to_str().ok()),
-            fault: None,
+            fault: notes.and_then(Notes::fault),
             sample_rate: 1,
             notes,
         });

@@ -95,6 +95,7 @@ impl<S: Answer> Stack<S> {
             }
         };
         shared.name(&mut response, &seen);
+        shared.tell_degraded(&mut response, &seen);
         seen.end(&mut response);
         response
     }
@@ -196,6 +197,17 @@ impl Shared {
             None => HeaderValue::from_bytes(&context.trace().trace_id().to_hex()),
         };
         response.headers_mut().insert(&wire::REQUEST_ID, id.expect("a request id is a token or hex"));
+    }
+
+    /// A reply that is made without a dependency says so; strangers learn that, and not without which.
+    #[inline]
+    fn tell_degraded(&self, response: &mut Response<Body>, seen: &Seen) {
+        let Some(names) = seen.context().notes().and_then(|notes| notes.degraded()) else { return };
+        self.observer.count_degraded(&names);
+        let told = if self.trust.internal { names.as_str() } else { "yes" };
+        if let Ok(value) = HeaderValue::from_str(told) {
+            response.headers_mut().insert(&wire::DEGRADED, value);
+        }
     }
 
     /// The reply to a refusal is a problem document.

@@ -1,5 +1,6 @@
 //! What an operator, a probe and a stranger get from the admin listener, over real sockets.
 
+mod faults;
 mod house;
 #[path = "../../../platform-core/tests/judges/mod.rs"]
 mod judges;
@@ -190,10 +191,10 @@ async fn the_index_lists_what_is_there() {
         .skip_while(|line| !line.is_empty())
         .filter_map(|line| {
             let mut words = line.split_whitespace();
-            Some((words.next()?, words.next()?.replace("{id}", "1")))
+            Some((words.next()?, words.next()?.replace("{id}", "1").replace("{name}", "x")))
         })
         .collect();
-    assert_eq!(listed.len(), 13, "{}", index.body);
+    assert_eq!(listed.len(), 17, "{}", index.body);
     assert!(index.body.contains("the layers of each client"), "{}", index.body);
     for (method, path) in listed {
         // Nothing here has a body, so that nothing changes.

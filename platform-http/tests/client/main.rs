@@ -5,6 +5,7 @@ mod peer;
 mod calls;
 mod failures;
 mod protocol;
+mod repeats;
 mod strangers;
 #[cfg(feature = "tls")]
 mod tls;

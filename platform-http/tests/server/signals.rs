@@ -2,7 +2,7 @@
 
 use axum::{Json, Router, routing::get};
 use http::HeaderName;
-use platform_core::context;
+use platform_core::{context, fault::Faults, identity::Identity, telemetry::Metrics};
 use platform_http::Server;
 use serde_json::{Value, json};
 use tower_http::cors::CorsLayer;
@@ -50,6 +50,28 @@ async fn the_context_reaches_the_handler_and_the_line_under_one_trace() {
     });
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&line[key], value, "{key} in {line}");
+    }
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_fault_that_hit_a_call_is_on_the_line_of_the_request_that_made_it() {
+    // What a client does on the handler's behalf, without a dependency to call.
+    let faults = Faults::new(&Metrics::new(&Identity::default()));
+    let call = move || async move {
+        let context = context::current().expect("a handler has a context");
+        let planned = faults.plan(&context, "payments", None, "", context.now(), [0, 0]);
+        planned.and_then(|planned| planned.abort?.status()).unwrap_or(http::StatusCode::OK)
+    };
+    let server = Server::new(Router::new().route("/pay", get(call)));
+    let served =
+        Served::start(server, "[server]\ntrust = { inbound = \"internal\", overrides = true }").await;
+    for (headers, status, fault) in
+        [("", 200, ""), ("baggage: platform-fault=payments:abort=503\r\n", 503, "consent")]
+    {
+        assert_eq!(served.get("/pay", headers).await.status, status);
+        let lines = served.lines(if fault.is_empty() { 1 } else { 2 }).await;
+        assert_eq!(lines.last().map(|line| &line["fault"]), Some(&Value::from(fault)), "{lines:?}");
     }
     assert_eq!(served.stop().await.code(), 0);
 }

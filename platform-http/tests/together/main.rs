@@ -10,7 +10,9 @@ mod town;
 #[cfg(feature = "otlp")]
 mod collector;
 mod context;
+mod degraded;
 mod drain;
+mod faults;
 mod registry;
 mod scrape;
 #[cfg(feature = "otlp")]

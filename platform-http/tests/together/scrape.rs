@@ -26,6 +26,7 @@ async fn scraped() -> (String, String) {
     }
     catalog.end().await;
     assert_eq!(edge.get("/films/7", "platform-timeout-ms: 200\r\n").await.status, 503);
+    assert_eq!(edge.get("/maybe/7", "platform-timeout-ms: 200\r\n").await.status, 200);
     let open = ask(edge.admin, "/metrics", "accept: application/openmetrics-text;version=1.0.0\r\n").await;
     let plain = ask(edge.admin, "/metrics", "").await;
     assert_eq!((open.status, plain.status), (200, 200));

@@ -15,6 +15,7 @@ use platform_core::{
     app::Ended,
     config::Config,
     context::{self, Item},
+    fallback::OrDegraded as _,
     lifecycle::Phase,
     telemetry::log::{Captured, Output},
 };
@@ -119,6 +120,7 @@ impl Town {
                 let catalog = Client::for_target(app, "catalog").expect("a client");
                 Router::new()
                     .route("/films/{id}", get(pass_on))
+                    .route("/maybe/{id}", get(do_without))
                     .with_state(catalog)
                     .route("/hello", get(|| async { "hello" }))
             })
@@ -158,6 +160,15 @@ async fn pass_on(
         Err(error) => Err(error),
     };
     Ok(Json(film.map_err(|error| Problem::from(error).into_response())?))
+}
+
+/// The film, or a page without one.
+async fn do_without(
+    State(catalog): State<Client>,
+    axum::extract::Path(id): axum::extract::Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let film = async { catalog.get(format!("/films/{id}")).send().await?.json::<Value>().await };
+    Ok(Json(film.await.or_degraded("catalog", |_| json!(null))?))
 }
 
 impl House {
