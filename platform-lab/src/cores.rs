@@ -19,6 +19,9 @@ pub(crate) fn split() -> Option<&'static [&'static str]> {
     both.then_some(&["taskset", "-c", "0"])
 }
 
+/// What to start a program of two threads under, after [`split`] has moved this process.
+pub(crate) const BOTH: &[&str] = &["taskset", "-c", "0,1"];
+
 fn succeeds(words: &[&str]) -> bool {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

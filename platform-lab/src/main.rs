@@ -8,12 +8,14 @@ use platform_core::{Error, ErrorKind, Result};
 use tokio::runtime::Builder;
 
 mod child;
+mod client;
 mod cores;
 mod load;
 mod measure;
 mod options;
 mod peers;
 mod server;
+mod storms;
 mod table;
 
 use options::Options;
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let done = match arguments.split_first() {
         Some((serve, [name])) if serve == server::SERVE => server::serve(name),
+        Some((call, words)) if call == client::CALL => client::call(words),
+        Some((name, flags)) if name == "storms" => storms(flags),
         Some((name, flags)) => measure(name, flags),
         None => Err(Error::new(ErrorKind::Usage, "which measurement?")),
     };
@@ -59,10 +63,20 @@ fn measure(name: &str, flags: &[String]) -> Result<()> {
     Ok(())
 }
 
+fn storms(arguments: &[String]) -> Result<()> {
+    let (flags, named): (Vec<String>, Vec<String>) =
+        arguments.iter().cloned().partition(|one| one.starts_with("--"));
+    if let Some(unknown) = flags.iter().find(|flag| *flag != "--quick") {
+        return Err(Error::new(ErrorKind::Usage, format!("unknown flag {unknown}; storms know --quick")));
+    }
+    print!("{}", storms::run(&named, !flags.is_empty())?);
+    Ok(())
+}
+
 fn usage() -> String {
     let names: String =
         MEASUREMENTS.iter().map(|known| format!("  {:<12}{}\n", known.name, known.about)).collect();
-    format!("usage: platform-lab NAME [flags]\n{names}{}", options::USAGE)
+    format!("usage: platform-lab NAME [flags]\n{names}  {:<12}{STORMS}\n{}", "storms", options::USAGE)
 }
 
 /// Runs on this thread alone: the generator has one core, and shares it with nothing.
@@ -73,8 +87,18 @@ fn alone<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
         .block_on(measurement)
 }
 
-const MEASUREMENTS: [Measurement; 1] = [Measurement {
-    name: "server",
-    about: "CPU, user instructions and allocations of one HTTP/1 request on our server stack and beside it.",
-    run: |options| alone(server::run(options)),
-}];
+const STORMS: &str =
+    "[S0 S2 S4 S11] [--quick]: what the client stack survives, in paused time, a naive client beside it.";
+
+const MEASUREMENTS: [Measurement; 2] = [
+    Measurement {
+        name: "server",
+        about: "CPU, user instructions and allocations of one HTTP/1 request on our server stack and beside it.",
+        run: |options| alone(server::run(options)),
+    },
+    Measurement {
+        name: "client",
+        about: "Time, user instructions and allocations of one call through our client stack and beside it.",
+        run: client::run,
+    },
+];

@@ -15,7 +15,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn no_name_or_a_wrong_one_lists_what_can_be_measured() {
-    for arguments in [&[][..], &["sever"], &["server", "--rouns", "3"], &["serve", "apache"]] {
+    for arguments in
+        [&[][..], &["sever"], &["server", "--rouns", "3"], &["serve", "apache"], &["call", "curl"]]
+    {
         let output = lab(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let said = text(&output.stderr);
@@ -43,5 +45,26 @@ fn a_quick_run_ends_with_results_of_every_variant() {
         assert!(of("hyper") > 0.0, "{said}");
         // More code can be slower or not in so short a run; more allocations are certain.
         assert!(key != "server_allocations" || of("axum") > of("hyper"), "{said}");
+    }
+}
+
+#[test]
+fn a_quick_run_of_the_client_ends_with_results_of_every_kind() {
+    let output = lab(&["client", "--quick", "--rounds", "1", "--without-peers"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let value = |key: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(&format!("result: {key} ")));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("{key}: {said}"))
+    };
+    assert_eq!(value("bare_allocations"), 0.0);
+    // In a stack of layers each would bring its own: that there is none is the point of ours.
+    assert_eq!(value("client_stack_allocations"), 0.0);
+    assert_eq!(value("client_stack_allocations_pending"), 0.0);
+    // Its head has a map of headers, and the copy has another.
+    assert!(value("client_retry_copy_allocations_headers") > 0.0, "{said}");
+    assert!(value("client_allocations_hyper_util") > 0.0, "{said}");
+    for key in ["client_stack_ns", "client_stack_ns_pending", "client_cpu_ratio"] {
+        assert!(value(key) > 0.0, "{key}: {said}");
     }
 }

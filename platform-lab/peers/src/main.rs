@@ -2,6 +2,7 @@
 
 use std::{env, process::ExitCode};
 
+mod call;
 mod child;
 mod server;
 
@@ -11,15 +12,16 @@ static ALLOCATOR: child::Counting = child::Counting;
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let served = match arguments[..] {
+    let done = match arguments[..] {
         ["server"] => child::answer(|listening| server::serve(listening, false)),
         ["server", "--access-line"] => child::answer(|listening| server::serve(listening, true)),
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        ["call", name, ref orders @ ..] => match child::Orders::parse(orders.iter().copied()) {
+            Some(orders) => call::call(name, orders).map(|taken| println!("{taken}")),
+            None => return usage(),
+        },
+        _ => return usage(),
     };
-    match served {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("peers: {error}");
@@ -28,5 +30,12 @@ fn main() -> ExitCode {
     }
 }
 
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
 const USAGE: &str = "usage: peers server [--access-line]
-  axum with the usual production middleware, on a free loopback port; the line goes to standard output";
+  axum with the usual production middleware, on a free loopback port; the line goes to standard output
+       peers call VARIANT N [--pending] [--port N]
+  N calls through a client stack; says what they took";

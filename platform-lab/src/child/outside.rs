@@ -1,6 +1,7 @@
-//! The lab's side: a program started as a server, asked and ended.
+//! The lab's side: a program started as a server, asked and ended; or run to its end as a caller.
 
 use std::{
+    env,
     ffi::OsStr,
     io::{BufRead, BufReader, Write},
     path::PathBuf,
@@ -8,6 +9,8 @@ use std::{
 };
 
 use platform_core::{Error, ErrorKind, Result};
+
+use super::Taken;
 
 /// What to run for one variant.
 #[derive(Clone, Debug)]
@@ -26,12 +29,52 @@ pub(crate) struct Child {
 }
 
 impl Program {
+    /// This binary, without arguments.
+    ///
+    /// # Errors
+    /// It does not know its own path.
+    pub(crate) fn this() -> Result<Self> {
+        let path = env::current_exe().map_err(|error| {
+            Error::new(ErrorKind::Start, "this binary cannot be found again").with_source(error)
+        })?;
+        Ok(Program { path, arguments: Vec::new() })
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn with(&self, arguments: impl IntoIterator<Item = String>) -> Self {
+        let mut program = self.clone();
+        program.arguments.extend(arguments);
+        program
+    }
+
     /// The command, under others that start it (`taskset`, `valgrind`), each with its arguments.
     pub(crate) fn under<S: AsRef<OsStr>>(&self, starters: &[S]) -> Command {
         let mut words = starters.iter().map(AsRef::as_ref).chain([self.path.as_os_str()]);
         let mut command = Command::new(words.next().expect("the program itself is a word"));
         command.args(words).args(&self.arguments);
         command
+    }
+}
+
+/// Runs a caller to its end and reads what its calls took.
+///
+/// # Errors
+/// It could not be started, or a call failed: such a figure is worth nothing.
+pub(crate) fn take(mut command: Command) -> Result<Taken> {
+    let program = command_line(&command);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().map_err(|error| {
+        Error::new(ErrorKind::Start, format!("cannot start `{program}`")).with_source(error)
+    })?;
+    // What our own library logs stands before it.
+    let said = String::from_utf8_lossy(&output.stdout);
+    let taken = said.lines().next_back().and_then(|line| line.parse::<Taken>().ok());
+    match taken {
+        Some(taken) if output.status.success() && taken.failed == 0 => Ok(taken),
+        Some(taken) if output.status.success() => {
+            Err(Error::new(ErrorKind::Upstream, format!("{} calls of `{program}` failed", taken.failed)))
+        }
+        _ => Err(Error::new(ErrorKind::Upstream, format!("`{program}` ended with {}", output.status))),
     }
 }
 
@@ -149,6 +192,18 @@ mod tests {
         let program = Program { path: "true".into(), arguments: Vec::new() };
         let error = Child::start(program.under::<&str>(&[])).err().expect("`true` never listens");
         assert_eq!(error.kind(), ErrorKind::Start);
+    }
+
+    #[test]
+    fn what_calls_took_is_the_last_line() {
+        let said = |text: &str| {
+            take(Program { path: "printf".into(), arguments: vec![text.to_owned()] }.under::<&str>(&[]))
+        };
+        let taken = Taken { failed: 0, allocations: 12, nanoseconds: 345 };
+        assert_eq!(said(&format!("a log line\n{taken}\n")).unwrap(), taken);
+        for text in ["", "failed 1 allocations 0 nanoseconds 3\n", "failed 0 allocations 0\n"] {
+            assert_eq!(said(text).unwrap_err().kind(), ErrorKind::Upstream, "{text:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! User instructions per request, as valgrind counts them.
+//! User instructions per request or call, as valgrind counts them.
 
 use std::{
     env, fs,
@@ -10,7 +10,7 @@ use platform_core::{Error, ErrorKind, Result};
 
 use super::{CONNECTIONS, Stretch};
 use crate::{
-    child::{Child, Program},
+    child::{Child, Program, take},
     load::{Load, Until},
 };
 
@@ -31,25 +31,57 @@ pub(crate) async fn instructions(program: &Program, starters: &[&str], stretch: 
     Ok(stretch.per_request([before, after]))
 }
 
+/// User instructions that one call adds: as above, with a process that makes the calls itself.
+///
+/// # Errors
+/// As [`instructions`]; or a call failed.
+pub(crate) fn instructions_of_calls(
+    calling: impl Fn(u64) -> Program,
+    starters: &[&str],
+    stretch: Stretch,
+) -> Result<f64> {
+    let total = |calls| {
+        let report = Report::of(calls);
+        take(calling(calls).under(&report.starters(starters)))?;
+        report.total()
+    };
+    Ok(stretch.per_request([total(stretch.from)?, total(stretch.to)?]))
+}
+
 /// Instructions of one process that served so many requests.
 async fn total(program: &Program, starters: &[&str], requests: u64) -> Result<u64> {
-    let report =
-        Report(env::temp_dir().join(format!("platform-lab-{}-{requests}.cachegrind", process::id())));
-    let out = format!("--cachegrind-out-file={}", report.0.display());
-    // Its log has only remarks about caches that are not simulated.
-    let valgrind = [VALGRIND, "--tool=cachegrind", "--cache-sim=no", "--log-file=/dev/null", &out];
-    let child = Child::start(program.under(&[starters, &valgrind].concat()))?;
+    let report = Report::of(requests);
+    let child = Child::start(program.under(&report.starters(starters)))?;
     let mut load = Load::connect(child.port(), CONNECTIONS as usize).await?;
     load.run(Until::Each(requests / CONNECTIONS)).await?;
     drop(load);
     child.end()?;
-    let text = fs::read_to_string(&report.0)
-        .map_err(|error| Error::new(ErrorKind::Upstream, "valgrind left no report").with_source(error))?;
-    summary(&text).ok_or_else(|| Error::new(ErrorKind::Upstream, "valgrind's report has no `summary:` line"))
+    report.total()
 }
 
-/// A file that is removed when it has been read.
+/// Valgrind's report; its file is removed when it has been read.
 struct Report(PathBuf);
+
+impl Report {
+    fn of(number: u64) -> Self {
+        Report(env::temp_dir().join(format!("platform-lab-{}-{number}.cachegrind", process::id())))
+    }
+
+    /// What writes it, under others that start that.
+    fn starters(&self, others: &[&str]) -> Vec<String> {
+        let out = format!("--cachegrind-out-file={}", self.0.display());
+        // Its log has only remarks about caches that are not simulated.
+        let valgrind = [VALGRIND, "--tool=cachegrind", "--cache-sim=no", "--log-file=/dev/null", &out];
+        others.iter().chain(&valgrind).map(ToString::to_string).collect()
+    }
+
+    fn total(self) -> Result<u64> {
+        let text = fs::read_to_string(&self.0)
+            .map_err(|error| Error::new(ErrorKind::Upstream, "valgrind left no report").with_source(error))?;
+        summary(&text)
+            .ok_or_else(|| Error::new(ErrorKind::Upstream, "valgrind's report has no `summary:` line"))
+    }
+}
 
 impl Drop for Report {
     fn drop(&mut self) {

@@ -10,10 +10,10 @@ mod rounds;
 
 pub(crate) use allocations::allocations;
 pub(crate) use cpu::run_time;
-pub(crate) use instructions::{has_valgrind, instructions};
-pub(crate) use rounds::{Samples, ratio};
+pub(crate) use instructions::{has_valgrind, instructions, instructions_of_calls};
+pub(crate) use rounds::{Samples, ratio, shuffled};
 
-/// Requests before and after the counted stretch; the difference leaves start and warm-up out.
+/// Requests, or calls, before and after the counted stretch; the difference leaves start and warm-up out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stretch {
     /// Requests in the first reading.
@@ -24,7 +24,7 @@ pub(crate) struct Stretch {
 
 impl Stretch {
     /// What one request adds, given both readings.
-    fn per_request(self, readings: [u64; 2]) -> f64 {
+    pub(crate) fn per_request(self, readings: [u64; 2]) -> f64 {
         let [before, after] = readings;
         (after.saturating_sub(before)) as f64 / (self.to - self.from) as f64
     }

@@ -34,6 +34,13 @@ pub(crate) fn ratio(variant: &Samples, base: &Samples) -> f64 {
     (variant.median() / base.median()).min(variant.min() / base.min())
 }
 
+/// The numbers below `count` in random order: whoever comes after whom is thrown anew each round.
+pub(crate) fn shuffled(count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    fastrand::shuffle(&mut order);
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

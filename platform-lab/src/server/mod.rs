@@ -10,4 +10,4 @@ mod summary;
 mod variants;
 
 pub(crate) use run::run;
-pub(crate) use variants::{SERVE, serve};
+pub(crate) use variants::{SERVE, bare, serve};

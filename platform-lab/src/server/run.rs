@@ -37,7 +37,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
     }
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
-        for index in shuffled(children.len()) {
+        for index in measure::shuffled(children.len()) {
             load(&children[index], &mut rows[index], options).await?;
         }
     }
@@ -78,13 +78,6 @@ async fn instructions(
         row.instructions = Some(measure::instructions(&variant.program, starters, options.stretch).await?);
     }
     Ok(())
-}
-
-/// The numbers below `count` in random order.
-fn shuffled(count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..count).collect();
-    fastrand::shuffle(&mut order);
-    order
 }
 
 /// Requests on each connection before a window: the connection's tasks and buffers exist then.

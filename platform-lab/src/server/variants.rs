@@ -1,6 +1,6 @@
 //! Which servers are compared, and how is each started?
 
-use std::{env, future::Future, io, pin::Pin};
+use std::{future::Future, io, pin::Pin};
 
 use platform_core::{Error, ErrorKind, Result};
 
@@ -31,12 +31,10 @@ type Served = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 /// # Errors
 /// This binary does not know its own path.
 pub(crate) fn variants(peers: bool) -> Result<(Vec<Variant>, Option<String>)> {
-    let path = env::current_exe().map_err(|error| {
-        Error::new(ErrorKind::Start, "this binary cannot be found again").with_source(error)
-    })?;
+    let this = Program::this()?;
     let own = |own: &Own| {
-        let arguments = vec![SERVE.to_owned(), own.name.to_owned()];
-        Variant { name: own.name, program: Program { path: path.clone(), arguments } }
+        let arguments = [SERVE, own.name].map(str::to_owned);
+        Variant { name: own.name, program: this.with(arguments) }
     };
     let mut variants: Vec<Variant> = OWN.iter().map(own).collect();
     if !peers {
@@ -54,6 +52,14 @@ pub(crate) fn variants(peers: bool) -> Result<(Vec<Variant>, Option<String>)> {
     }
 }
 
+/// Bare hyper: what clients call when only the client is measured.
+///
+/// # Errors
+/// As [`variants`].
+pub(crate) fn bare() -> Result<Program> {
+    Ok(Program::this()?.with([SERVE, HYPER].map(str::to_owned)))
+}
+
 /// Is the server of this name until the lab lets go.
 ///
 /// # Errors
@@ -69,11 +75,13 @@ pub(crate) fn serve(name: &str) -> Result<()> {
 
 /// The hidden first argument that makes this binary a server.
 pub(crate) const SERVE: &str = "serve";
+/// What the clients call.
+const HYPER: &str = "hyper";
 /// What the others are compared with.
 pub(crate) const BARE: &str = "axum";
 
 const OWN: [Own; 4] = [
-    Own { name: "hyper", serve: |listening| Box::pin(hello::hyper(listening)) },
+    Own { name: HYPER, serve: |listening| Box::pin(hello::hyper(listening)) },
     Own { name: BARE, serve: |listening| Box::pin(hello::axum(listening)) },
     Own { name: "platform", serve: |listening| Box::pin(platform::serve(listening, false)) },
     Own { name: "platform+line", serve: |listening| Box::pin(platform::serve(listening, true)) },

@@ -1,0 +1,133 @@
+//! Clients of a town: ours on the production stack, and the naive ones beside it.
+
+use std::{sync::Arc, time::Duration};
+
+use platform_core::{
+    ErrorKind, Outcome, Result,
+    identity::Identity,
+    stack::{ClientPolicy, ClientStack, Parts},
+    telemetry::Metrics,
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::town::{Lane, Town, root};
+use crate::storms::town::gap;
+
+/// How a call is made.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// The production stack under this policy.
+    Ours(Box<ClientPolicy>),
+    /// A loop: so many attempts at any replica, one after the other, each cut after `attempt`.
+    Naive { attempts: u32, attempt: Duration, whole: Duration },
+}
+
+/// One client process: guards and budget of its own.
+#[derive(Clone)]
+pub(crate) struct Client {
+    way: Way,
+    lane: Arc<Lane>,
+    stack: Option<ClientStack>,
+    pub(crate) metrics: Metrics,
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Felt {
+    pub(crate) good: bool,
+    /// A guard of ours said no.
+    pub(crate) refused: bool,
+    pub(crate) took: Duration,
+    pub(crate) at: Instant,
+}
+
+impl Client {
+    pub(crate) fn new(town: &Town, way: &Way) -> Result<Self> {
+        let metrics = Metrics::new(&Identity::default());
+        let stack = match way {
+            Way::Ours(policy) => {
+                let parts = Arc::new(Parts::new(&Arc::from("town"), &metrics));
+                let stack = ClientStack::new(**policy, parts)?;
+                stack.guards().set_clients(CLIENTS);
+                Some(stack)
+            }
+            Way::Naive { .. } => None,
+        };
+        Ok(Client { way: way.clone(), lane: Arc::new(Lane::to(town)), stack, metrics })
+    }
+
+    pub(crate) async fn call(&self) -> Felt {
+        let begun = Instant::now();
+        let (good, refused) = match (&self.stack, &self.way) {
+            (Some(stack), _) => match stack.call(root(), &*self.lane).await {
+                Ok(answered) => (is_good(&answered.reply), false),
+                Err(error) => (false, is_refusal(error.kind())),
+            },
+            (None, Way::Naive { attempts, attempt, whole }) => {
+                (self.naive(begun, *attempts, *attempt, *whole).await, false)
+            }
+            (None, Way::Ours(_)) => unreachable!("ours has a stack"),
+        };
+        let at = Instant::now();
+        Felt { good, refused, took: at - begun, at }
+    }
+
+    async fn naive(&self, begun: Instant, attempts: u32, attempt: Duration, whole: Duration) -> bool {
+        let end = begun + whole;
+        for _ in 0..attempts {
+            let limit = end.min(Instant::now() + attempt);
+            let asked = self.lane.ask(self.lane.any(), Some(limit));
+            if let Ok((Outcome::Success, _)) = timeout_at(limit, asked).await {
+                return true;
+            }
+            if Instant::now() >= end {
+                break;
+            }
+        }
+        false
+    }
+}
+
+/// Calls arrive as they like, one after the other, at any of the clients, until `length` is over; then all that
+/// is under way is waited for. `each` sees the time since the start.
+pub(crate) async fn arrive(
+    clients: &[Client],
+    per_second: f64,
+    length: Duration,
+    mut each: impl FnMut(Duration),
+) -> Vec<Felt> {
+    let begun = Instant::now();
+    let mut calls = tokio::task::JoinSet::new();
+    let mut felt = Vec::new();
+    // What is due is kept apart from the clock, which knows whole milliseconds.
+    let mut due = Duration::ZERO;
+    for number in 0.. {
+        due += gap(per_second);
+        if due >= length {
+            break;
+        }
+        tokio::time::sleep_until(begun + due).await;
+        each(due);
+        let client = clients[number % clients.len()].clone();
+        calls.spawn(async move { client.call().await });
+        while let Some(Ok(done)) = calls.try_join_next() {
+            felt.push(done);
+        }
+    }
+    while let Some(Ok(done)) = calls.join_next().await {
+        felt.push(done);
+    }
+    felt
+}
+
+fn is_good(reply: &platform_core::testing::Told) -> bool {
+    use platform_core::call::Reply as _;
+    reply.verdict().is_none_or(|verdict| verdict.outcome.is_success())
+}
+
+fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::BreakerOpen | ErrorKind::BulkheadFull | ErrorKind::Throttled)
+}
+
+/// As many processes call the town.
+pub(crate) const CLIENTS: u32 = 10;

@@ -1,0 +1,289 @@
+//! A town of replicas in paused time: queues, slots, and what goes wrong with them.
+
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use platform_core::{
+    Context, Error, ErrorKind, Hint, Mark, Outcome, Result, Verdict,
+    call::Reply as _,
+    context,
+    stack::{Asked, Row, Storey, Wire},
+    testing::{Ask, Told},
+};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::{Instant, sleep},
+};
+
+/// What a replica is like now. Changed while the storm goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    /// The mean of the log-normal service time (its deviation is as large).
+    pub(crate) mean: Duration,
+    /// Times slower than that.
+    pub(crate) slower: f64,
+    /// The share of requests that it fails at once.
+    pub(crate) fails: f64,
+    /// It says that it has too much to do, before any work.
+    pub(crate) overloaded: bool,
+    /// A request whose deadline has passed is dropped when its turn comes, or where it stands.
+    pub(crate) drops_expired: bool,
+}
+
+/// One replica: a queue before its slots.
+pub(crate) struct Replica {
+    label: Arc<str>,
+    slots: Semaphore,
+    weather: parking::Live,
+    /// Work done for callers that had left, in microseconds of a slot.
+    wasted: AtomicU64,
+    worked: AtomicU64,
+    requests: AtomicU64,
+}
+
+mod parking {
+    //! A value that changes between two looks; the whole town is one thread.
+    use std::sync::{Mutex, PoisonError};
+
+    use super::Weather;
+
+    pub(super) struct Live(Mutex<Weather>);
+
+    impl Live {
+        pub(super) fn new(weather: Weather) -> Self {
+            Live(Mutex::new(weather))
+        }
+
+        pub(super) fn get(&self) -> Weather {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(super) fn set(&self, weather: Weather) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = weather;
+        }
+    }
+}
+
+/// Replicas of one service.
+#[derive(Clone)]
+pub(crate) struct Town(Arc<[Replica]>);
+
+impl Weather {
+    /// Nothing is wrong.
+    pub(crate) fn fair(mean: Duration) -> Self {
+        Weather { mean, slower: 1.0, fails: 0.0, overloaded: false, drops_expired: false }
+    }
+}
+
+impl Town {
+    /// So many replicas of so many slots each.
+    pub(crate) fn new(replicas: usize, slots: usize, weather: Weather) -> Self {
+        let one = |index| Replica {
+            label: Arc::from(format!("10.0.0.{index}:80")),
+            slots: Semaphore::new(slots),
+            weather: parking::Live::new(weather),
+            wasted: AtomicU64::new(0),
+            worked: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+        };
+        Town((0..replicas).map(one).collect())
+    }
+
+    /// From now on replica `index` is like that.
+    pub(crate) fn change(&self, index: usize, change: impl FnOnce(&mut Weather)) {
+        let mut weather = self.0[index].weather.get();
+        change(&mut weather);
+        self.0[index].weather.set(weather);
+    }
+
+    /// All of them.
+    pub(crate) fn change_all(&self, change: impl Fn(&mut Weather)) {
+        (0..self.0.len()).for_each(|index| self.change(index, &change));
+    }
+
+    /// Requests that arrived at the replicas.
+    pub(crate) fn requests(&self) -> u64 {
+        self.0.iter().map(|replica| replica.requests.load(Relaxed)).sum()
+    }
+
+    /// The share of the slots' time that was spent for callers that had left.
+    pub(crate) fn wasted(&self) -> f64 {
+        let of = |read: fn(&Replica) -> &AtomicU64| -> u64 {
+            self.0.iter().map(|replica| read(replica).load(Relaxed)).sum()
+        };
+        let worked = of(|replica| &replica.worked);
+        if worked == 0 { 0.0 } else { of(|replica| &replica.wasted) as f64 / worked as f64 }
+    }
+
+    /// What replica `index` makes of a request. Its caller may leave: the replica does not notice.
+    async fn serve(self, index: usize, deadline: Option<Instant>) -> (Outcome, Hint) {
+        let replica = &self.0[index];
+        replica.requests.fetch_add(1, Relaxed);
+        let weather = replica.weather.get();
+        if weather.overloaded {
+            return (Outcome::Overload, Hint { after: None, mark: Some(Mark::Safe) });
+        }
+        if chance(weather.fails) {
+            return (Outcome::ServerFault, Hint::NONE);
+        }
+        let _slot = replica.slots.acquire().await.expect("nobody closes it");
+        // Its turn may come when the weather has changed.
+        let weather = replica.weather.get();
+        let is_gone = |now: Instant| deadline.is_some_and(|deadline| deadline <= now);
+        if weather.drops_expired && is_gone(Instant::now()) {
+            return (Outcome::Timeout, Hint::NONE);
+        }
+        let begun = Instant::now();
+        let work = sleep(log_normal(weather.mean).mul_f64(weather.slower));
+        let cut = match deadline.filter(|_| weather.drops_expired) {
+            // A server of ours also ends a handler whose deadline passes.
+            Some(deadline) => tokio::time::timeout_at(deadline, work).await.is_err(),
+            None => {
+                work.await;
+                false
+            }
+        };
+        let now = Instant::now();
+        let micros = u64::try_from((now - begun).as_micros()).unwrap_or(u64::MAX);
+        replica.worked.fetch_add(micros, Relaxed);
+        if deadline.is_some_and(|deadline| deadline < now) {
+            replica.wasted.fetch_add(micros, Relaxed);
+        }
+        if cut { (Outcome::Timeout, Hint::NONE) } else { (Outcome::Success, Hint::NONE) }
+    }
+}
+
+/// One client's way to a town: who is busy with it, and the network in between.
+pub(crate) struct Lane {
+    town: Town,
+    in_flight: Vec<AtomicU32>,
+}
+
+impl Lane {
+    pub(crate) fn to(town: &Town) -> Self {
+        Lane { town: town.clone(), in_flight: town.0.iter().map(|_| AtomicU32::new(0)).collect() }
+    }
+
+    /// The less loaded of two, others before those that were asked: what `platform-discovery` does, without its
+    /// ejection, which is not built.
+    fn pick(&self, asked: &Asked) -> Option<usize> {
+        let fresh: Vec<usize> = (0..self.town.0.len())
+            .filter(|index| !asked.avoid().contains(&self.town.0[*index].label))
+            .collect();
+        let among = match fresh.len() {
+            0 if asked.asks_only_others() => return None,
+            0 => (0..self.town.0.len()).collect(),
+            _ => fresh,
+        };
+        let (one, other) = (among[roll(among.len())], among[roll(among.len())]);
+        let load = |index: usize| self.in_flight[index].load(Relaxed);
+        Some(if load(other) < load(one) { other } else { one })
+    }
+
+    /// One way there and back, without any stack: what a naive client does.
+    pub(crate) async fn ask(&self, index: usize, deadline: Option<Instant>) -> (Outcome, Hint) {
+        let _busy = Busy::with(&self.in_flight[index]);
+        sleep(NETWORK).await;
+        let (tell, told) = oneshot::channel();
+        let town = self.town.clone();
+        let work = async move {
+            // Who has left hears nothing.
+            let _ = tell.send(town.serve(index, deadline).await);
+        };
+        drop(context::spawn(work));
+        told.await.unwrap_or((Outcome::ServerFault, Hint::NONE))
+    }
+
+    /// Any of them, for a naive client.
+    pub(crate) fn any(&self) -> usize {
+        roll(self.town.0.len())
+    }
+}
+
+impl Wire for Lane {
+    type Call = Ask;
+    type Reply = Told;
+
+    async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
+        let index = self
+            .pick(asked)
+            .ok_or_else(|| Error::new(ErrorKind::NoEndpoints, "there is nobody else to ask"))?;
+        asked.set(&self.town.0[index].label);
+        let deadline = call.context.deadline().map(|deadline| deadline.instant());
+        let (outcome, hint) = self.ask(index, deadline).await;
+        Ok(told(outcome, hint))
+    }
+
+    fn describe(&self) -> Vec<Row> {
+        vec![Row::new(Storey::Endpoint, "town", "Who is asked?")]
+    }
+}
+
+/// A reply that is judged so.
+pub(crate) fn told(outcome: Outcome, hint: Hint) -> Told {
+    let mut told = Told::default();
+    told.judge(Verdict::new(outcome, Instant::now()).with_hint(hint));
+    told
+}
+
+/// A call under a context of its own.
+pub(crate) fn root() -> Ask {
+    Ask::under(Context::root(Instant::now()))
+}
+
+struct Busy<'a>(&'a AtomicU32);
+
+impl<'a> Busy<'a> {
+    fn with(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Relaxed);
+        Busy(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+thread_local! {
+    static DICE: RefCell<fastrand::Rng> = const { RefCell::new(fastrand::Rng::with_seed(0)) };
+}
+
+/// The same storm again for the same seed: the town's dice and the library's.
+pub(crate) fn seed(seed: u64) {
+    DICE.with_borrow_mut(|dice| dice.seed(seed));
+    fastrand::seed(seed);
+}
+
+pub(crate) fn chance(share: f64) -> bool {
+    DICE.with_borrow_mut(|dice| dice.f64() < share)
+}
+
+fn roll(below: usize) -> usize {
+    DICE.with_borrow_mut(|dice| dice.usize(..below))
+}
+
+/// The gap to the next of a Poisson stream of arrivals.
+pub(crate) fn gap(per_second: f64) -> Duration {
+    let uniform = DICE.with_borrow_mut(fastrand::Rng::f64);
+    Duration::from_secs_f64(-(1.0 - uniform).ln() / per_second)
+}
+
+/// A log-normal length whose deviation is as large as its mean.
+fn log_normal(mean: Duration) -> Duration {
+    let (one, other) = DICE.with_borrow_mut(|dice| (dice.f64(), dice.f64()));
+    // Box and Muller.
+    let normal = (-2.0 * (1.0 - one).ln()).sqrt() * (std::f64::consts::TAU * other).cos();
+    let variance = std::f64::consts::LN_2; // ln(1 + 1²)
+    mean.mul_f64((variance.sqrt() * normal - variance / 2.0).exp())
+}
+
+/// There and back within a data centre takes half of that; tokio's timers know whole milliseconds.
+const NETWORK: Duration = Duration::from_millis(1);
