@@ -25,6 +25,19 @@ impl Role {
         }
     }
 
+    /// Whom it asks.
+    pub(crate) const fn calls(self) -> &'static [Role] {
+        match self {
+            Role::Edge => &[Role::Catalog, Role::Ratings, Role::Recommendations],
+            Role::Catalog | Role::Ratings | Role::Recommendations => &[],
+        }
+    }
+
+    /// Whether anybody asks it.
+    pub(crate) fn is_called(self) -> bool {
+        Role::ALL.iter().any(|caller| caller.calls().contains(&self))
+    }
+
     /// The service of this name.
     pub(crate) fn parse(name: &str) -> Result<Self> {
         Role::ALL

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use platform_core::{Error, ErrorKind, Result, config::duration};
 
+use crate::fault::Fault;
+
 /// What the fleet is asked to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Flags {
     /// End by itself after this; `None` runs until Ctrl-C.
     pub(crate) length: Option<Duration>,
@@ -13,6 +15,8 @@ pub(crate) struct Flags {
     pub(crate) rps: u32,
     /// Stop one instance and start it again this often.
     pub(crate) kill_every: Option<Duration>,
+    /// What goes wrong on purpose.
+    pub(crate) faults: Vec<Fault>,
     /// Where the first edge listens; `None` takes a free port.
     pub(crate) port: Option<u16>,
     /// Leave the folder with logs and registry behind.
@@ -20,7 +24,7 @@ pub(crate) struct Flags {
 }
 
 /// What this process is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Asked {
     /// The operator of a fleet.
     Fleet(Flags),
@@ -32,7 +36,14 @@ pub(crate) enum Asked {
 
 impl Default for Flags {
     fn default() -> Self {
-        Flags { length: None, rps: DEFAULT_RPS, kill_every: None, port: None, keep: false }
+        Flags {
+            length: None,
+            rps: DEFAULT_RPS,
+            kill_every: None,
+            faults: Vec::new(),
+            port: None,
+            keep: false,
+        }
     }
 }
 
@@ -61,6 +72,7 @@ impl Asked {
             match name.as_str() {
                 "--for" => flags.length = Some(length(&name, &value()?)?),
                 "--kill-every" => flags.kill_every = Some(length(&name, &value()?)?),
+                "--fault" => flags.faults.push(fault(&name, &value()?)?),
                 "--rps" => flags.rps = whole(&name, &value()?, 1, MAX_RPS)?,
                 "--port" => flags.port = Some(whole(&name, &value()?, 1, u16::MAX)?),
                 "--keep" => flags.keep = true,
@@ -82,6 +94,8 @@ pub(crate) fn help() -> String {
   --for LENGTH         end by itself after this (20s, 2m); without it, Ctrl-C ends it
   --rps N              requests of users a second, 1 to {MAX_RPS} (default {DEFAULT_RPS})
   --kill-every LENGTH  stop one instance after the other (SIGTERM) and start it again
+  --fault TARGET:SPEC  calls to catalog, ratings or recommendations go wrong on purpose; may be given again
+                       (ratings:error=100% or catalog:delay=500ms,share=20%; after=3s and for=10s say when)
   --port N             where the first edge listens (default: a free port)
   --keep               leave the folder with logs and registry behind
   --help               print this, and end
@@ -98,6 +112,10 @@ fn length(flag: &str, text: &str) -> Result<Duration> {
         Ok(length) => Ok(length),
         Err(why) => Err(usage(format!("{flag}: {why}"))),
     }
+}
+
+fn fault(flag: &str, text: &str) -> Result<Fault> {
+    Fault::parse(text).map_err(|why| usage(format!("{flag} {text}: {why}")))
 }
 
 fn whole<T>(flag: &str, text: &str, least: T, most: T) -> Result<T>
@@ -131,15 +149,18 @@ mod tests {
             length: Some(Duration::from_secs(20)),
             rps: 50,
             kill_every: Some(Duration::from_secs(4)),
+            faults: ["ratings:error=100%", "catalog:delay=500ms,share=20%,after=1s"]
+                .map(|text| Fault::parse(text).unwrap())
+                .into(),
             port: Some(8080),
             keep: true,
         };
-        let spaced = "--for 20s --rps 50 --kill-every 4s --port 8080 --keep";
+        let spaced = "--for 20s --rps 50 --kill-every 4s --fault ratings:error=100% \
+                      --fault catalog:delay=500ms,share=20%,after=1s --port 8080 --keep";
         assert_eq!(parse(spaced).unwrap(), Asked::Fleet(all.clone()));
-        assert_eq!(
-            parse("--for=20s --rps=50 --kill-every=4s --port=8080 --keep").unwrap(),
-            Asked::Fleet(all)
-        );
+        let inline = "--for=20s --rps=50 --kill-every=4s --fault=ratings:error=100% \
+                      --fault=catalog:delay=500ms,share=20%,after=1s --port=8080 --keep";
+        assert_eq!(parse(inline).unwrap(), Asked::Fleet(all));
         assert_eq!(parse("").unwrap(), Asked::Fleet(Flags::default()));
         assert_eq!(parse("--rps 50 --help").unwrap(), Asked::Help);
         let role = Asked::Role("edge".into(), vec!["--set".into(), "a=b".into()]);
@@ -160,6 +181,12 @@ mod tests {
             ("--rps 0", "--rps 0: expected a whole number from 1 to 100000"),
             ("--rps many", "--rps many: expected a whole number from 1 to 100000"),
             ("--port 70000", "--port 70000: expected a whole number from 1 to 65535"),
+            ("--fault", "--fault needs a value"),
+            (
+                "--fault edge:error=1%",
+                "--fault edge:error=1%: no service calls \"edge\"; expected one of catalog, ratings, recommendations, \
+                 as in ratings:error=100% or catalog:delay=500ms,share=20%",
+            ),
             ("--keep=yes", "--keep takes no value"),
         ] {
             let error = parse(line).unwrap_err();

@@ -3,6 +3,7 @@
 //! `cargo run --release -p examples -- --for 20s --kill-every 4s`
 
 mod company;
+mod fault;
 mod films;
 mod flags;
 mod leash;

@@ -136,6 +136,29 @@ async fn instances_come_and_go_and_no_user_notices() {
 }
 
 #[tokio::test]
+async fn ratings_fail_on_purpose_and_no_user_notices() {
+    let fault = "--fault=ratings:error=100%,after=1s,for=4s";
+    let mut fleet = Fleet::start(&["--for", "6s", "--rps", "100", fault]).await;
+    let (status, said, complaints) = fleet.end().await;
+    assert_eq!(status.code(), Some(0), "{said}\n{complaints}");
+    assert!(said.contains(" 0 failed"), "{said}");
+    let at = |line: &str| said.find(line).unwrap_or_else(|| panic!("no {line:?} in\n{said}"));
+    assert!(at("\nFault: ratings error=100% for 4s\n") < at("\nFault: ratings error=100% is over\n"));
+    let hit = at("\nFault: ratings error=100% for 4s, calls hit: ");
+    let number_behind = |place: usize, word: &str| {
+        let behind = said[place..].split_once(word).unwrap().1;
+        behind.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(number_behind(hit, "calls hit: ") > 0, "{said}");
+    // 45 of 100 requests ask ratings; the first few find out, the rest are told by the breaker.
+    let degraded = number_behind(at("\nDegraded replies: "), "replies: ");
+    assert!((90..=360).contains(&degraded), "{degraded}\n{said}");
+    let plain = |line: &str| line.starts_with("[  5s] users ") && line.contains(" | to ratings: breaker ");
+    assert!(said.lines().any(plain), "{said}");
+    fleet.leaves_nothing_behind();
+}
+
+#[tokio::test]
 async fn one_request_has_one_trace_in_every_service_it_touched() {
     let mut fleet = Fleet::start(&["--for", "2s", "--rps", "50"]).await;
     let (_, said, _) = fleet.end().await;
@@ -151,7 +174,8 @@ async fn one_request_has_one_trace_in_every_service_it_touched() {
 
 #[tokio::test]
 async fn wrong_flags_are_explained() {
-    for arguments in [&["--fro", "20s"][..], &["--for", "20"], &["--rps", "0"]] {
+    for arguments in [&["--fro", "20s"][..], &["--for", "20"], &["--rps", "0"], &["--fault", "edge:error=1%"]]
+    {
         let (status, said, complaints) = Fleet::beside(arguments, &[]).end().await;
         assert_eq!(status.code(), Some(2), "{arguments:?}");
         assert!(said.is_empty() && complaints.contains("--kill-every LENGTH"), "{complaints}");

@@ -112,6 +112,11 @@ impl Fleet {
         }
     }
 
+    /// For others who have something to tell.
+    pub(crate) fn teller(&self) -> mpsc::UnboundedSender<Event> {
+        self.place.events.clone()
+    }
+
     /// The next thing that happens, told.
     pub(crate) async fn next_event(&mut self) {
         // The fleet holds a sender itself.
@@ -219,6 +224,7 @@ impl Fleet {
                 self.screen.warn(&line);
                 self.unclean.push(format!("{instance}: {how}"));
             }
+            Event::Fault(line) => self.screen.warn(&line),
             Event::Died { instance, how, tail } => {
                 self.deaths += 1;
                 self.screen

@@ -73,6 +73,8 @@ pub(crate) enum Event {
     Stopped { instance: String, took: Duration, how: String },
     /// It ended and nobody had asked.
     Died { instance: String, how: String, tail: Vec<String> },
+    /// Something went wrong on purpose, or does no more.
+    Fault(String),
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,11 @@
 //! themselves, stops one now and then if asked to, and ends everything in order.
 
 mod bell;
+mod dependency;
 mod fleet;
 mod folder;
 pub(crate) mod histogram;
+mod inject;
 mod instance;
 mod kill;
 mod openmetrics;
@@ -89,6 +91,7 @@ async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Resul
         killing.spawn(kills.clone().go_round(fleet.instances.clone(), every));
         kills
     });
+    let mut faults = inject::bring(&flags.faults, &fleet.instances, &fleet.teller());
     let mut watch = Watch::new(flags, users.clone(), kills.clone());
     tokio::select! {
         () = watch.until_the_end(fleet) => {}
@@ -96,6 +99,7 @@ async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Resul
     }
     let lasted = watch.lasted();
     killing.shutdown().await;
+    faults.shutdown().await;
     stop.send_replace(true);
     while arriving.join_next().await.is_some() {}
     fleet.read().await;
@@ -105,6 +109,7 @@ async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Resul
         lasted,
         longest_away: kills.as_ref().and_then(Kills::longest),
         kills: kills.as_ref().map(Kills::victims),
+        faults: flags.faults.clone(),
         ..Summary::default()
     };
     users.finish().await?;

@@ -1,14 +1,17 @@
 //! What does the text of `/metrics` say?
 //!
-//! Only what the operator shows: requests, failures and durations of the server. Everything else is skipped, so
-//! a service may count what it likes.
+//! Only what the operator shows: requests, failures and durations of the server, how a caller stands to those it
+//! calls, and faults that were injected. Everything else is skipped, so a service may count what it likes.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::histogram::Histogram;
+use super::{
+    dependency::{Dependencies, Dependency},
+    histogram::Histogram,
+};
 
 /// What an instance has counted since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Counts {
     /// Requests that ended.
     pub(crate) requests: u64,
@@ -16,6 +19,10 @@ pub(crate) struct Counts {
     pub(crate) errors: u64,
     /// How long they took.
     pub(crate) durations: Histogram,
+    /// Whom it called.
+    pub(crate) dependencies: Dependencies,
+    /// Faults that hit its calls, by name and kind.
+    pub(crate) injected: BTreeMap<(String, String), u64>,
 }
 
 impl Counts {
@@ -24,20 +31,23 @@ impl Counts {
         let mut series: BTreeMap<String, Vec<(f64, u64)>> = BTreeMap::new();
         let mut counts = Counts::default();
         for line in text.lines() {
+            if let Some(sample) = line.strip_prefix(PLATFORM).and_then(Sample::read) {
+                counts.read_platform(&sample);
+            }
             let Some(sample) = line.strip_prefix(DURATION).and_then(Sample::read) else { continue };
             match sample.kind {
                 "_count" => {
-                    counts.requests += sample.value;
+                    counts.requests += sample.count();
                     if sample.label("http_response_status_code").is_some_and(|status| status.starts_with('5'))
                     {
-                        counts.errors += sample.value;
+                        counts.errors += sample.count();
                     }
                 }
                 "_bucket" => {
                     let Some(bound) = sample.label("le").and_then(|le| le.parse::<f64>().ok()) else {
                         continue;
                     };
-                    series.entry(sample.identity()).or_default().push((bound, sample.value));
+                    series.entry(sample.identity()).or_default().push((bound, sample.count()));
                 }
                 _ => {}
             }
@@ -49,20 +59,34 @@ impl Counts {
         counts
     }
 
+    fn read_platform(&mut self, sample: &Sample<'_>) {
+        if let ("faults_injected_total", Some(fault), Some(kind)) =
+            (sample.kind, sample.label("fault"), sample.label("kind"))
+        {
+            *self.injected.entry((fault.to_owned(), kind.to_owned())).or_default() += sample.count();
+        }
+        Dependency::read(&mut self.dependencies, sample);
+    }
+
     /// Adds another instance's.
     pub(crate) fn add(&mut self, other: &Counts) {
         self.requests += other.requests;
         self.errors += other.errors;
         self.durations.add(&other.durations);
+        for (target, dependency) in &other.dependencies {
+            self.dependencies.entry(target.clone()).or_default().add(dependency);
+        }
+        for (fault, count) in &other.injected {
+            *self.injected.entry(fault.clone()).or_default() += count;
+        }
     }
 
-    /// What came after `earlier`.
-    pub(crate) fn since(&self, earlier: &Counts) -> Counts {
-        Counts {
-            requests: self.requests.saturating_sub(earlier.requests),
-            errors: self.errors.saturating_sub(earlier.errors),
-            durations: self.durations.since(&earlier.durations),
+    /// What remains true when the process is gone.
+    pub(crate) fn over(mut self) -> Counts {
+        for dependency in self.dependencies.values_mut() {
+            *dependency = dependency.over();
         }
+        self
     }
 }
 
@@ -80,10 +104,10 @@ fn from_cumulative(buckets: &[(f64, u64)]) -> Histogram {
 }
 
 /// One line, behind the name of its family.
-struct Sample<'a> {
-    kind: &'a str,
+pub(super) struct Sample<'a> {
+    pub(super) kind: &'a str,
     labels: Vec<(&'a str, &'a str)>,
-    value: u64,
+    pub(super) value: f64,
 }
 
 impl<'a> Sample<'a> {
@@ -104,10 +128,15 @@ impl<'a> Sample<'a> {
             rest = rest.strip_prefix('}')?;
         }
         let value = rest.split_whitespace().next()?.parse::<f64>().ok()?;
-        Some(Sample { kind, labels, value: value as u64 })
+        Some(Sample { kind, labels, value })
     }
 
-    fn label(&self, name: &str) -> Option<&'a str> {
+    /// The value of a counter.
+    pub(super) fn count(&self) -> u64 {
+        self.value as u64
+    }
+
+    pub(super) fn label(&self, name: &str) -> Option<&'a str> {
         self.labels.iter().find(|(label, _)| *label == name).map(|(_, value)| *value)
     }
 
@@ -135,6 +164,8 @@ fn end_of_value(text: &str) -> Option<usize> {
     })
 }
 
+/// What is the platform's own.
+const PLATFORM: &str = "platform_";
 /// The server's histogram, named by OpenTelemetry.
 const DURATION: &str = "http_server_request_duration_seconds";
 
@@ -155,6 +186,9 @@ http_server_request_duration_seconds_bucket{http_route="a\"} 99 {\\",http_respon
 http_server_request_duration_seconds_bucket{http_route="a\"} 99 {\\",http_response_status_code="503",le="0.01"} 1
 http_server_request_duration_seconds_bucket{http_route="a\"} 99 {\\",http_response_status_code="503",le="+Inf"} 1
 http_server_active_requests{} 3
+platform_faults_injected_total{fault="fleet-1",kind="abort",zone="a"} 7
+platform_client_attempts_total{target="ratings",kind="retry",outcome="ok"} 2
+platform_retry_budget_ratio{target="ratings"} 0.5
 http_server_request_duration_seconds_bucket{broken
 # EOF
 "##;
@@ -176,8 +210,11 @@ http_server_request_duration_seconds_bucket{broken
         let mut twice = once.clone();
         twice.add(&once);
         assert_eq!((twice.requests, twice.errors, twice.durations.total()), (20, 2, 20));
-        assert_eq!(twice.since(&once).requests, 10);
-        assert_eq!(twice.since(&once).durations, once.durations);
+        assert_eq!(twice.durations.since(&once.durations), once.durations);
+        assert_eq!(twice.injected[&("fleet-1".to_owned(), "abort".to_owned())], 14);
+        assert_eq!(twice.dependencies["ratings"].repeats, 4);
+        assert_eq!(twice.dependencies["ratings"].budget, Some(0.5));
+        assert_eq!(twice.over().dependencies["ratings"].budget, None);
     }
 
     /// Without labels, and in the shape of other libraries.

@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty};
+use http::{Request, StatusCode, header, request};
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Instant};
@@ -68,7 +68,7 @@ impl Pages {
             Ordering::Greater => {
                 *known = life;
                 let ended = mem::replace(page, counts);
-                self.past.entry(role).or_default().add(&ended);
+                self.past.entry(role).or_default().add(&ended.over());
             }
             // Read before the restart and written after it: that life is put aside already.
             Ordering::Less => {}
@@ -102,20 +102,29 @@ impl<T> Window<T> {
 
 /// The body of a 200 answer to `GET path`; `None` for anything else.
 pub(crate) async fn fetch(address: SocketAddr, path: &str) -> Option<String> {
-    tokio::time::timeout(FETCH_LIMIT, ask(address, path)).await.ok().flatten()
+    let (status, body) = exchange(address, Request::get(path), Bytes::new()).await?;
+    (status == StatusCode::OK).then_some(body)
+}
+
+/// What an admin listener answers; `None` if it does not.
+pub(crate) async fn exchange(
+    address: SocketAddr,
+    request: request::Builder,
+    body: Bytes,
+) -> Option<(StatusCode, String)> {
+    tokio::time::timeout(FETCH_LIMIT, ask(address, request, body)).await.ok().flatten()
 }
 
 /// Hyper by itself: an operator that watched through the platform's own client would not see that break.
-async fn ask(address: SocketAddr, path: &str) -> Option<String> {
+async fn ask(address: SocketAddr, request: request::Builder, body: Bytes) -> Option<(StatusCode, String)> {
     let stream = TcpStream::connect(address).await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let request =
-        Request::get(path).header(header::HOST, address.to_string()).body(Empty::<Bytes>::new()).ok()?;
+    let request = request.header(header::HOST, address.to_string()).body(Full::new(body)).ok()?;
     let answer = async {
         let response = sender.send_request(request).await.ok()?;
-        let good = response.status() == StatusCode::OK;
+        let status = response.status();
         let body = response.into_body().collect().await.ok()?.to_bytes();
-        good.then(|| String::from_utf8_lossy(&body).into_owned())
+        Some((status, String::from_utf8_lossy(&body).into_owned()))
     };
     tokio::select! {
         answer = answer => answer,

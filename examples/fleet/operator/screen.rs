@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use super::histogram::{Histogram, Quantile, short};
+use super::{
+    dependency::{Breaker, Dependency, HEADING},
+    histogram::{Histogram, Quantile, short},
+};
 
 /// Everything on the screen at one moment.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +21,8 @@ pub(crate) struct View {
     pub(crate) length: Option<Duration>,
     pub(crate) rps: u32,
     pub(crate) rows: Vec<Row>,
+    /// Whom the edge calls, and how it stands to them.
+    pub(crate) dependencies: Vec<(&'static str, Dependency)>,
     /// Instances that were stopped, if that was asked for.
     pub(crate) kills: Option<usize>,
     /// Processes that ended by themselves.
@@ -143,6 +148,18 @@ pub(crate) fn table(view: &View, colour: bool) -> Vec<String> {
         }
         lines.push(paint(&cells(&texts(row)), tint(row), colour && !tint(row).is_empty()));
     }
+    if !view.dependencies.is_empty() {
+        lines.push(String::new());
+        lines.push(paint(&cells(&HEADING.map(str::to_owned)), DIM, colour));
+    }
+    for (target, dependency) in &view.dependencies {
+        let tint = match dependency.breaker {
+            Breaker::Closed => "",
+            Breaker::HalfOpen => YELLOW,
+            Breaker::Open => RED,
+        };
+        lines.push(paint(&cells(&dependency.texts(target)), tint, colour && !tint.is_empty()));
+    }
     if !view.open.is_empty() {
         lines.push(String::new());
     }
@@ -166,7 +183,8 @@ pub(crate) fn line(view: &View) -> String {
     let (users, services): (Vec<_>, Vec<_>) =
         each.zip(&view.rows).partition(|(_, row)| row.instances.is_none());
     let parts: Vec<String> = users.into_iter().chain(services).map(|(text, _)| text).collect();
-    format!("[{:>3}s] {}", view.elapsed.as_secs(), parts.join(" | "))
+    let guards = view.dependencies.iter().map(|(target, dependency)| dependency.line(target));
+    format!("[{:>3}s] {}{}", view.elapsed.as_secs(), parts.join(" | "), guards.collect::<String>())
 }
 
 fn headline(view: &View) -> String {
@@ -233,7 +251,7 @@ pub(crate) fn seconds(length: Duration) -> String {
 
 /// What the table needs; on less it would wrap and could not be drawn over.
 const WIDTH: u16 = 80;
-const HEIGHT: u16 = 20;
+const HEIGHT: u16 = 22;
 const RESET: &str = "\x1b[0m";
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -282,6 +300,20 @@ mod tests {
                 Row { name: "recommendations", instances: Some((3, 3)), ..Row::default() },
                 Row { name: "users", instances: None, rate: 199.8, errors: 0, p50: ms(2), p99: ms(16) },
             ],
+            dependencies: vec![
+                ("catalog", Dependency { repeats: 3, budget: Some(0.98), ..Dependency::default() }),
+                (
+                    "ratings",
+                    Dependency {
+                        breaker: Breaker::Open,
+                        repeats: 12,
+                        refusals: 640,
+                        degraded: 702,
+                        budget: Some(0.8),
+                    },
+                ),
+                ("recommendations", Dependency::default()),
+            ],
             kills: Some(3),
             deaths: 0,
             open: vec![("edge", "http://127.0.0.1:8080/".to_owned())],
@@ -300,6 +332,11 @@ mod tests {
   recommendations     3/3      0.0/s        0         -         -
 
   users                        200/s        0       2ms      16ms
+
+  the edge calls   budget    breaker  refused   repeats  degraded
+  catalog             98%     closed        0         3         0
+  ratings             80%       open      640        12       702
+  recommendations       -     closed        0         0         0
 
   edge   http://127.0.0.1:8080/";
         assert_eq!(table(&view(), false).join("\n"), expected);
@@ -325,7 +362,8 @@ mod tests {
             line(&view()),
             "[ 12s] users 200/s 0 errors p50 2ms p99 16ms | edge 2/2 200/s p50 <5ms p99 14ms | \
              catalog 2/3 8.2/s p50 <5ms p99 <5ms | ratings 3/3 80/s 2 errors p50 <5ms p99 <5ms | \
-             recommendations 3/3 0.0/s p50 - p99 -"
+             recommendations 3/3 0.0/s p50 - p99 - | to catalog: 3 repeats budget 98% | \
+             to ratings: breaker open 640 refused 12 repeats 702 degraded budget 80%"
         );
     }
 

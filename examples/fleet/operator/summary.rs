@@ -8,7 +8,11 @@ use super::{
     screen::{cells, seconds},
     trace::Told,
 };
-use crate::{company::Role, users::Tally};
+use crate::{
+    company::Role,
+    fault::{self, Fault},
+    users::Tally,
+};
 
 /// Everything that is said at the end.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +21,8 @@ pub(crate) struct Summary {
     /// How long users arrived.
     pub(crate) lasted: Duration,
     pub(crate) services: Totals,
+    /// What went wrong on purpose, in the order of asking.
+    pub(crate) faults: Vec<Fault>,
     /// Instances that were stopped and started, in order; `None` if that was not asked for.
     pub(crate) kills: Option<Vec<Role>>,
     /// The longest that one was away.
@@ -51,6 +57,8 @@ impl Summary {
         lines
             .extend(reasons.iter().take(MOST_REASONS).map(|(reason, count)| format!("  {count} x {reason}")));
         lines.extend(self.kills_line());
+        lines.extend(self.faults.iter().enumerate().map(|(place, fault)| self.fault_line(place, fault)));
+        lines.extend(self.degraded_line());
         if self.deaths > 0 {
             lines.push(format!("Died by themselves and started again: {}.", self.deaths));
         }
@@ -82,6 +90,28 @@ impl Summary {
             line += &format!("; {rate:.1} a second, p50 {p50}, p99 {p99}, slowest {}", short(*slowest));
         }
         line + "."
+    }
+
+    /// `Fault: ratings error=100%: 812 calls aborted.`
+    fn fault_line(&self, place: usize, fault: &Fault) -> String {
+        let name = fault::name(place);
+        let count = |kind: &str| -> u64 {
+            let key = (name.clone(), kind.to_owned());
+            self.services.values().filter_map(|counts| counts.injected.get(&key)).sum()
+        };
+        let kinds = [("delay", "delayed"), ("abort", "aborted"), ("overflow", "spared, too many at once")];
+        let told = kinds.iter().map(|(kind, word)| (count(kind), word)).filter(|(count, _)| *count > 0);
+        let told: Vec<String> = told.map(|(count, word)| format!("{count} {word}")).collect();
+        let told = if told.is_empty() { "none".to_owned() } else { told.join(", ") };
+        format!("Fault: {fault} for {}, calls hit: {told}.", seconds(fault.length))
+    }
+
+    fn degraded_line(&self) -> Option<String> {
+        let all = self.services.values().flat_map(|counts| &counts.dependencies);
+        let each = all.filter(|(_, one)| one.degraded > 0);
+        let each: Vec<String> =
+            each.map(|(target, one)| format!("{} without {target}", one.degraded)).collect();
+        (!each.is_empty()).then(|| format!("Degraded replies: {}.", each.join(", ")))
     }
 
     fn kills_line(&self) -> Option<String> {
@@ -154,6 +184,31 @@ Kills: 3 (edge 2, catalog 1, ratings 0, recommendations 0); away for 740ms at mo
   catalog                          0        0         -         -"
         );
         assert_eq!(summary.exit_code(), 0);
+    }
+
+    #[test]
+    fn what_was_done_on_purpose_is_told_with_what_it_did() {
+        let faults = ["ratings:error=100%", "catalog:delay=500ms,share=20%,for=4s"];
+        let edge = Counts::read(
+            "platform_faults_injected_total{fault=\"fleet-1\",kind=\"abort\"} 12
+platform_faults_injected_total{fault=\"fleet-1\",kind=\"delay\"} 0
+platform_faults_injected_total{fault=\"fleet-1\",kind=\"overflow\"} 3
+platform_server_degraded_requests_total{target=\"ratings\"} 640
+platform_server_degraded_requests_total{target=\"recommendations\"} 2
+platform_retry_budget_ratio{target=\"catalog\"} 1\n",
+        );
+        let summary = Summary {
+            services: [(Role::Edge, edge)].into(),
+            faults: faults.map(|text| Fault::parse(text).unwrap()).into(),
+            ..Summary::default()
+        };
+        let expected = "
+Fault: ratings error=100% for 10.0s, calls hit: 12 aborted, 3 spared, too many at once.
+Fault: catalog delay=500ms,share=20% for 4s, calls hit: none.
+Degraded replies: 640 without ratings, 2 without recommendations.
+";
+        let text = summary.text();
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{
+    dependency::Dependency,
     fleet::Fleet,
     histogram::Histogram,
     kill::Kills,
@@ -84,9 +85,10 @@ impl Watch {
             .into_iter()
             .map(|role| {
                 let counts = services.get(&role).cloned().unwrap_or_default();
-                let lately =
-                    earliest.services.get(&role).map_or_else(|| counts.clone(), |then| counts.since(then));
-                let row = Row::new(role.name(), &lately.durations, counts.errors, length);
+                let then = earliest.services.get(&role);
+                let lately = then
+                    .map_or_else(|| counts.durations.clone(), |then| counts.durations.since(&then.durations));
+                let row = Row::new(role.name(), &lately, counts.errors, length);
                 Row { instances: Some(fleet.strength(role)), ..row }
             })
             .collect();
@@ -96,6 +98,7 @@ impl Watch {
             length: self.flags.length,
             rps: self.flags.rps,
             rows,
+            dependencies: dependencies(&services),
             kills: self.kills.as_ref().map(|kills| kills.victims().len()),
             deaths: fleet.deaths,
             open: fleet.open(),
@@ -106,6 +109,20 @@ impl Watch {
     pub(crate) fn lasted(&self) -> Duration {
         self.began.elapsed()
     }
+}
+
+/// Everybody who is called, as all callers see them; also those that nobody has told of yet.
+fn dependencies(services: &Totals) -> Vec<(&'static str, Dependency)> {
+    let called = Role::ALL.into_iter().filter(|role| role.is_called());
+    called
+        .map(|role| {
+            let mut sum = Dependency::default();
+            for counts in services.values() {
+                counts.dependencies.get(role.name()).into_iter().for_each(|one| sum.add(one));
+            }
+            (role.name(), sum)
+        })
+        .collect()
 }
 
 const TICK: Duration = Duration::from_secs(1);

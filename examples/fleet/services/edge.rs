@@ -1,6 +1,15 @@
 //! The edge: what browsers and apps call.
+//!
+//! A page without ratings, and a home page as it was a minute ago, are better than an error; and a vote is kept
+//! until somebody can count it. A search without the catalog finds nothing, and the reply says why.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    collections::HashMap,
+    fmt,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -8,9 +17,15 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use platform_core::{App, Result};
-use platform_http::{Client, Problem};
+use platform_core::{
+    App, Error, ErrorKind, Result,
+    fallback::{OrDegraded as _, Stale},
+};
+use platform_http::{Client, Problem, client::Preset};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::outbox::Outbox;
 
 pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
     let app = App::builder("edge")
@@ -24,10 +39,16 @@ pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
 }
 
 fn routes(app: &App) -> Result<Router> {
+    let client = |name| Client::builder(app, name).preset(Preset::Interactive).build();
+    let ratings = client("ratings")?;
     let company = Company {
-        catalog: Client::for_target(app, "catalog")?,
-        ratings: Client::for_target(app, "ratings")?,
-        recommendations: Client::for_target(app, "recommendations")?,
+        catalog: client("catalog")?,
+        outbox: Outbox::start(app, ratings.clone()),
+        ratings,
+        recommendations: client("recommendations")?,
+        rows: Stale::new("recommendations", WORTH_SHOWING),
+        cards: Stale::new("catalog", WORTH_SHOWING),
+        films: Films::default(),
     };
     Ok(Router::new()
         .route("/", get(home))
@@ -42,7 +63,34 @@ fn routes(app: &App) -> Result<Router> {
 struct Company {
     catalog: Client,
     ratings: Client,
+    /// Votes that nobody could count yet.
+    outbox: Outbox,
     recommendations: Client,
+    /// The last home page's rows; whose they were matters less than that there are some.
+    rows: Stale<Vec<Picked>>,
+    /// The last cards of the home page.
+    cards: Stale<Vec<Card>>,
+    /// The last good page of each film.
+    films: Films,
+}
+
+/// A film changes seldom; a page that is a minute old is right.
+#[derive(Clone, Default)]
+struct Films(Arc<Mutex<HashMap<String, Stale<Film>>>>);
+
+impl Films {
+    /// Where the film's last good page is kept. Ids that nobody answered for take no place.
+    fn of(&self, id: &FilmId) -> Stale<Film> {
+        let films = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        films.get(&id.0).cloned().unwrap_or_else(|| Stale::new("catalog", WORTH_SHOWING))
+    }
+
+    fn keep(&self, id: &FilmId, page: Stale<Film>) {
+        let mut films = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if films.len() < MOST_FILMS {
+            films.entry(id.0.clone()).or_insert(page);
+        }
+    }
 }
 
 /// What may stand in a path of ours: whatever else strangers send never reaches one.
@@ -62,7 +110,7 @@ struct Search {
 }
 
 /// A row as recommendations give it.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Picked {
     title: String,
     films: Vec<String>,
@@ -87,10 +135,11 @@ struct Card {
 struct Page {
     #[serde(flatten)]
     film: Film,
-    rating: Rating,
+    /// `null` when nobody can say just now.
+    rating: Option<Rating>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Film {
     id: String,
     title: String,
@@ -106,8 +155,8 @@ struct Rating {
     votes: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Vote {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Vote {
     stars: u64,
 }
 
@@ -116,11 +165,15 @@ async fn home(
     State(company): State<Company>,
     Query(Whose { user }): Query<Whose>,
 ) -> Result<Json<Vec<Row>>, Problem> {
-    let picked: Vec<Picked> =
-        company.recommendations.get("/rows").query("user", user).send().await?.json().await?;
+    let rows = async { company.recommendations.get("/rows").query("user", user).send().await?.json().await };
+    let picked: Vec<Picked> = company
+        .rows
+        .fresh_or_kept(rows.await, Instant::now())
+        .or_degraded("recommendations", |_| Vec::new())?;
     let ids: Vec<&str> = picked.iter().flat_map(|row| &row.films).map(String::as_str).collect();
-    let cards: Vec<Card> =
-        company.catalog.get("/films").query("ids", ids.join(",")).send().await?.json().await?;
+    let cards =
+        async { company.catalog.get("/films").query("ids", ids.join(",")).send().await?.json().await };
+    let cards: Vec<Card> = company.cards.fresh_or_kept(cards.await, Instant::now())?;
     let known = |id: &String| cards.iter().find(|card| card.id == *id).cloned();
     let rows = picked
         .iter()
@@ -135,16 +188,20 @@ async fn film(State(company): State<Company>, Path(id): Path<FilmId>) -> Result<
         if reply.status() == StatusCode::NOT_FOUND {
             return Err(unknown(&id));
         }
-        Ok::<Film, Problem>(reply.json().await?)
+        reply.json::<Film>().await
     };
     let rating = async {
         let reply = company.ratings.get(format!("/films/{id}/rating")).send().await?;
         if reply.status() == StatusCode::NOT_FOUND {
             return Err(unknown(&id));
         }
-        Ok::<Rating, Problem>(reply.json().await?)
+        reply.json::<Rating>().await
     };
+    let rating = async { rating.await.map(Some).or_degraded("ratings", |_| None) };
+    let page = company.films.of(&id);
+    let film = async { page.fresh_or_kept(film.await, Instant::now()) };
     let (film, rating) = tokio::try_join!(film, rating)?;
+    company.films.keep(&id, page);
     Ok(Json(Page { film, rating }))
 }
 
@@ -156,27 +213,39 @@ async fn search(
     if q.trim().is_empty() {
         return Err(Problem::invalid("q is empty; search for a word, as in /search?q=harbour"));
     }
-    Ok(Json(company.catalog.get("/search").query("q", q).send().await?.json().await?))
+    let found = async { company.catalog.get("/search").query("q", q).send().await?.json().await };
+    // An empty shelf, and the reply says that it is one for lack of the catalog.
+    Ok(Json(found.await.or_degraded("catalog", |_| Vec::new())?))
 }
 
-/// `POST /films/{id}/rating {"stars": 4}`
+/// `POST /films/{id}/rating {"stars": 4}`: 201 with what the votes come to, or 202 when it is counted later.
 async fn rate(
     State(company): State<Company>,
     Path(id): Path<FilmId>,
     Json(vote): Json<Vote>,
-) -> Result<(StatusCode, Json<Rating>), Problem> {
+) -> Result<(StatusCode, Json<Option<Rating>>), Problem> {
     if !(1..=5).contains(&vote.stars) {
         return Err(Problem::invalid(format!("{} stars: give 1 to 5", vote.stars)));
     }
-    let reply = company.ratings.post(format!("/films/{id}/rating")).json(&vote).send().await?;
-    if reply.status() == StatusCode::NOT_FOUND {
-        return Err(unknown(&id));
-    }
-    Ok((StatusCode::CREATED, Json(reply.json().await?)))
+    let path = format!("/films/{id}/rating");
+    let counted = async {
+        let reply = company.ratings.post(&path).json(&vote).send().await?;
+        if reply.status() == StatusCode::NOT_FOUND {
+            return Err(unknown(&id));
+        }
+        reply.json::<Rating>().await
+    };
+    let later = |_: &_| {
+        company.outbox.put(path.clone(), vote);
+        None
+    };
+    let rating = counted.await.map(Some).or_degraded("ratings", later)?;
+    let status = if rating.is_some() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
+    Ok((status, Json(rating)))
 }
 
-fn unknown(id: &FilmId) -> Problem {
-    Problem::not_found(format!("there is no film \"{id}\""))
+fn unknown(id: &FilmId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no film \"{id}\""))
 }
 
 impl TryFrom<String> for FilmId {
@@ -197,6 +266,11 @@ impl fmt::Display for FilmId {
         f.write_str(&self.0)
     }
 }
+
+/// People notice a home page of yesterday, not one of a minute ago.
+const WORTH_SHOWING: Duration = Duration::from_secs(60);
+/// More than anybody opens between two failures.
+const MOST_FILMS: usize = 1_000;
 
 #[cfg(test)]
 mod tests {

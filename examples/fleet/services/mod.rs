@@ -5,6 +5,7 @@
 
 mod catalog;
 mod edge;
+mod outbox;
 mod ratings;
 mod recommendations;
 
