@@ -19,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) stretch: Stretch,
     /// Build and measure the peers too.
     pub(crate) peers: bool,
+    /// Count instructions too, which takes longest.
+    pub(crate) instructions: bool,
 }
 
 impl Default for Options {
@@ -29,6 +31,7 @@ impl Default for Options {
             connections: CONNECTIONS,
             stretch: Stretch { from: 2_000, to: 8_000 },
             peers: true,
+            instructions: true,
         }
     }
 }
@@ -48,6 +51,7 @@ impl Options {
                     options = Options { rounds: 3, window: Duration::from_millis(100), stretch, ..options };
                 }
                 "--without-peers" => options.peers = false,
+                "--without-instructions" => options.instructions = false,
                 "--rounds" => options.rounds = value(flag, flags.next(), count)?,
                 "--connections" => options.connections = value(flag, flags.next(), count)?,
                 "--window" => options.window = value(flag, flags.next(), milliseconds)?,
@@ -78,7 +82,7 @@ fn milliseconds(text: &str) -> Option<Duration> {
 
 /// The flags of every measurement.
 pub(crate) const USAGE: &str = "flags: --rounds 15, --window 400ms (milliseconds), --connections 64, --without-peers, \
-                                --quick (a smoke test: its figures mean nothing)";
+                                --without-instructions, --quick (a smoke test: its figures mean nothing)";
 /// Enough for a median that one disturbed round in two does not move; at least 11.
 const ROUNDS: usize = 15;
 /// Short, so that the machine's drift hits all variants of a round alike.
@@ -96,8 +100,10 @@ mod tests {
 
     #[test]
     fn flags_change_what_they_name() {
-        let options = parse("--quick --rounds 5 --connections 16 --without-peers").unwrap();
-        assert_eq!((options.rounds, options.connections, options.peers), (5, 16, false));
+        let options =
+            parse("--quick --rounds 5 --connections 16 --without-peers --without-instructions").unwrap();
+        assert_eq!((options.rounds, options.connections), (5, 16));
+        assert!(!options.peers && !options.instructions);
         assert_eq!((options.window, options.stretch.to), (Duration::from_millis(100), 800));
         assert_eq!(parse("--window 1500ms").unwrap().window, Duration::from_millis(1500));
         assert!(parse("").unwrap().rounds >= 11, "fewer rounds do not make a median");

@@ -55,7 +55,9 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
             }
         }
     }
-    if measure::has_valgrind() {
+    if !options.instructions {
+        remarks.push("without instructions, as told".into());
+    } else if measure::has_valgrind() {
         for ((variants, starters), rows) in groups.iter().zip(rows.groups()) {
             // Instructions of two threads at once say nothing that one does not.
             let counted = variants.iter().zip(rows).filter(|(variant, _)| !shared_stack(variant));

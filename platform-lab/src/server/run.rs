@@ -44,7 +44,9 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
     for child in children {
         child.end()?;
     }
-    if measure::has_valgrind() {
+    if !options.instructions {
+        remarks.push("without instructions, as told".into());
+    } else if measure::has_valgrind() {
         instructions(&variants, &mut rows, starters, options).await?;
     } else {
         remarks.push("without instructions: valgrind is missing".into());
