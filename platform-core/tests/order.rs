@@ -196,6 +196,7 @@ fn the_order_is_told_as_it_runs() {
     );
     let breaker = rows.iter().find(|row| row.layer == "breaker").expect("a breaker");
     assert_eq!((breaker.settings["mode"].as_str(), breaker.settings["open"].as_str()), ("observe", "1s"));
+    assert_eq!(breaker.settings["state"], "closed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{ClientPolicy, Guards, guards};
 use crate::{config::duration, recovery::Recovery};
@@ -59,6 +60,11 @@ pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
         let mut row = Row { storey, layer, question, settings: settings.each() };
         if let Some(mode) = guards.mode(layer) {
             row.settings.insert("mode".to_owned(), mode.to_string());
+        }
+        if layer == guards::BREAKER {
+            // What somebody wants to know at night: why it is open, and when it asks again.
+            let state = guards.breaker.engine().state(Instant::now());
+            row.settings.insert("state".to_owned(), state.to_string());
         }
         row
     };
