@@ -281,6 +281,11 @@ mod hedges {
         let bench = warm(|_| Does::well(ms(200)), 1).await;
         let answered = bench.call().await.expect("the first answers in the end");
         assert_eq!((answered.attempt, bench.attempts()), (0, 201));
+        assert_eq!(bench.value(&["platform_retry_budget_ratio{"]), 1.0, "and nothing was paid for it");
+        assert_eq!(
+            bench.value(&["platform_client_attempts_total{", "kind=\"hedge\"", "outcome=\"local\""]),
+            0.0
+        );
 
         let bench = warm(|_| Does::well(ms(200)), 3).await;
         let mut ask = Ask::under(Context::root(Instant::now()));

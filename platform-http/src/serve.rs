@@ -118,7 +118,7 @@ pub fn prepare(app: &App, server: Server) -> Result<()> {
     let views = Views::of(app);
     let (clients, found) = (app.clone(), discovery(app)?);
     let stack = move || -> Value {
-        let clients = client::described(&clients).unwrap_or_default();
+        let clients = client::described(&clients);
         clients.into_iter().map(|(target, layers)| json!({ "target": &*target, "layers": layers })).collect()
     };
     app.describe("stack", stack.clone());

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+use tokio::time::Instant;
+
 use super::{Admission, Answer, Permit, Refusal, metrics::Refusals};
 use crate::{
     config::Mode,
@@ -68,17 +70,18 @@ impl<A: Admission> Gate<A> {
         }
     }
 
-    /// The same, waiting for a turn where the engine has turns.
+    /// The same, waiting for a turn where the engine has turns. After a real wait the context's clock reading is new.
     ///
     /// # Errors
     /// The refusal, in mode enforce.
     #[inline]
-    pub async fn enter(&self, context: &Context) -> Result<Permit<&Self, A>> {
+    pub async fn enter(&self, context: &mut Context) -> Result<Permit<&Self, A>> {
         match self.turn(self, context) {
             Turn::Now(done) => done,
             // Rare and long: its state should not be part of every call's.
             Turn::Wait => {
                 let answer = Box::pin(self.engine.wait(context)).await;
+                context.set_now(Instant::now());
                 self.settle(self, context, answer)
             }
         }

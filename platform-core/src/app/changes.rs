@@ -55,6 +55,8 @@ pub struct Change {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChangeKind {
+    /// A breaker was held open or closed by hand, or no longer.
+    Breaker,
     /// A setting was changed while running.
     Config,
     /// The process began to drain.
@@ -63,6 +65,10 @@ pub enum ChangeKind {
     Fault,
     /// The log filter was changed.
     Log,
+    /// A guard of clients was given another mode.
+    Mode,
+    /// A part of a client's policy was changed.
+    Policy,
     /// The process became ready.
     Ready,
     /// The process started.
@@ -75,10 +81,13 @@ impl ChangeKind {
     /// The label.
     pub const fn as_str(self) -> &'static str {
         match self {
+            ChangeKind::Breaker => "breaker",
             ChangeKind::Config => "config",
             ChangeKind::Drain => "drain",
             ChangeKind::Fault => "fault",
             ChangeKind::Log => "log",
+            ChangeKind::Mode => "mode",
+            ChangeKind::Policy => "policy",
             ChangeKind::Ready => "ready",
             ChangeKind::Start => "start",
             ChangeKind::Task => "task",

@@ -101,6 +101,18 @@ impl Config {
         ConfigBuilder::default()
     }
 
+    /// What somebody asks for while the process runs, as the section `path`; for [`overlay`](Self::overlay) and
+    /// [`check`](Self::check), so that it is explained as if it stood in a file.
+    pub(crate) fn asked(path: &str, section: &impl Serialize) -> Result<Self> {
+        let at = Key::parse(path).map_err(Error::config)?;
+        let origin = Origin::Source(Arc::from("the request"));
+        let section =
+            Value::serialize(section).map_err(|error| Error::config(format!("{origin}: {error}")))?;
+        let mut layer = Layer::default();
+        layer.put(&at, section, &origin);
+        Ok(Config::new(vec![layer], None))
+    }
+
     fn new(layers: Vec<Layer>, profile: Option<String>) -> Self {
         let values = sources::merged(&layers);
         Config(Arc::new(Inner { layers, values, profile, claims: Mutex::default() }))

@@ -73,7 +73,7 @@ impl Budget {
         budget
     }
 
-    /// A call begins: its first attempt, and no repeat.
+    /// The first attempt of a call was answered as asked; a repeat that was puts nothing in.
     pub fn deposit(&self, now: Instant) {
         self.ledger.deposit(self.moment(now));
     }
@@ -152,7 +152,10 @@ impl fmt::Display for Spent {
         let Spent { calls, window, ratio, key, .. } = self;
         // Two digits of a percentage; 0.07 as a binary fraction would be 7.000000000000001.
         let percent = (ratio * 10_000.0).round() / 100.0;
-        write!(f, "the budget for repeats is spent: {percent}% of {calls} calls in the last {window:?}")?;
+        write!(
+            f,
+            "the budget for repeats is spent: {percent}% of {calls} good calls in the last {window:?}"
+        )?;
         if self.floor > 0.0 {
             write!(f, ", and at least {} a second", (self.floor * 100.0).round() / 100.0)?;
         }
@@ -269,12 +272,12 @@ mod tests {
         assert_eq!((spent.calls, spent.repeats), (240, 124));
         assert_eq!(
             spent.to_string(),
-            "the budget for repeats is spent: 10% of 240 calls in the last 10s, and at least 10 a second \
+            "the budget for repeats is spent: 10% of 240 good calls in the last 10s, and at least 10 a second \
              (budget.ratio = 0.1)"
         );
         budget.configure(config(0.07, 0));
         let text = budget.withdraw(now).unwrap_err().to_string();
-        assert!(text.ends_with("7% of 240 calls in the last 10s (budget.ratio = 0.07)"), "{text}");
+        assert!(text.ends_with("7% of 240 good calls in the last 10s (budget.ratio = 0.07)"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

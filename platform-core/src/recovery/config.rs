@@ -200,8 +200,8 @@ pub(super) const EXTRA: Ratio = Ratio::of(0.05);
 /// The grain of tokio's timer.
 pub(super) const MIN_DELAY: Duration = Duration::from_millis(1);
 
-/// Covers ten times the failures of a service with 99 % success; when a target fails entirely, a tenth more load is
-/// what it was sized to bear.
+/// Covers ten times the failures of a service with 99 % success, and a tenth more load is what a target was sized to
+/// bear.
 pub(super) const RATIO: Ratio = Ratio::of(0.1);
 
 /// Long enough that a burst of calls pays for its own repeats, short enough that the plenty of a busy minute is not

@@ -82,7 +82,7 @@ mod tests {
         let hedges = budget(&Hedge::default(), 10 * S, now);
         let repeats = Budget::new(BudgetConfig::default(), now);
         let text = withdraw(&hedges, &repeats, now).unwrap_err().to_string();
-        assert!(text.ends_with("5% of 0 calls in the last 10s (hedge.extra = 0.05)"), "{text}");
+        assert!(text.ends_with("5% of 0 good calls in the last 10s (hedge.extra = 0.05)"), "{text}");
         (0..1000).for_each(|_| {
             hedges.deposit(now);
             repeats.deposit(now);

@@ -3,9 +3,10 @@
 //! Then it is tried again, if that can help and cannot hurt. A client has one way of doing so, [`Recovery`]: *retry*
 //! (wait, then again) or *hedge* (when the first is slow, a second beside it), never both, because two ways that
 //! do not know of each other multiply: three attempts of two copies each are six calls where one was meant. All
-//! extra work, repeat or hedge, is paid from one ledger, the [`Budget`], because the target feels the sum: every call puts
-//! a share of a repeat in, every repeat takes a whole one out, so a target that fails entirely is asked 1.1 times as
-//! often and not three times.
+//! extra work, repeat or hedge, is paid from one ledger, the [`Budget`], because the target feels the sum: every call whose
+//! first attempt was answered puts a share of a repeat in, every repeat takes a whole one out. A target that fails a
+//! part of its calls is asked 1.1 times as often and not three times; one that fails entirely earns no repeats, and
+//! after the window only the floor is left.
 //!
 //! Engines only: they read no clock, roll no dice and spawn nothing. Who repeats asks in this order:
 //!

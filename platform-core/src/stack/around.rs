@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire};
+use super::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Targets, Wire, describe};
 use crate::{
     app::App,
     call::{Call, Guard, Reply},
@@ -55,9 +55,14 @@ impl Around {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn of(app: &App, target: &str, policy: ClientPolicy) -> Result<Self> {
-        let name: Arc<str> = Arc::from(target);
-        let parts = app.once(target, || Ok(Parts::new(&name, app.metrics())))?;
-        Ok(Around(ClientStack::new(policy, parts)?))
+        let (targets, target) = (Targets::of(app), Arc::from(target));
+        let stack = ClientStack::new(policy, targets.parts(app, &target))?;
+        targets.show(&target, stack.seat(), |seat| {
+            let mut rows = describe::client(&seat.policy.load(), &seat.guards);
+            rows.push(function());
+            rows
+        });
+        Ok(Around(stack))
     }
 
     /// Runs `work`, which changes something: it is repeated only when it was never begun, that is after an
@@ -168,6 +173,10 @@ where
     }
 
     fn describe(&self) -> Vec<Row> {
-        vec![Row::new(Storey::Endpoint, "function", "What is done?")]
+        vec![function()]
     }
+}
+
+fn function() -> Row {
+    Row::new(Storey::Endpoint, "function", "What is done?")
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     Asked, ClientPolicy, Guards, Parts, Row,
     guards::{HELD_BULKHEAD, HELD_CONCURRENCY},
+    seats::Seat,
 };
 use crate::{
     admission::{Gate, Kept, concurrency::Concurrency},
@@ -32,6 +33,12 @@ pub trait Wire: Send + Sync {
     /// Sends one attempt, and tells `asked` whom it asks as soon as it knows.
     fn send(&self, call: Self::Call, asked: &Asked) -> impl Future<Output = Result<Self::Reply>> + Send;
 
+    /// Is there anybody to ask but those in `asked`? A hedge that nobody could serve is not begun, nor paid for.
+    fn has_other(&self, asked: &[Arc<str>]) -> bool {
+        let _ = asked;
+        true
+    }
+
     /// Its part of the order, for [`ClientStack::describe`].
     fn describe(&self) -> Vec<Row>;
 }
@@ -55,6 +62,8 @@ pub struct ClientStack {
     pub(super) policy: Live<ClientPolicy>,
     pub(super) parts: Arc<Parts>,
     pub(super) guards: Arc<Guards>,
+    /// Both again, as the target knows them; calls do without the detour.
+    seat: Arc<Seat>,
 }
 
 /// What every call reads of its policy; the rest is read by those that fail.
@@ -86,19 +95,28 @@ impl ClientStack {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a policy that contradicts itself.
     pub fn new(policy: ClientPolicy, parts: Arc<Parts>) -> Result<Self> {
         policy.check()?;
-        let guards = parts.guards(&policy);
-        Ok(ClientStack { policy: Live::new(policy), parts, guards })
+        let seat = parts.seat(policy);
+        let (policy, guards) = (seat.policy.clone(), Arc::clone(&seat.guards));
+        Ok(ClientStack { policy, parts, guards, seat })
     }
 
     /// Another policy from now on, and what it was. Calls under way end under the one they began with; what the
-    /// guards have learnt stays. Clients that share these guards get the same numbers.
+    /// guards have learnt stays. Clients that share these guards get the same numbers, and what an operator has laid
+    /// over the policy ([`Parts::lay`]) stays in force over the new one.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a policy that contradicts itself; the old one stays.
     pub fn change(&self, policy: ClientPolicy) -> Result<Arc<ClientPolicy>> {
-        policy.check()?;
-        self.guards.configure(&policy, Instant::now());
-        Ok(self.policy.set(policy))
+        self.edit(|known| *known = policy)
+    }
+
+    /// The same for a part of it: nothing that somebody else changes at the same time is lost. `edit` is given what
+    /// was set, without what an operator has laid over it.
+    ///
+    /// # Errors
+    /// As [`change`](Self::change).
+    pub fn edit(&self, edit: impl FnOnce(&mut ClientPolicy)) -> Result<Arc<ClientPolicy>> {
+        self.parts.edit(&self.seat, edit)
     }
 
     /// Calls the target.
@@ -177,7 +195,6 @@ impl ClientStack {
         // Each try is a span of its own, a child of the one that is served.
         let attempt = context.attempt();
         context.begin_attempt(attempt, context.now());
-        let begun = context.now();
         // R1 A refused try is still a try on the graph.
         let mut seen = self.parts.attempts.begin(context, kind);
 
@@ -191,6 +208,8 @@ impl ClientStack {
             // R3 Below the breaker, so that an open circuit never looks like spare capacity; above the limit,
             //    to learn from it.
             let mut room = guards.concurrency.enter(context).await?;
+            // After a wait for room the clock was read anew: the attempt begins here.
+            let begun = context.now();
             // R5 The call's only timer, armed when the wire is pending: what is left of the call, or one
             //    attempt's share of it, whichever is less. Whoever reads the context below sees this limit.
             let limit = Limit::of_attempt(whole, knobs.attempt_timeout, begun);
@@ -259,9 +278,13 @@ impl ClientStack {
         &self.parts.target
     }
 
-    /// The policy it runs with.
+    /// The policy it runs with: what was set, and what an operator has laid over it.
     pub fn policy(&self) -> ClientPolicy {
         *self.policy.load()
+    }
+
+    pub(super) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
     }
 
     /// The guards, for who operates them.

@@ -64,7 +64,7 @@ pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
         if layer == guards::BREAKER {
             // What somebody wants to know at night: why it is open, and when it asks again.
             let state = guards.breaker.engine().state(Instant::now());
-            row.settings.insert("state".to_owned(), state.to_string());
+            row.settings.insert(STATE.to_owned(), state.to_string());
         }
         row
     };
@@ -89,6 +89,9 @@ pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
             .with("attempt_timeout", &policy.attempt_timeout),
     ]
 }
+
+/// What a breaker does now; the one thing in a row that nobody has set.
+pub(super) const STATE: &str = "state";
 
 mod erased {
     //! The settings of a room as they would be written in a file.

@@ -143,3 +143,4 @@ pub(super) const THROTTLE: &str = "throttle";
 pub(super) const BREAKER: &str = "breaker";
 pub(super) const CONCURRENCY: &str = "concurrency";
 pub(super) const RETRY: &str = "retry";
+pub(super) const HEDGE: &str = "hedge";

@@ -5,7 +5,8 @@
 //! same order as data, so the page an operator reads at night cannot be out of date.
 //!
 //! # The nine rules of position
-//! Lines of `client.rs` cite them, and `tests/order.rs` has a promise for each.
+//! Lines of `client.rs` cite them, and each has a promise: R6 in `tests/fault.rs` and over HTTP, R8 in `tests/one_layer.rs`, the others in
+//! `tests/order.rs`.
 //!
 //! | rule | |
 //! |---|---|
@@ -31,14 +32,19 @@ mod asked;
 mod client;
 mod describe;
 mod guards;
+mod overlay;
 mod parts;
 mod policy;
 mod recover;
+mod seats;
+mod targets;
 
 pub use around::Around;
 pub use asked::Asked;
 pub use client::{Answered, ClientStack, Wire};
 pub use describe::{Row, Storey};
 pub use guards::Guards;
+pub use overlay::{GUARDS, Overlay};
 pub use parts::{BUDGET, Parts, TargetLabels};
 pub use policy::{ATTEMPT_TIMEOUT, ClientPolicy, SERVER_TIMEOUT, ServerPolicy, TIMEOUT};
+pub use targets::Targets;

@@ -1,11 +1,18 @@
 //! Parts: the live pieces of one target.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::{ClientPolicy, Guards};
+use super::{
+    ClientPolicy, Overlay,
+    overlay::mode_of,
+    seats::{Seat, Seats},
+};
 use crate::{
+    admission::breaker::Forced,
+    config::Mode,
+    error::Result,
     observe::{Attempts, Calls},
     telemetry::{
         Metrics,
@@ -15,33 +22,27 @@ use crate::{
 
 /// What all clients of one target share, so that asking twice for a target gives two clients and one count.
 ///
-/// A policy is laid over them; nothing in here points back at it. Clients whose guards are set alike share the
-/// guards too, and with them the budget; a batch and a page that call the same target have their own.
+/// A policy is laid over them. Clients whose guards are set alike share the guards too, and with them the budget; a
+/// batch and a page that call the same target have their own.
 pub struct Parts {
     pub(super) target: Arc<str>,
     pub(super) calls: Calls,
     pub(super) attempts: Attempts,
     metrics: Metrics,
-    /// Read on every scrape, written when a client is made.
-    known: Arc<Mutex<Vec<Known>>>,
-}
-
-struct Known {
-    set: ClientPolicy,
-    guards: Weak<Guards>,
+    /// Read on every scrape, written when a client is made or an operator changes something.
+    seats: Arc<Mutex<Seats>>,
 }
 
 impl Parts {
     /// The parts of `target`.
     pub fn new(target: &Arc<str>, metrics: &Metrics) -> Self {
-        let known: Arc<Mutex<Vec<Known>>> = Arc::default();
+        let seats: Arc<Mutex<Seats>> = Arc::default();
         let gauge = metrics.gauge(&BUDGET).with(&TargetLabels { target: Arc::clone(target) });
-        let read = Arc::clone(&known);
+        let read = Arc::clone(&seats);
         metrics.on_scrape(move || {
             let now = Instant::now();
-            let known = read.lock().unwrap_or_else(PoisonError::into_inner);
-            let left =
-                known.iter().filter_map(|known| known.guards.upgrade()).map(|one| one.budget.ratio(now));
+            let seats = read.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = seats.guards().map(|one| one.budget.ratio(now));
             // The emptiest of several is the one that somebody should look at.
             gauge.set(left.fold(1.0, f64::min));
         });
@@ -50,7 +51,7 @@ impl Parts {
             calls: Calls::new(target, metrics),
             attempts: Attempts::new(target, metrics),
             metrics: metrics.clone(),
-            known,
+            seats,
         }
     }
 
@@ -59,17 +60,59 @@ impl Parts {
         &self.target
     }
 
-    /// The guards of all clients that are set like `policy`.
-    pub(super) fn guards(&self, policy: &ClientPolicy) -> Arc<Guards> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|known| known.guards.strong_count() > 0);
-        let alike = known.iter().find(|known| known.set.guards_alike(policy));
-        if let Some(guards) = alike.and_then(|known| known.guards.upgrade()) {
-            return guards;
-        }
-        let guards = Arc::new(Guards::new(&self.target, policy, Instant::now(), &self.metrics));
-        known.push(Known { set: *policy, guards: Arc::downgrade(&guards) });
-        guards
+    /// Does anybody have a client of it?
+    pub fn is_used(&self) -> bool {
+        self.lock().live().next().is_some()
+    }
+
+    /// The mode of one of [`GUARDS`](super::GUARDS); several where clients of the target differ in it.
+    pub fn modes(&self, guard: &str) -> Vec<Mode> {
+        let seats = self.lock();
+        let all: Vec<Mode> = seats.live().filter_map(|seat| mode_of(&seat.policy.load(), guard)).collect();
+        Mode::ALL.into_iter().filter(|mode| all.contains(mode)).collect()
+    }
+
+    /// Could `overlay` be laid over what is in force?
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), as [`Overlay::over`] for the first client that refuses it.
+    pub fn fits(&self, overlay: &Overlay) -> Result<()> {
+        self.lock().live().try_for_each(|seat| overlay.over(*seat.policy.load()).map(drop))
+    }
+
+    /// Lays `overlay` over the policies of all clients of the target, those to come included, over what was laid there
+    /// before. Where it does not [fit](Self::fits) it is left out, for as long as it does not.
+    pub fn lay(&self, name: &str, overlay: Overlay) {
+        self.lock().lay(name, overlay, Instant::now());
+    }
+
+    /// Takes away everything of this name; what else was laid stays.
+    pub fn lift(&self, name: &str) {
+        self.lock().lift(name, Instant::now());
+    }
+
+    /// Holds the breakers of the target, those to come included, open or closed; `None` gives them back to their rules.
+    /// Returns how they were held before.
+    pub fn force(&self, hand: Option<Forced>) -> Option<Forced> {
+        self.lock().force(hand)
+    }
+
+    pub(super) fn seat(&self, policy: ClientPolicy) -> Arc<Seat> {
+        self.lock().seat(policy, &self.target, &self.metrics)
+    }
+
+    /// Changes what the code wants of one client, and returns what that was.
+    pub(super) fn edit(
+        &self,
+        seat: &Arc<Seat>,
+        edit: impl FnOnce(&mut ClientPolicy),
+    ) -> Result<Arc<ClientPolicy>> {
+        self.lock().edit(seat, edit, Instant::now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seats> {
+        // Each change is whole before the next line that could panic.
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

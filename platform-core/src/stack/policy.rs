@@ -100,6 +100,12 @@ impl ClientPolicy {
         };
         of(self) == of(other)
     }
+
+    /// What this says of the guards, and the other one of all else.
+    pub(super) fn with_rest_of(self, other: &ClientPolicy) -> Self {
+        let ClientPolicy { timeout, attempt_timeout, recovery, retry, .. } = *other;
+        ClientPolicy { timeout, attempt_timeout, recovery, retry, ..self }
+    }
 }
 
 impl Rules for ClientPolicy {

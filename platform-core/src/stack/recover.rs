@@ -199,10 +199,10 @@ impl ClientStack {
         let Some(spare) = past.spare.as_ref().and_then(|spare| spare.repeat(knobs.body)) else {
             return first.await;
         };
-        if !self.may_hedge(now) {
+        past.asked.extend(first_asked.endpoint().cloned());
+        if !wire.has_other(&past.asked) || !self.may_hedge(now) {
             return first.await;
         }
-        past.asked.extend(first_asked.endpoint().cloned());
         let mut call = Sending(Some(spare));
         let asked = self.prepare(&mut call, past, now).only_others();
         past.made += 1;

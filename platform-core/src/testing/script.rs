@@ -134,6 +134,10 @@ impl Wire for Target {
         }
     }
 
+    fn has_other(&self, asked: &[Arc<str>]) -> bool {
+        self.endpoints.iter().any(|one| !asked.contains(one))
+    }
+
     fn describe(&self) -> Vec<Row> {
         vec![Row::new(Storey::Endpoint, "script", "What is written?")]
     }

@@ -26,6 +26,9 @@
 //! A fault ([`platform_core::fault`]) is such a change. It hits calls that clients make, by the target's name, and can
 //! hit no probe and nothing here: those are answered by a server.
 //!
+//! The guards of clients are switched by mode, breakers are held open or closed, and a part of a policy is changed:
+//! a layer over what is configured, taken away again with the change.
+//!
 //! # Defaults
 //! | setting | value | because |
 //! |---|---|---|
@@ -53,6 +56,7 @@ mod log_filter;
 mod metrics;
 mod paths;
 mod server;
+mod switches;
 mod tokens;
 mod views;
 

@@ -16,7 +16,7 @@ struct Listed {
 }
 
 /// Every path but the views of other rooms; a test holds it equal to what is routed.
-const ALL: [Listed; 15] = [
+const ALL: [Listed; 18] = [
     path("GET", "/livez", Right::Open, "does the process live; ?verbose names each check"),
     path("GET", "/startupz", Right::Open, "has it started"),
     path("GET", "/readyz", Right::Open, "may it be asked"),
@@ -31,6 +31,9 @@ const ALL: [Listed; 15] = [
     path("POST", "/platform/faults", Right::Change, "a fault: {name, target, delay, abort, share, why, for}"),
     path("DELETE", "/platform/faults/{name}", Right::Change, "stop a fault: {why}"),
     path("DELETE", "/platform/faults", Right::Change, "the kill switch, stops every fault: {why}"),
+    path("PUT", "/platform/modes/{guard}", Right::Change, "a guard's mode: {mode, target, why, for}"),
+    path("PUT", "/platform/breakers/{target}", Right::Change, "hold a breaker: {state, why, for}"),
+    path("PUT", "/platform/policy/{client}", Right::Change, "a part of a policy: {policy, why, for}"),
     path("POST", "/platform/drain", Right::Change, "end this process, in order: {why}"),
 ];
 
@@ -55,7 +58,7 @@ pub(super) async fn index(State(desk): State<Desk>) -> String {
     text.push('\n');
     for listed in &ALL {
         let Listed { method, path, right, about } = listed;
-        let _ = writeln!(text, "{method:<6} {path:<24} {:<8} {about}", who(*right));
+        let _ = writeln!(text, "{method:<6} {path:<28} {:<8} {about}", who(*right));
     }
     for view in desk.views.names() {
         let path = format!("/platform/{view}");
@@ -64,7 +67,7 @@ pub(super) async fn index(State(desk): State<Desk>) -> String {
             "targets" => "who is called, where from they are known, and each endpoint",
             _ => "what a room of this process shows",
         };
-        let _ = writeln!(text, "GET    {path:<24} {:<8} {about}", who(Right::Read));
+        let _ = writeln!(text, "GET    {path:<28} {:<8} {about}", who(Right::Read));
     }
     text
 }

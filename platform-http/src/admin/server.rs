@@ -19,7 +19,7 @@ use super::{
     config::Config,
     drain, faults, health,
     in_force::InForce,
-    info, log_filter, metrics, paths,
+    info, log_filter, metrics, paths, switches,
     tokens::Tokens,
     views::Views,
 };
@@ -145,6 +145,9 @@ fn routes(desk: &Desk) -> Router {
         // Reading stands here too, because one path has one guard; it asks no name of who only reads.
         .route("/platform/faults", get(faults::list).post(faults::start).delete(faults::stop_all))
         .route("/platform/faults/{name}", delete(faults::stop))
+        .route("/platform/modes/{guard}", put(switches::mode))
+        .route("/platform/breakers/{target}", put(switches::breaker))
+        .route("/platform/policy/{client}", put(switches::policy))
         .route("/platform/drain", post(drain::post));
     let guarded = |right| middleware::from_fn_with_state((desk.clone(), right), guard);
     let behind = |routes: Router<Desk>, right| {

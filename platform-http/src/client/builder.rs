@@ -1,13 +1,13 @@
 //! What a client is made from: settings, the parts of its target, endpoints, connections.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
 use http::HeaderValue;
 use platform_core::{
     App, Error, Result,
     config::Name,
     identity::Identity,
-    stack::{ClientPolicy, ClientStack, Parts, Row},
+    stack::{ClientPolicy, ClientStack, Row, Targets},
 };
 use platform_discovery::{Balance, Place, Target, balance};
 
@@ -77,7 +77,8 @@ impl Builder {
             .named(name.as_str());
 
         let target_name = target.name();
-        let parts = app.once(target_name, || Ok(Parts::new(target_name, app.metrics())))?;
+        let targets = Targets::of(&app);
+        let parts = targets.parts(&app, target_name);
         let meters = app.once(target_name, || Ok(Meters::new(target_name, app.metrics())))?;
         let balance = balance(&app, &target, &settings)?;
         let stranger = settings.preset == Preset::External || matches!(target.place(), Place::Host { .. });
@@ -94,7 +95,7 @@ impl Builder {
         };
         let stack = ClientStack::new(wire.settings.policy, parts)?;
         let client = Client(Arc::new(Inner { stack, wire }));
-        app.once::<Described, _>("", || Ok(Described::default()))?.put(&client);
+        targets.show(client.target(), &client.0, |inner| inner.stack.describe(&inner.wire));
         Ok(client)
     }
 
@@ -105,35 +106,8 @@ impl Builder {
 }
 
 /// The order of every client there is, by target, with what is in force now; for the admin page.
-pub fn described(app: &App) -> Result<Vec<(Arc<str>, Vec<Row>)>> {
-    Ok(app.once::<Described, _>("", || Ok(Described::default()))?.all())
-}
-
-#[derive(Default)]
-struct Described(Mutex<Vec<Weak<Inner>>>);
-
-impl Described {
-    fn put(&self, client: &Client) {
-        self.lock().push(Arc::downgrade(&client.0));
-    }
-
-    /// Clients that are set alike are shown once.
-    fn all(&self) -> Vec<(Arc<str>, Vec<Row>)> {
-        let mut known = self.lock();
-        known.retain(|client| client.strong_count() > 0);
-        let mut all = Vec::new();
-        for client in known.iter().filter_map(Weak::upgrade).map(Client) {
-            let shown = (Arc::clone(client.target()), client.describe());
-            if !all.contains(&shown) {
-                all.push(shown);
-            }
-        }
-        all
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Inner>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+pub fn described(app: &App) -> Vec<(Arc<str>, Vec<Row>)> {
+    Targets::of(app).described()
 }
 
 /// Clients that reach the same endpoints in the same way share their connections and what they know of load.

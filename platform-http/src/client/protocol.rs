@@ -84,6 +84,10 @@ impl Wire for Http {
         Ok(reply)
     }
 
+    fn has_other(&self, asked: &[Arc<str>]) -> bool {
+        self.balance.ready().members().iter().any(|member| !asked.contains(member.label()))
+    }
+
     fn describe(&self) -> Vec<Row> {
         use Storey::Endpoint;
         let Settings { balance, connect, .. } = &self.settings;

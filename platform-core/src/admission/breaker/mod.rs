@@ -113,7 +113,6 @@ struct Story {
 impl Breaker {
     /// A closed one, at `now`.
     pub fn new(config: Config, now: Instant, meters: Meters) -> Self {
-        meters.state.set(0.0);
         Breaker {
             word: Word::new(),
             origin: now,

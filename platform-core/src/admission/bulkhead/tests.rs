@@ -83,8 +83,8 @@ async fn a_refusal_says_the_rule_and_comes_no_later_than_promised() {
         if let Some(length) = deadline {
             context.narrow(Deadline::after(began, length).unwrap());
         }
-        let _held = gate.enter(&context).await.unwrap();
-        let refused = gate.enter(&context).await.err().unwrap();
+        let _held = gate.enter(&mut context).await.unwrap();
+        let refused = gate.enter(&mut context).await.err().unwrap();
         let waited = (Instant::now() - began).as_millis();
         assert!(waited >= waits && waited <= waits + 1, "{waited}");
         assert_eq!(refused.kind(), ErrorKind::BulkheadFull);
@@ -186,7 +186,7 @@ async fn new_values_count_from_now_on() {
 #[tokio::test(start_paused = true)]
 async fn in_mode_observe_nobody_waits_and_nobody_is_refused() {
     let gate = gate(Config { mode: Mode::Observe, ..config(1, MS) });
-    let permits = [gate.enter(&context()).await.unwrap(), gate.enter(&context()).await.unwrap()];
+    let permits = [gate.enter(&mut context()).await.unwrap(), gate.enter(&mut context()).await.unwrap()];
     assert_eq!(permits.each_ref().map(|permit| permit.is_known()), [true, false]);
     assert_eq!(gate.engine().in_flight(), 1);
 }
@@ -204,8 +204,8 @@ async fn under_stress_no_place_is_lost_and_none_is_made() {
             let (inside, most, admitted) = &*counts;
             let mut dice = fastrand::Rng::with_seed(task);
             for _ in 0..400 {
-                let context = context();
-                let entering = gate.enter(&context);
+                let mut context = context();
+                let entering = gate.enter(&mut context);
                 // Some leave the line of their own.
                 let patience = if dice.u8(..) < 64 { Duration::from_micros(50) } else { MS * 50 };
                 let Ok(Ok(permit)) = tokio::time::timeout(patience, entering).await else { continue };

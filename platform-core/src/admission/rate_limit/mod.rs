@@ -17,7 +17,7 @@
 //! | `burst` | 100 | one second's worth at once: what a caller without a pacer does |
 //!
 //! # Signals
-//! `platform_client_refusals{guard="rate_limit"}`; each refusal says the rate, the burst and when to come back.
+//! `platform_client_refusals{guard="rate-limit"}`; each refusal says the rate, the burst and when to come back.
 //!
 //! # Traps
 //! * Each process counts for itself: ten instances with 100 a second allow 1000.
