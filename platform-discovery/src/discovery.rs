@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{Result, identity::Identity, telemetry::Metrics};
+use platform_core::{Error, Result, identity::Identity, telemetry::Metrics};
 use tokio::time::{self, Instant};
 
 use crate::{
@@ -194,13 +194,24 @@ impl Inner {
     }
 
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
-        Ok(match (target.place(), self.config.registry) {
-            (Place::Registry(_), Registry::Dir) | (Place::Directory(_), _) => {
-                Arc::new(source::Directory::of(&self.config.dir))
-            }
-            (Place::Fixed(_), _) => Arc::new(source::Fixed),
-            (Place::Host { .. }, _) => Arc::new(source::Host),
-        })
+        let registry = match target.place() {
+            Place::Fixed(_) => return Ok(Arc::new(source::Fixed)),
+            Place::Host { .. } => return Ok(Arc::new(source::Host)),
+            Place::File(_) => return Err(not_built(target, "file", "")),
+            Place::Registry(_) => self.config.registry,
+            Place::Directory(_) => Registry::Dir,
+            Place::Etcd(_) => Registry::Etcd,
+            Place::Consul { .. } => Registry::Consul,
+            Place::Kubernetes { .. } => Registry::Kubernetes,
+            Place::Dns { .. } | Place::Srv(_) => Registry::Dns,
+        };
+        match registry {
+            Registry::Dir => Ok(Arc::new(source::Directory::of(&self.config.dir))),
+            Registry::Etcd => Err(not_built(target, "etcd", "etcd")),
+            Registry::Consul => Err(not_built(target, "Consul", "consul")),
+            Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
+            Registry::Dns => Err(not_built(target, "DNS", "dns")),
+        }
     }
 
     fn watches(&self) -> Vec<Arc<Watch>> {
@@ -215,6 +226,14 @@ impl Known {
         watches.sort_by(|a, b| a.target.name().cmp(b.target.name()));
         watches
     }
+}
+
+/// Sources that bring dependencies are there where a feature asks for them.
+fn not_built(target: &Target, what: &str, feature: &str) -> Error {
+    Error::config(format!(
+        "target \"{target}\": this build has no {what} source; build with the feature `{feature}` of platform-http \
+         or platform-discovery, or choose another registry"
+    ))
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
@@ -235,4 +254,26 @@ fn refresh(known: &Mutex<Known>, gauges: &Gauges) {
     };
     let now = Instant::now();
     watches.iter().for_each(|watch| gauges.refresh(watch, now));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_is_not_built_in_says_which_feature_brings_it() {
+        let identity = Identity::default();
+        let discovery = Discovery::of(Config::default(), &identity, &Metrics::new(&identity)).unwrap();
+        let table = [
+            ("etcd://catalog", "etcd", cfg!(feature = "etcd")),
+            ("consul://catalog", "consul", cfg!(feature = "consul")),
+            ("k8s://shop/catalog", "kubernetes", cfg!(feature = "kubernetes")),
+            ("dns://catalog.shop", "dns", cfg!(feature = "dns")),
+        ];
+        for (text, feature, _) in table.into_iter().filter(|(.., built)| !built) {
+            let target = Target::parse(text).unwrap();
+            let error = discovery.balance(&target, &balance::Config::default(), |_| ()).unwrap_err();
+            assert!(error.detail().contains(&format!("the feature `{feature}`")), "{error}");
+        }
+    }
 }
