@@ -1,6 +1,6 @@
 //! This crate's metrics, a line per room.
 
-use platform_core::telemetry::catalogue::{Declared, Spec as _};
+use platform_core::telemetry::catalogue::{Catalogue, Declared, Spec as _};
 
 use crate::{client, server};
 
@@ -10,6 +10,13 @@ pub fn catalogue() -> Vec<Declared> {
     let mut ours = vec![client::metrics::DURATION.declared()];
     ours.extend(server::declared());
     ours
+}
+
+/// The same with the lists of all crates below this one.
+pub fn joined_catalogue() -> Catalogue {
+    platform_core::catalogue()
+        .join(Catalogue::default().room("discovery", platform_discovery::catalogue(), vec![]))
+        .join(Catalogue::default().room("http", catalogue(), vec![]))
 }
 
 #[cfg(test)]

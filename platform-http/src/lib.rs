@@ -14,7 +14,7 @@ mod wire;
 
 pub use admin::Admin;
 pub use body::Body;
-pub use catalogue::catalogue;
+pub use catalogue::{catalogue, joined_catalogue};
 pub use client::Client;
 pub use discovery::discovery;
 pub use problem::Problem;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use axum::Router;
-use platform_core::{App, Result, telemetry::catalogue::Catalogue};
+use platform_core::{App, Result};
 use platform_discovery::register::Announcement;
 use serde_json::{Value, json};
 
@@ -109,12 +109,7 @@ pub fn prepare(app: &App, server: Server) -> Result<()> {
     server::Config::of(app)?;
     app.add(Admin::new(app)?);
     app.add(server);
-    app.describe("metrics", || {
-        platform_core::catalogue()
-            .join(Catalogue::default().room("discovery", platform_discovery::catalogue(), vec![]))
-            .join(Catalogue::default().room("http", crate::catalogue(), vec![]))
-            .to_json()
-    });
+    app.describe("metrics", || crate::joined_catalogue().to_json());
     let views = Views::of(app);
     let (clients, found) = (app.clone(), discovery(app)?);
     let stack = move || -> Value {

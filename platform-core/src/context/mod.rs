@@ -30,7 +30,7 @@ pub use deadline::Deadline;
 pub use fault_scope::FaultScope;
 pub use item::Item;
 pub use notes::Notes;
-pub use scope::{current, inherit, note, scope, spawn, spawn_detached, with_current};
+pub use scope::{current, enter, inherit, note, scope, spawn, spawn_detached, with_current};
 pub use tenant::Tenant;
 pub use trace::{SpanId, TraceId, TraceParent};
 

@@ -18,6 +18,11 @@ pub fn scope<F: Future>(context: Context, work: F) -> impl Future<Output = F::Ou
     CURRENT.scope(context, work)
 }
 
+/// Runs `work` to its end with `context` beside it: one step of something that is polled elsewhere.
+pub fn enter<T>(context: Context, work: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(context, work)
+}
+
 /// The context of the request being served, if one is.
 pub fn current() -> Option<Context> {
     CURRENT.try_with(Clone::clone).ok()

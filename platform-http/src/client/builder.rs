@@ -12,11 +12,13 @@ use platform_core::{
 use platform_discovery::{Balance, Target, balance};
 
 use super::{
-    Client, Inner,
-    config::{self, Code, Connect, Preset, Settings},
+    Caller, Client, Inner,
+    config::{self, Code, Connect, Preset, Protocol, Settings},
     connect::{Connection, Connector},
+    dialect::Dialect,
     metrics::Meters,
     protocol::Http,
+    speech::Plain,
 };
 use crate::wire::Reader;
 
@@ -27,11 +29,13 @@ pub struct Builder {
     app: App,
     name: String,
     code: Code,
+    /// Nothing but HTTP/2 will do.
+    h2: bool,
 }
 
 impl Builder {
     pub(super) fn new(app: &App, name: &str) -> Self {
-        Builder { app: app.clone(), name: name.to_owned(), code: Code::default() }
+        Builder { app: app.clone(), name: name.to_owned(), code: Code::default(), h2: false }
     }
 
     /// The values that suit a kind of dependency.
@@ -69,9 +73,41 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> Result<Client> {
-        let Builder { app, name, code } = self;
+        let inner = self.assemble(|app, target| {
+            Ok(Plain { meters: app.once(target, || Ok(Meters::new(target, app.metrics())))? })
+        })?;
+        Ok(Client(inner))
+    }
+
+    /// The same in another protocol over HTTP/2, which `dialect` makes for the target of this name.
+    ///
+    /// # Errors
+    /// As [`Client::for_target`]; what `dialect` fails with; and `connect.protocol = "http1"`.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn speaking<D: Dialect>(
+        mut self,
+        dialect: impl FnOnce(&App, &Arc<str>) -> Result<D>,
+    ) -> Result<Caller<D>> {
+        self.h2 = true;
+        Ok(Caller(self.assemble(dialect)?))
+    }
+
+    fn assemble<D: Dialect>(
+        self,
+        dialect: impl FnOnce(&App, &Arc<str>) -> Result<D>,
+    ) -> Result<Arc<Inner<D>>> {
+        let Builder { app, name, code, h2 } = self;
         let name = Name::parse(&name).map_err(|why| Error::config(format!("a client's name: {why}")))?;
-        let settings = config::resolve(app.config(), name.as_str(), code)?;
+        let mut settings = config::resolve(app.config(), name.as_str(), code)?;
+        if h2 {
+            if settings.connect.protocol == Protocol::Http1 {
+                let why = "is \"http1\", over which this client cannot speak; leave it out";
+                return Err(Error::config(format!("`clients.{name}.connect.protocol` {why}")));
+            }
+            settings.connect.protocol = Protocol::H2;
+        }
         let target = Target::parse(&settings.target)
             .map_err(|error| Error::config(format!("[clients.{name}]: {}", error.detail())))?
             .named(name.as_str());
@@ -79,7 +115,7 @@ impl Builder {
         let target_name = target.name();
         let targets = Targets::of(&app);
         let parts = targets.parts(&app, target_name);
-        let meters = app.once(target_name, || Ok(Meters::new(target_name, app.metrics())))?;
+        let dialect = dialect(&app, target_name)?;
         let balance = balance(&app, &target, &settings)?;
         let stranger = settings.preset == Preset::External || target.is_stranger();
         let wire = Http {
@@ -88,14 +124,14 @@ impl Builder {
             reader: if stranger { Reader::Outsider } else { Reader::Ours },
             agent: agent(app.identity()),
             criticality: settings.criticality,
-            meters,
+            dialect,
             traces: app.traces().clone(),
             faults: app.faults().clone(),
             settings,
         };
         let stack = ClientStack::new(wire.settings.policy, parts)?;
-        let client = Client(Arc::new(Inner { stack, wire }));
-        targets.show(client.target(), &client.0, |inner| inner.stack.describe(&inner.wire));
+        let client = Arc::new(Inner { stack, wire });
+        targets.show(client.stack.target(), &client, |inner| inner.stack.describe(&inner.wire));
         Ok(client)
     }
 

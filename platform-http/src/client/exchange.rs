@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use http::{Method, StatusCode};
+use http::Request;
 use platform_core::{
-    Context, Error, ErrorKind,
+    Error, ErrorKind,
+    call::CarryCall as _,
     context::{Deadline, SpanId, TraceParent},
     telemetry::{
         Traces,
@@ -13,14 +14,15 @@ use platform_core::{
 };
 use tokio::time::Instant;
 
-use super::metrics::{self, End, Meters};
+use super::dialect::{Dialect, End, Told};
+use crate::Body;
 
 /// An attempt under way; dropping it reports it too.
-pub(super) struct Exchange<'a> {
-    meters: &'a Meters,
+pub(super) struct Exchange<'a, D: Dialect> {
+    dialect: &'a D,
     traces: &'a Traces,
     target: &'a Arc<str>,
-    method: usize,
+    pub(super) name: D::Name,
     since: Instant,
     deadline: Option<Deadline>,
     trace: TraceParent,
@@ -31,18 +33,18 @@ pub(super) struct Exchange<'a> {
     reported: bool,
 }
 
-impl<'a> Exchange<'a> {
+impl<'a, D: Dialect> Exchange<'a, D> {
     pub(super) fn begin(
-        (meters, traces, target): (&'a Meters, &'a Traces, &'a Arc<str>),
-        method: &Method,
-        context: &Context,
+        (dialect, traces, target): (&'a D, &'a Traces, &'a Arc<str>),
+        call: &Request<Body>,
         parent: SpanId,
     ) -> Self {
+        let context = call.body().context();
         Exchange {
-            meters,
+            dialect,
             traces,
             target,
-            method: metrics::number(method),
+            name: dialect.name(call),
             since: context.now(),
             deadline: context.deadline(),
             trace: context.trace(),
@@ -66,8 +68,8 @@ impl<'a> Exchange<'a> {
         self.fault = Some(Arc::clone(fault));
     }
 
-    pub(super) fn replied(mut self, status: StatusCode, at: Instant) {
-        self.report(End::Replied(status), at, None);
+    pub(super) fn replied(mut self, answer: D::Answer, at: Instant) {
+        self.report(End::Replied(answer), at, None);
     }
 
     pub(super) fn failed(mut self, error: Error) -> Error {
@@ -75,51 +77,40 @@ impl<'a> Exchange<'a> {
         error
     }
 
-    fn report(&mut self, end: End, at: Instant, why: Option<&str>) {
+    fn report(&mut self, end: End<D::Answer>, at: Instant, why: Option<&str>) {
         self.reported = true;
         let took = at.saturating_duration_since(self.since);
         let sampled = self.trace.is_sampled();
-        self.meters.observe(self.method, end, took, sampled.then(|| self.trace.trace_id()));
+        self.dialect.observe(&self.name, &end, took, sampled.then(|| self.trace.trace_id()));
         if sampled && self.traces.exports() {
-            self.traces.end(self.span(end, took, why));
+            self.traces.end(self.span(&end, took, why));
         }
     }
 
     #[cold]
-    fn span(&self, end: End, took: std::time::Duration, why: Option<&str>) -> Span {
-        let method = metrics::METHODS[self.method];
-        let mut attributes = vec![
-            ("http.request.method", Value::from(method)),
+    fn span(&self, end: &End<D::Answer>, took: std::time::Duration, why: Option<&str>) -> Span {
+        let Told { name, mut attributes, mut status } = self.dialect.tell(&self.name, end);
+        attributes.extend([
             ("server.address", Value::Shared(Arc::clone(self.target))),
             ("platform.target", Value::Shared(Arc::clone(self.target))),
             ("platform.attempt", Value::Int(i64::from(self.attempt))),
-        ];
+        ]);
         if let Some(endpoint) = &self.endpoint {
             attributes.push(("network.peer.address", Value::Shared(Arc::clone(endpoint))));
         }
         if let Some(fault) = &self.fault {
             attributes.push(("platform.fault", Value::Shared(Arc::clone(fault))));
         }
-        let status = match end {
-            End::Replied(status) => {
-                attributes.push(("http.response.status_code", Value::Int(i64::from(status.as_u16()))));
-                if status.as_u16() >= 400 {
-                    Status::Error(status.as_str().to_owned().into())
-                } else {
-                    Status::Unset
-                }
-            }
-            End::Failed(kind) => {
-                attributes.push(("error.type", Value::from(kind.as_str())));
-                attributes.push(("platform.reason", Value::from(kind.as_str())));
-                Status::Error(why.map_or(kind.as_str().into(), |why| why.to_owned().into()))
-            }
-        };
+        if let End::Failed(kind) = end {
+            attributes.push(("error.type", Value::from(kind.as_str())));
+            attributes.push(("platform.reason", Value::from(kind.as_str())));
+            status = Status::Error(why.map_or(kind.as_str().into(), |why| why.to_owned().into()));
+        }
         Span {
             trace: self.trace,
             parent: Some(self.parent),
             kind: Kind::Client,
-            name: method.into(),
+            name,
             start: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             took,
             status,
@@ -128,7 +119,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl Drop for Exchange<'_> {
+impl<D: Dialect> Drop for Exchange<'_, D> {
     fn drop(&mut self) {
         if !self.reported {
             let now = Instant::now();

@@ -15,6 +15,8 @@ use platform_core::{
     },
 };
 
+use super::dialect;
+
 /// Each attempt, from its begin to the head of the reply.
 pub static DURATION: HistogramSpec<ClientLabels> = HistogramSpec::new(
     "http_client_request_duration_seconds",
@@ -32,14 +34,8 @@ pub struct ClientLabels {
     pub end: End,
 }
 
-/// How an attempt ended, as the labels tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum End {
-    /// With an error of this kind.
-    Failed(ErrorKind),
-    /// With a reply of this status.
-    Replied(StatusCode),
-}
+/// How an attempt over HTTP ended.
+pub type End = dialect::End<StatusCode>;
 
 impl Labels for ClientLabels {
     const NAMES: &'static [&'static str] =

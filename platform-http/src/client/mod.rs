@@ -34,13 +34,16 @@
 //! are never followed: between services they hide a wrong address, and to strangers they leak headers.
 
 mod builder;
+mod caller;
 mod config;
 mod connect;
+pub mod dialect;
 mod exchange;
 pub mod metrics;
 mod protocol;
 mod request;
 mod response;
+mod speech;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]
@@ -63,6 +66,7 @@ use platform_core::{
 use tower_service::Service;
 
 pub use builder::{Builder, described};
+pub use caller::Caller;
 pub use config::{
     CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
     Tls,
@@ -70,16 +74,16 @@ pub use config::{
 pub use request::RequestBuilder;
 pub use response::Response;
 
-use self::protocol::Http;
+use self::{protocol::Http, speech::Plain};
 use crate::Body;
 
 /// Calls one target. Clones share connections, counts and policy.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<Inner<Plain>>);
 
-struct Inner {
+struct Inner<D> {
     stack: ClientStack,
-    wire: Http,
+    wire: Http<D>,
 }
 
 type Reply = http::Response<Body>;

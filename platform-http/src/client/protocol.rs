@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
 use platform_core::{
-    Classify as _, Context, Error, ErrorKind, Result, Verdict,
+    Context, Error, ErrorKind, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
     context::Criticality,
     fault::{Faults, Injection},
@@ -15,27 +15,31 @@ use platform_discovery::{Balance, balance::Picked};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{config::Settings, connect::Connection, exchange::Exchange, metrics::Meters};
+use super::{
+    config::Settings,
+    connect::Connection,
+    dialect::{Dialect, Judged},
+    exchange::Exchange,
+};
 use crate::{
     Body,
-    classify::ByStatus,
     wire::{Reader, inject},
 };
 
-/// HTTP to the endpoints of one target.
-pub(super) struct Http {
+/// HTTP, or what is spoken over it, to the endpoints of one target.
+pub(super) struct Http<D> {
     pub(super) target: Arc<str>,
     pub(super) balance: Arc<Balance<Connection>>,
     pub(super) reader: Reader,
     pub(super) agent: HeaderValue,
     pub(super) criticality: Option<Criticality>,
-    pub(super) meters: Arc<Meters>,
+    pub(super) dialect: D,
     pub(super) traces: Traces,
     pub(super) faults: Faults,
     pub(super) settings: Settings,
 }
 
-impl Wire for Http {
+impl<D: Dialect> Wire for Http<D> {
     type Call = Request<Body>;
     type Reply = Response<Body>;
 
@@ -45,8 +49,8 @@ impl Wire for Http {
             context.lower(class);
         }
         // R1 Measured from here; a reply that never comes is reported when this future is dropped.
-        let parts = (&*self.meters, &self.traces, &self.target);
-        let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
+        let parts = (&self.dialect, &self.traces, &self.target);
+        let mut exchange = Exchange::begin(parts, &call, asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
         let picked = match self.pick(call.body_mut().context_mut(), asked).await {
@@ -65,7 +69,7 @@ impl Wire for Http {
             Ok(Some(reply)) => Ok(reply),
             Ok(None) => {
                 // R7 Headers last: the choice may have waited, and the time that is left has to be true.
-                inject(&mut call, self.reader, &self.agent);
+                inject(&mut call, self.reader, &self.agent, D::HEADERS);
                 picked.service().send(call).await
             }
             Err(error) => Err(error),
@@ -75,12 +79,16 @@ impl Wire for Http {
             Err(error) => return Err(exchange.failed(error)),
         };
         // The judge: once per attempt, and the second of its two clock readings.
-        let (outcome, hint) = ByStatus.classify(&reply);
+        let judged = self.dialect.judge(&exchange.name, &mut reply).await;
+        let Judged { outcome, hint, answer } = match judged {
+            Ok(judged) => judged,
+            Err(error) => return Err(exchange.failed(error)),
+        };
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
         reply.body_mut().judge(verdict);
         // In flight until the reply has been read: an endpoint that streams to us is busy with us.
         reply.body_mut().hold(picked.into_guard());
-        exchange.replied(reply.status(), verdict.at);
+        exchange.replied(answer, verdict.at);
         Ok(reply)
     }
 
@@ -117,7 +125,7 @@ impl Wire for Http {
     }
 }
 
-impl Http {
+impl<D: Dialect> Http<D> {
     /// What goes wrong on purpose; mostly nothing, and then it is one look.
     fn injection(&self, context: &Context, picked: &Picked<Connection>) -> Option<Injection> {
         let (label, zone) = (picked.label(), picked.endpoint().zone.as_str());
@@ -130,7 +138,7 @@ impl Http {
         &self,
         injection: Injection,
         call: &mut Request<Body>,
-        exchange: &mut Exchange<'_>,
+        exchange: &mut Exchange<'_, D>,
     ) -> Result<Option<Response<Body>>> {
         let fault = Arc::clone(&injection.rule);
         exchange.suffers(&fault);
@@ -138,10 +146,10 @@ impl Http {
         // The wait was real, so the clock is read again.
         call.body_mut().context_mut().set_now(Instant::now());
         let Some(abort) = abort else { return Ok(None) };
-        let Some(status) = abort.status() else { return Err(abort.error(&fault)) };
-        let mut reply = Response::new(Body::empty_reply());
-        *reply.status_mut() = status;
-        Ok(Some(reply))
+        match self.dialect.abort(abort) {
+            Some(reply) => Ok(Some(reply)),
+            None => Err(abort.error(&fault)),
+        }
     }
 
     async fn pick(&self, context: &mut Context, asked: &Asked) -> Result<Picked<Connection>> {

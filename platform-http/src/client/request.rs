@@ -4,9 +4,10 @@ use std::{fmt::Write as _, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use platform_core::{
-    Error, ErrorKind, Result,
+    Context, Error, ErrorKind, Result,
     call::CarryCall as _,
     context::{self, Deadline},
+    telemetry::Traces,
 };
 use serde::Serialize;
 use tokio::time::Instant;
@@ -138,16 +139,7 @@ impl RequestBuilder {
         if let Some(deadline) = timeout.and_then(|timeout| Deadline::after(Instant::now(), timeout)) {
             context.narrow(deadline);
         }
-        // Outside a served request a trace begins here, and whoever begins it decides whether it is kept.
-        let trace = context.trace();
-        let traces = &client.0.wire.traces;
-        if !trace.is_sampled()
-            && context::with_current(|_| ()).is_none()
-            && traces.exports()
-            && traces.samples(trace.trace_id())
-        {
-            context.set_trace(trace.sampled(true));
-        }
+        begin_trace(context, &client.0.wire.traces);
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -157,6 +149,18 @@ impl RequestBuilder {
 
     fn refuse(&mut self, why: String) {
         self.wrong.get_or_insert_with(|| Error::new(ErrorKind::Invalid, why));
+    }
+}
+
+/// Outside a served request a trace begins here, and whoever begins it decides whether it is kept.
+pub(super) fn begin_trace(context: &mut Context, traces: &Traces) {
+    let trace = context.trace();
+    if !trace.is_sampled()
+        && context::with_current(|_| ()).is_none()
+        && traces.exports()
+        && traces.samples(trace.trace_id())
+    {
+        context.set_trace(trace.sampled(true));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Server: a team's routes, and what stands around them.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
 use http::{HeaderName, Request, Response};
@@ -18,6 +18,7 @@ use tower_service::Service;
 
 use super::{
     Connections, Limits, Listener, Times,
+    dialect::Dialect,
     edge::{Answer, Edge, Whole},
     no_address,
     observe::Observer,
@@ -44,6 +45,8 @@ pub struct Server {
     serving: Serving,
     slots: Slots,
     lines: bool,
+    dialect: Option<Arc<dyn Dialect>>,
+    protocol: &'static str,
     bound: Option<Ready>,
 }
 
@@ -144,7 +147,7 @@ impl TrustConfig {
 impl Server {
     /// A server of an axum router.
     pub fn new(routes: Router) -> Self {
-        Server { serving: Serving::Routes(routes), slots: Slots::default(), lines: true, bound: None }
+        Server::of(Serving::Routes(routes))
     }
 
     /// A server of any tower service on our [`Body`].
@@ -157,8 +160,26 @@ impl Server {
             + 'static,
         S::Future: Send,
     {
-        let serving = Serving::Service(Box::new(Whole(service)));
-        Server { serving, slots: Slots::default(), lines: true, bound: None }
+        Server::of(Serving::Service(Box::new(Whole(service))))
+    }
+
+    fn of(serving: Serving) -> Self {
+        Server {
+            serving,
+            slots: Slots::default(),
+            lines: true,
+            dialect: None,
+            protocol: PROTOCOL,
+            bound: None,
+        }
+    }
+
+    /// Speaks something else as well, where a request does; `protocol` is what others learn from the registry:
+    /// `http1`, `h2` or `grpc`.
+    pub fn speaking(mut self, dialect: Arc<dyn Dialect>, protocol: &'static str) -> Self {
+        self.dialect = Some(dialect);
+        self.protocol = protocol;
+        self
     }
 
     /// Writes the canonical line of each request (as it does unless told otherwise), or leaves that to somebody
@@ -223,7 +244,7 @@ impl Serve for Server {
             let address = listener.local_addr();
             self.bound = Some(Ready {
                 listener,
-                observer: Observer::new(app, self.lines),
+                observer: Observer::new(app, self.lines, self.dialect.take()),
                 settings: Settings {
                     trust: config.trust.trust(),
                     timeout: config.policy.timeout,
@@ -233,7 +254,7 @@ impl Serve for Server {
                 connections: Connections::new(config.limits, config.times),
                 app: app.clone(),
             });
-            Ok(Bound { name: NAME.to_owned(), address, protocol: PROTOCOL.to_owned() })
+            Ok(Bound { name: NAME.to_owned(), address, protocol: self.protocol.to_owned() })
         })
     }
 

@@ -22,6 +22,7 @@ mod age;
 mod builder;
 mod config;
 mod connection;
+pub mod dialect;
 mod edge;
 mod exchange;
 mod line;
@@ -31,6 +32,7 @@ mod observe;
 mod route;
 pub mod slots;
 mod socket;
+mod spoken;
 mod stack;
 mod stream;
 

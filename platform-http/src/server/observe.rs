@@ -6,6 +6,8 @@
 //! dropped was abandoned by its caller, and is told as that.
 
 use std::{
+    any::Any,
+    borrow::Cow,
     error,
     iter::successors,
     sync::{Arc, Mutex, PoisonError},
@@ -13,27 +15,31 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use platform_core::{
-    App, Context, ErrorKind, Outcome,
+    App, Context, Error, ErrorKind, Outcome,
     context::{
         Notes, SpanId, TraceId,
         wire::{Field, Rejected},
     },
+    deadline::Limit,
+    lifecycle::panic_text,
     telemetry::{
         Counter, CounterFamily, Gauge, Histogram, HistogramFamily, Line, Logs, Operation, Traces,
-        trace::{Kind, Span, Status},
+        trace::{Kind, Span, Status, Value},
     },
 };
 use tokio::time::Instant;
 
 use super::{
+    dialect::Dialect,
     metrics::{
         ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, DurationLabels, FieldLabels, PANICS,
         REJECTED,
     },
     route::Routes,
+    spoken::{Saying, Spoken},
     stream::Stream,
 };
 use crate::{Body, problem::Refused};
@@ -51,6 +57,7 @@ struct Inner {
     traces: Traces,
     logs: Logs,
     lines: bool,
+    dialect: Option<Arc<dyn Dialect>>,
 }
 
 /// One route's durations: a cell for each method, status and reason that was seen, found without a lock.
@@ -87,11 +94,12 @@ pub(super) struct Seen {
     client: Option<HeaderValue>,
     status: StatusCode,
     reason: Option<ErrorKind>,
+    spoken: Option<Box<Spoken>>,
 }
 
 impl Observer {
-    /// The observer of `app`'s server; `lines` says whether it writes canonical lines.
-    pub(super) fn new(app: &App, lines: bool) -> Self {
+    /// The observer of `app`'s server; `lines` says whether it writes canonical lines, `dialect` what else is spoken.
+    pub(super) fn new(app: &App, lines: bool, dialect: Option<Arc<dyn Dialect>>) -> Self {
         let metrics = app.metrics();
         let durations = metrics.histogram(&DURATION);
         let (active, rejected) = (metrics.gauge(&ACTIVE), metrics.counter(&REJECTED));
@@ -109,6 +117,7 @@ impl Observer {
             traces: app.traces().clone(),
             logs: app.logs().clone(),
             lines,
+            dialect,
         }))
     }
 
@@ -118,10 +127,6 @@ impl Observer {
 
     pub(super) fn traces(&self) -> &Traces {
         &self.0.traces
-    }
-
-    pub(super) fn count_panic(&self) {
-        self.0.panics.inc();
     }
 
     /// A reply is made without each of `names`.
@@ -158,6 +163,7 @@ impl Observer {
             client: request.headers().get(header::USER_AGENT).cloned(),
             status: StatusCode::OK,
             reason: None,
+            spoken: self.0.dialect.as_ref().and_then(|dialect| Spoken::of(dialect, request)),
         }
     }
 }
@@ -168,24 +174,38 @@ impl Seen {
         &self.context
     }
 
+    /// What is spoken, if it is not plain HTTP.
+    pub(super) fn dialect(&self) -> Option<&Arc<dyn Dialect>> {
+        self.spoken.as_ref().map(|spoken| &spoken.dialect)
+    }
+
     /// Whether a route of the router matched.
     pub(super) fn is_routed(&self) -> bool {
         self.route() != 0
     }
 
-    /// The reply's head is ready: told now if its length is known, else when it has been read.
-    pub(super) fn end(&mut self, response: &mut http::Response<Body>) {
+    /// The reply's head is ready: told now if its length is known, else when it has been read, at most until
+    /// `limit`.
+    pub(super) fn end(
+        &mut self,
+        response: &mut http::Response<Body>,
+        limit: Option<Limit>,
+        to_strangers: bool,
+    ) {
         self.status = response.status();
         if let Some(Refused(error)) = response.extensions_mut().remove() {
             self.reason = Some(error.kind());
             // What the caller did wrong he is told; what went wrong inside has no other place.
-            if self.status.is_server_error() {
+            if self.status.is_server_error() || self.is_ours(error.kind()) {
                 self.note_error(&error);
             }
         }
+        if let Some(spoken) = &mut self.spoken {
+            spoken.status = spoken.dialect.status(response.headers());
+        }
         let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
             || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
-        if streams {
+        if streams && self.spoken.is_none() {
             // How long somebody listens belongs into no latency: the metric gets the time to the head, though
             // only at the end, when it is known whether the stream broke off.
             self.head = Some(self.began.elapsed());
@@ -198,11 +218,15 @@ impl Seen {
                 observer: self.observer.clone(),
                 context: self.context.clone(),
                 client: self.client.take(),
+                spoken: self.spoken.take(),
                 ..*self
             };
             self.told = true;
             let body = std::mem::replace(response.body_mut(), Body::empty_reply());
-            *response.body_mut() = Body::reply_stream(Stream::new(body, seen));
+            *response.body_mut() = match seen.spoken {
+                Some(_) => Body::reply_stream(Saying::new(body, seen, limit, to_strangers)),
+                None => Body::reply_stream(Stream::new(body, seen)),
+            };
         } else {
             self.tell();
         }
@@ -227,11 +251,45 @@ impl Seen {
         }
     }
 
+    /// Why it failed, as far as is known.
+    pub(super) fn reason(&self) -> Option<ErrorKind> {
+        self.reason
+    }
+
+    /// Is a recorded span sent anywhere?
+    pub(super) fn exports(&self) -> bool {
+        self.observer.0.traces.exports()
+    }
+
+    /// The trailers tell how the call ended.
+    pub(super) fn ends_with(&mut self, trailers: &HeaderMap) {
+        if let Some(spoken) = &mut self.spoken {
+            spoken.status = spoken.dialect.status(trailers);
+        }
+    }
+
+    /// Is it an error of this side, in a dialect whose head says nothing of it?
+    fn is_ours(&self, kind: ErrorKind) -> bool {
+        self.spoken.is_some() && crate::problem::status(kind).is_server_error()
+    }
+
+    /// What is told of a panic, which is counted.
+    pub(super) fn panicked(&self, panic: &(dyn Any + Send)) -> Error {
+        self.observer.0.panics.inc();
+        // Where it was, the process's panic hook has said.
+        Error::new(ErrorKind::Panic, "the handler panicked; the log says where")
+            .at_layer("catch-panic")
+            .with_source(panic_text(panic))
+    }
+
     fn tell(&mut self) {
         self.told = true;
         let duration = self.began.elapsed();
         let inner = &*self.observer.0;
         inner.active[usize::from(self.method)].dec();
+        if let Some(spoken) = self.spoken.take() {
+            return spoken.tell(self, duration);
+        }
         let trace = self.context.trace();
         let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
         let routes = inner.routes.load();
@@ -241,9 +299,9 @@ impl Seen {
         if trace.is_sampled() && inner.traces.exports() {
             self.record(&route.path, duration);
         }
-        if inner.lines {
-            self.write_line(&route.path, duration);
-        }
+        let method = METHODS[usize::from(self.method)];
+        let operation = Operation::Http { method, route: &route.path, status: self.status.as_u16() };
+        self.write_line(operation, self.reason, self.outcome(), duration);
     }
 
     fn route(&self) -> u32 {
@@ -257,21 +315,26 @@ impl Seen {
         }
     }
 
-    fn write_line(&self, route: &str, duration: Duration) {
+    pub(super) fn write_line(
+        &self,
+        operation: Operation<'_>,
+        reason: Option<ErrorKind>,
+        outcome: Outcome,
+        duration: Duration,
+    ) {
         let inner = &*self.observer.0;
+        if !inner.lines {
+            return;
+        }
         let notes = self.context.notes().map(|notes| &**notes);
         inner.logs.write_line(&Line {
             at: SystemTime::now(),
             trace_id: self.context.trace().trace_id(),
             request_id: self.context.request_id(),
-            operation: Operation::Http {
-                method: METHODS[usize::from(self.method)],
-                route,
-                status: self.status.as_u16(),
-            },
+            operation,
             duration,
-            outcome: self.outcome(),
-            reason: self.reason.map_or("", ErrorKind::as_str),
+            outcome,
+            reason: reason.map_or("", ErrorKind::as_str),
             attempts: notes.map_or(0, Notes::attempts),
             criticality: self.context.criticality(),
             tenant: notes.and_then(Notes::tenant).or(self.context.tenant()).map(|tenant| tenant.as_str()),
@@ -302,13 +365,25 @@ impl Seen {
         if let Some(reason) = self.reason {
             attributes.push(("error.type", reason.as_str().into()));
         }
+        let name = if route.is_empty() { method.into() } else { format!("{method} {route}").into() };
+        self.end_span(name, attributes, status, duration);
+    }
+
+    /// The request's own span, if it is recorded.
+    pub(super) fn end_span(
+        &self,
+        name: Cow<'static, str>,
+        attributes: Vec<(&'static str, Value)>,
+        status: Status,
+        took: Duration,
+    ) {
         self.observer.0.traces.end(Span {
             trace: self.context.trace(),
             parent: self.parent,
             kind: Kind::Server,
-            name: if route.is_empty() { method.into() } else { format!("{method} {route}").into() },
-            start: SystemTime::now() - duration,
-            took: duration,
+            name,
+            start: SystemTime::now() - took,
+            took,
             status,
             attributes,
         });

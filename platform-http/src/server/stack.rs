@@ -26,7 +26,6 @@ use platform_core::{
     },
     deadline::{Limit, within},
     identity::Identity,
-    lifecycle::panic_text,
 };
 use tokio::time::Instant;
 
@@ -80,23 +79,24 @@ impl<S: Answer> Stack<S> {
         let (mut context, parent) = shared.extract(&request, Instant::now());
         // R1 Count everything: every refusal below is on the graph, with its final status.
         let mut seen = shared.observer.begin(&request, &context, parent);
-        let mut response = match shared.admit(&request, &mut context) {
-            Err(refusal) => shared.refuse(&refusal, &seen),
+        let (mut response, limit) = match shared.admit(&request, &mut context, &seen) {
+            Err(refusal) => (shared.refuse(&refusal, &seen), None),
             Ok(limit) => {
-                let call =
-                    pin!(self.inner.answer(request, &context, |body| shared.limit_body(body, &context)));
+                let whole = seen.dialect().is_some();
+                let limits = |body| shared.limit_body(body, &context, whole);
+                let call = pin!(self.inner.answer(request, &context, limits));
                 // The one bridge to business code.
                 let scoped = pin!(context::scope(context, call));
                 // A panic passes through the layers above like any error.
                 let caught = AssertUnwindSafe(scoped).catch_unwind();
                 // R5 One clock: everything in here ends with it.
                 let reply = within(limit, caught).await;
-                shared.judge(reply, &seen)
+                (shared.judge(reply, &seen), limit)
             }
         };
         shared.name(&mut response, &seen);
         shared.tell_degraded(&mut response, &seen);
-        seen.end(&mut response);
+        seen.end(&mut response, limit, !shared.trust.internal);
         response
     }
 }
@@ -124,6 +124,7 @@ impl Shared {
         &self,
         request: &Request<B>,
         context: &mut Context,
+        seen: &Seen,
     ) -> Result<Option<Limit>> {
         let now = context.now();
         // R9 Dead work takes no slot.
@@ -145,7 +146,8 @@ impl Shared {
             );
         }
         let length = request.body().size_hint().lower();
-        if length > self.body {
+        // A stream of messages has no size of its own; each message has, where it is decoded.
+        if length > self.body && seen.dialect().is_none() {
             let why = format!(
                 "the body has {length} bytes, at most {} are allowed (server.limits.body)",
                 self.body
@@ -155,10 +157,11 @@ impl Shared {
         Ok(limit)
     }
 
-    fn limit_body(&self, body: hyper::body::Incoming, context: &Context) -> Incoming {
+    /// `whole`: it may be as long and as slow as the call itself.
+    fn limit_body(&self, body: hyper::body::Incoming, context: &Context, whole: bool) -> Incoming {
         match context.notes() {
-            Some(notes) => Incoming::limited(body, self.body, self.body_idle, notes),
-            None => Incoming::unlimited(body),
+            Some(notes) if !whole => Incoming::limited(body, self.body, self.body_idle, notes),
+            _ => Incoming::unlimited(body),
         }
     }
 
@@ -170,23 +173,29 @@ impl Shared {
             return self.refuse(cut, seen);
         }
         match reply {
+            Ok(Ok(Ok(response))) if seen.dialect().is_some() => self.translate(response, seen),
             Ok(Ok(Ok(response))) if response.status().is_success() => response,
             Ok(Ok(Ok(response))) => match refusal(&response, seen) {
                 Some(error) => self.complete(&response, &error, seen),
                 None => response,
             },
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(panic)) => self.refuse(&self.panicked(&*panic), seen),
+            Ok(Err(panic)) => self.refuse(&seen.panicked(&*panic), seen),
             Err(limit) => self.refuse(&out_of_time(limit), seen),
         }
     }
 
-    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Error {
-        self.observer.count_panic();
-        // Where it was, the process's panic hook has said.
-        Error::new(ErrorKind::Panic, "the handler panicked; the log says where")
-            .at_layer("catch-panic")
-            .with_source(panic_text(panic))
+    /// A reply in the dialect as it is; any other in its words. What a team's layer refused is an error of ours.
+    fn translate(&self, response: Response<Body>, seen: &Seen) -> Response<Body> {
+        match seen.dialect() {
+            Some(dialect) if !dialect.is_reply(response.headers()) => {
+                match response.extensions().get::<Refused>() {
+                    Some(Refused(error)) => self.refuse(error, seen),
+                    None => dialect.translate(response.status()),
+                }
+            }
+            _ => response,
+        }
     }
 
     /// Every reply names its request.
@@ -210,8 +219,13 @@ impl Shared {
         }
     }
 
-    /// The reply to a refusal is a problem document.
+    /// The reply to a refusal is a problem document, or what a dialect has for it.
     fn refuse(&self, error: &Error, seen: &Seen) -> Response<Body> {
+        if let Some(dialect) = seen.dialect() {
+            let mut response = dialect.refuse(error, !self.trust.internal);
+            response.extensions_mut().insert(Refused(error.clone()));
+            return response;
+        }
         self.refuse_as(problem::status(error.kind()), error, seen)
     }
 
@@ -266,7 +280,7 @@ fn refusal(response: &Response<Body>, seen: &Seen) -> Option<Error> {
 }
 
 /// The server's own words for a limit that was reached.
-fn out_of_time(limit: Limit) -> Error {
+pub(super) fn out_of_time(limit: Limit) -> Error {
     let why = match limit.whose() {
         platform_core::deadline::Whose::Caller => "all that the caller had left",
         _ => "the limit of this server (server.policy.timeout)",

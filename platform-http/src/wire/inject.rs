@@ -15,13 +15,18 @@ pub(crate) enum Reader {
 }
 
 /// Writes what travels into the request's headers; `agent` is who we are.
-pub(crate) fn inject(request: &mut Request<Body>, reader: Reader, agent: &HeaderValue) {
+pub(crate) fn inject(
+    request: &mut Request<Body>,
+    reader: Reader,
+    agent: &HeaderValue,
+    protocol: wire::Protocol,
+) {
     let mut headers = std::mem::take(request.headers_mut());
     let context = request.body().context();
     match reader {
         Reader::Ours => {
             headers.reserve(WRITTEN);
-            wire::write(context, &mut headers, wire::Protocol::Http);
+            wire::write(context, &mut headers, protocol);
             headers.entry(header::USER_AGENT).or_insert_with(|| agent.clone());
         }
         Reader::Outsider => {
@@ -76,7 +81,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_service_of_ours_learns_everything_that_travels() {
         let mut request = request();
-        inject(&mut request, Reader::Ours, &agent());
+        inject(&mut request, Reader::Ours, &agent(), wire::Protocol::Http);
         let text = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(text("platform-timeout-ms"), "250");
         assert_eq!(text("user-agent"), "edge/1.4.2 platform/0.1.0");
@@ -91,7 +96,7 @@ mod tests {
         for name in ["platform-retry", "platform-timeout-ms", "baggage", "tracestate", "idempotency-key"] {
             request.headers_mut().insert(name, HeaderValue::from_static("never"));
         }
-        inject(&mut request, Reader::Outsider, &agent());
+        inject(&mut request, Reader::Outsider, &agent(), wire::Protocol::Http);
         let mut names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["idempotency-key", "traceparent"]);
@@ -100,7 +105,7 @@ mod tests {
     #[test]
     fn a_user_agent_of_the_teams_own_stays() {
         let mut request = request_with("user-agent", "report/7");
-        inject(&mut request, Reader::Ours, &agent());
+        inject(&mut request, Reader::Ours, &agent(), wire::Protocol::Http);
         assert_eq!(request.headers()["user-agent"], "report/7");
     }
 

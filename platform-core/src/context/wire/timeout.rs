@@ -7,8 +7,8 @@ pub(super) fn parse_ms(value: &[u8]) -> Option<Duration> {
     parse_digits(value).map(Duration::from_millis)
 }
 
-/// gRPC's form: 1 to 8 digits and a unit.
-pub(super) fn parse_grpc(value: &[u8]) -> Option<Duration> {
+/// gRPC's form (`grpc-timeout`): 1 to 8 digits and a unit. `None` for what is none.
+pub fn parse_grpc(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     let n = parse_digits(digits)?;
     Some(match unit {

@@ -1,0 +1,59 @@
+//! Calls in another protocol than HTTP, over the same connections and through the same page.
+
+use std::{fmt, sync::Arc};
+
+use http::{Request, Response};
+use platform_core::{
+    Result,
+    call::CarryCall as _,
+    stack::{Answered, Row},
+};
+
+use super::{Inner, Settings, dialect::Dialect, request::begin_trace};
+use crate::Body;
+
+/// Calls one target in a dialect; what a client of another protocol rests on. Clones share everything.
+pub struct Caller<D>(pub(super) Arc<Inner<D>>);
+
+impl<D: Dialect> Caller<D> {
+    /// Calls; of the request's URI the path counts. The reply's rest is to be read within the limit that is told.
+    ///
+    /// # Errors
+    /// When there is no reply: no endpoint, no connection, no answer in time.
+    pub async fn call(&self, mut request: Request<Body>) -> Result<Answered<Response<Body>>> {
+        begin_trace(request.body_mut().context_mut(), &self.0.wire.traces);
+        self.0.stack.call(request, &self.0.wire).await
+    }
+
+    /// What is called.
+    pub fn target(&self) -> &Arc<str> {
+        self.0.stack.target()
+    }
+
+    /// What is spoken.
+    pub fn dialect(&self) -> &D {
+        &self.0.wire.dialect
+    }
+
+    /// What is set.
+    pub fn settings(&self) -> &Settings {
+        &self.0.wire.settings
+    }
+
+    /// The order in which a call passes its layers, with what is set.
+    pub fn describe(&self) -> Vec<Row> {
+        self.0.stack.describe(&self.0.wire)
+    }
+}
+
+impl<D> Clone for Caller<D> {
+    fn clone(&self) -> Self {
+        Caller(Arc::clone(&self.0))
+    }
+}
+
+impl<D: Dialect> fmt::Debug for Caller<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("target", self.target()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,78 @@
+//! What is spoken over a client's connections?
+//!
+//! HTTP, unless another protocol over HTTP/2 brings its own words: what is written into a request, what a reply
+//! means, how an attempt is counted and told. Endpoints, connections, guards and faults are the same for all.
+
+use std::{borrow::Cow, future::Future, time::Duration};
+
+use http::{Request, Response};
+use platform_core::{
+    ErrorKind, Hint, Outcome, Result,
+    context::{TraceId, wire},
+    fault::Abort,
+    telemetry::trace::{Status, Value},
+};
+
+use crate::Body;
+
+/// A protocol over HTTP: the part of an attempt that is its own.
+pub trait Dialect: Send + Sync + 'static {
+    /// What is called, as attempts are counted by it.
+    type Name: Send + Sync;
+    /// How an attempt was answered: a status, a code.
+    type Answer: Copy + Send;
+
+    /// Whose names the deadline and the attempt go by in headers.
+    const HEADERS: wire::Protocol;
+
+    /// What this request calls.
+    fn name(&self, request: &Request<Body>) -> Self::Name;
+
+    /// What a reply means; once per attempt, within its limit. It may read the reply's first words, and puts back what
+    /// it read.
+    fn judge(
+        &self,
+        name: &Self::Name,
+        reply: &mut Response<Body>,
+    ) -> impl Future<Output = Result<Judged<Self::Answer>>> + Send;
+
+    /// The reply that a fault is answered with; `None` where there is no reply.
+    fn abort(&self, abort: Abort) -> Option<Response<Body>>;
+
+    /// Counts an attempt.
+    fn observe(&self, name: &Self::Name, end: &End<Self::Answer>, took: Duration, trace: Option<TraceId>);
+
+    /// What the span of an attempt tells of it.
+    fn tell(&self, name: &Self::Name, end: &End<Self::Answer>) -> Told;
+}
+
+/// What a reply meant.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<A> {
+    /// To the guards.
+    pub outcome: Outcome,
+    /// What it said about coming back.
+    pub hint: Hint,
+    /// To whoever counts it.
+    pub answer: A,
+}
+
+/// How an attempt ended, as the labels tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End<A> {
+    /// With an error of this kind.
+    Failed(ErrorKind),
+    /// With a reply.
+    Replied(A),
+}
+
+/// What a span tells of an attempt.
+#[derive(Debug)]
+pub struct Told {
+    /// The span's name.
+    pub name: Cow<'static, str>,
+    /// What is the protocol's own.
+    pub attributes: Vec<(&'static str, Value)>,
+    /// Whether the reply was an error; a failure has its own words.
+    pub status: Status,
+}
