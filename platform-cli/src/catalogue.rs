@@ -6,9 +6,7 @@ use platform_core::telemetry::catalogue::Catalogue;
 
 /// The lists of all crates, joined.
 pub(crate) fn everything() -> Catalogue {
-    platform_core::catalogue()
-        .join(Catalogue::default().room("discovery", platform_discovery::catalogue(), vec![]))
-        .join(Catalogue::default().room("http", platform_http::catalogue(), vec![]))
+    platform_grpc::joined_catalogue()
 }
 
 /// For a person: a metric a line, room by room.

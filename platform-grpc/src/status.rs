@@ -1,6 +1,6 @@
-//! What does an error become in gRPC?
+//! What does an error become in gRPC, and what does a status tell?
 //!
-//! The only table from our kinds to gRPC's codes.
+//! The only table from our kinds to gRPC's codes, and the way back.
 //!
 //! ```
 //! use platform_core::{Error, ErrorKind};
@@ -10,14 +10,33 @@
 //! assert_eq!(status.code(), Code::Unavailable);
 //! assert_eq!(status.metadata().get("platform-retry").unwrap(), "safe");
 //! ```
+//!
+//! A handler writes `.or_status()?` behind what fails with our error:
+//!
+//! ```
+//! # use platform_core::{Error, ErrorKind, Result};
+//! # fn find() -> Result<u32> { Err(Error::new(ErrorKind::NotFound, "no such film")) }
+//! use platform_grpc::OrStatus as _;
+//!
+//! fn handler() -> Result<u32, tonic::Status> {
+//!     let film = find().or_status()?;
+//!     Ok(film)
+//! }
+//! assert_eq!(handler().unwrap_err().code(), tonic::Code::NotFound);
+//! ```
 
-use std::time::Duration;
+use std::{collections::HashMap, error, sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose};
+use http::HeaderMap;
 use platform_core::{Error, ErrorKind, Mark};
 use tonic::{
     Code, Status,
     metadata::{MetadataMap, MetadataValue},
 };
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::classify::{self, Judged};
 
 /// The code of an error of this kind.
 pub fn code(kind: ErrorKind) -> Code {
@@ -43,8 +62,96 @@ pub fn code(kind: ErrorKind) -> Code {
     }
 }
 
-/// The status, with the marks and delays that machines read.
+/// The status of an error: with the marks and delays that machines read, and with details (`ErrorInfo`, `RetryInfo`)
+/// that name the reason, the layer and the target. [`error`] finds the error itself in it again.
 pub fn status(error: &Error) -> Status {
+    told(error, error.detail(), place(error)).with(error)
+}
+
+/// The same for strangers: what went wrong inside is nobody's business.
+pub(crate) fn status_for_strangers(error: &Error) -> Status {
+    if platform_http::problem::status(error.kind()).is_server_error() {
+        return told(error, "", HashMap::new()).0;
+    }
+    status(error)
+}
+
+/// What a status tells, as an error: one of ours as it was, what a peer answered as [`ErrorKind::Upstream`] with its
+/// own words and what it means.
+pub fn error(status: &Status) -> Error {
+    let ours = error::Error::source(status).and_then(|source| source.downcast_ref::<Error>());
+    if let Some(error) = ours {
+        return error.clone();
+    }
+    let mut fields = status.metadata().clone().into_headers();
+    fields.insert(Status::GRPC_STATUS, http::HeaderValue::from(status.code() as i32));
+    let mut text = format!("answered {}", classify::name(status.code()));
+    if !status.message().is_empty() {
+        text.push_str(": ");
+        // A stranger's message has a place in a log line, not a page.
+        text.extend(status.message().chars().take(MAX_TOLD).filter(|c| !c.is_control()));
+    }
+    if let Some(info) = status.get_details_error_info() {
+        let layer = info.metadata.get(LAYER).map(|layer| format!(" layer={layer}")).unwrap_or_default();
+        text.extend(format!(" [reason={}{layer}]", info.reason).chars().take(MAX_TOLD));
+    }
+    let error = Error::new(ErrorKind::Upstream, text);
+    match Judged::of(&fields) {
+        Some(judged) => error.with_outcome(judged.outcome),
+        None => error,
+    }
+}
+
+/// Our errors where a handler fails with a status.
+pub trait OrStatus<T> {
+    /// The same with the error's status.
+    ///
+    /// # Errors
+    /// The status of the error.
+    fn or_status(self) -> Result<T, Status>;
+}
+
+impl<T> OrStatus<T> for Result<T, Error> {
+    fn or_status(self) -> Result<T, Status> {
+        self.map_err(|error| status(&error))
+    }
+}
+
+/// The status in these headers or trailers; details that are none are left out rather than believed.
+pub(crate) fn read(fields: &HeaderMap) -> Option<Status> {
+    if has_sound_details(fields) {
+        return Status::from_header_map(fields);
+    }
+    let mut fields = fields.clone();
+    fields.remove(Status::GRPC_STATUS_DETAILS);
+    Status::from_header_map(&fields)
+}
+
+/// Are the details what they have to be? tonic would panic over some that are not.
+pub(crate) fn has_sound_details(fields: &HeaderMap) -> bool {
+    fields.get(Status::GRPC_STATUS_DETAILS).is_none_or(|details| BASE64.decode(details.as_bytes()).is_ok())
+}
+
+/// The kind of error that one of ours told.
+pub(crate) fn kind_of(status: &Status) -> Option<ErrorKind> {
+    if status.details().is_empty() {
+        return None;
+    }
+    let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
+    ErrorKind::parse(&info.reason.to_ascii_lowercase())
+}
+
+/// A status that may keep its error.
+struct Told(Status);
+
+impl Told {
+    fn with(mut self, error: &Error) -> Status {
+        self.0.set_source(Arc::new(error.clone()));
+        self.0
+    }
+}
+
+fn told(error: &Error, message: &str, place: HashMap<String, String>) -> Told {
     let hint = error.hint();
     let mut metadata = MetadataMap::new();
     if let Some(mark) = hint.mark {
@@ -59,7 +166,23 @@ pub fn status(error: &Error) -> Status {
     if let Some(pushback) = pushback {
         metadata.insert(PUSHBACK, MetadataValue::from(pushback));
     }
-    Status::with_metadata(code(error.kind()), error.detail(), metadata)
+    let mut details =
+        ErrorDetails::with_error_info(error.kind().as_str().to_ascii_uppercase(), DOMAIN, place);
+    if hint.after.is_some() {
+        details.set_retry_info(hint.after);
+    }
+    Told(Status::with_error_details_and_metadata(code(error.kind()), message, details, metadata))
+}
+
+fn place(error: &Error) -> HashMap<String, String> {
+    let mut place = HashMap::new();
+    let layer = Some(error.layer()).filter(|layer| !layer.is_empty());
+    for (key, value) in [(LAYER, layer), ("target", error.target())] {
+        if let Some(value) = value {
+            place.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    place
 }
 
 /// Rounded up: coming back too early is worse than a little late.
@@ -67,10 +190,22 @@ fn whole_ms(after: Duration) -> i64 {
     i64::try_from(after.as_micros().div_ceil(1000)).unwrap_or(i64::MAX)
 }
 
+/// Padded or not, as the specification of gRPC asks of who reads.
+const BASE64: general_purpose::GeneralPurpose = general_purpose::GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    general_purpose::GeneralPurposeConfig::new()
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+);
 const RETRY: &str = "platform-retry";
 /// gRPC A6.
-const PUSHBACK: &str = "grpc-retry-pushback-ms";
+pub(crate) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 const STOP: i64 = -1;
+/// Whose reasons these are, in `ErrorInfo`.
+const DOMAIN: &str = "platform";
+/// Who refused or failed, in the metadata of `ErrorInfo`.
+const LAYER: &str = "layer";
+/// The longest text taken over from a peer, in characters.
+const MAX_TOLD: usize = 500;
 
 #[cfg(test)]
 mod tests {
@@ -115,5 +250,58 @@ mod tests {
         let error =
             Error::new(ErrorKind::RateLimited, "slow down").retry_after(Duration::from_micros(1_200_001));
         assert_eq!(status(&error).metadata().get(PUSHBACK).unwrap(), "1201");
+    }
+
+    #[test]
+    fn details_name_the_reason_the_layer_and_the_delay() {
+        let error = Error::new(ErrorKind::RateLimited, "slow down").at_layer("rate-limit");
+        let error = error.at_target(&Arc::from("ratings")).retry_after(Duration::from_millis(250));
+        let status = status(&error);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("RATE_LIMITED", "platform"));
+        assert_eq!(
+            (info.metadata["layer"].as_str(), info.metadata["target"].as_str()),
+            ("rate-limit", "ratings")
+        );
+        let delay = status.get_details_retry_info().unwrap().retry_delay;
+        assert_eq!(delay, Some(Duration::from_millis(250)));
+        assert_eq!(kind_of(&status), Some(ErrorKind::RateLimited));
+    }
+
+    #[test]
+    fn an_error_of_ours_comes_back_as_it_was_and_a_peers_with_its_words() {
+        let ours = Error::new(ErrorKind::BreakerOpen, "asks again in 3s").at_layer("breaker");
+        let back = error(&status(&ours));
+        assert_eq!((back.kind(), back.layer(), back.detail()), (ours.kind(), "breaker", ours.detail()));
+
+        // Over the wire the source is gone and the details are there.
+        let fields = status(&Error::new(ErrorKind::Overloaded, "42 wait").at_layer("shed")).into_http::<()>();
+        let back = error(&read(fields.headers()).unwrap());
+        assert_eq!(back.kind(), ErrorKind::Upstream);
+        assert_eq!(back.outcome(), platform_core::Outcome::Overload);
+        assert_eq!(back.detail(), "answered UNAVAILABLE: 42 wait [reason=OVERLOADED layer=shed]");
+
+        let foreign = error(&Status::not_found("no such film"));
+        assert_eq!(foreign.outcome(), platform_core::Outcome::CallerFault);
+        assert_eq!(foreign.detail(), "answered NOT_FOUND: no such film");
+    }
+
+    #[test]
+    fn strangers_learn_their_own_mistakes_and_not_ours() {
+        let ours = status_for_strangers(&Error::new(ErrorKind::Internal, "no such table").at_layer("db"));
+        assert_eq!((ours.code(), ours.message()), (Code::Internal, ""));
+        assert!(ours.get_details_error_info().unwrap().metadata.is_empty());
+        assert_eq!(status_for_strangers(&Error::new(ErrorKind::Invalid, "no id")).message(), "no id");
+    }
+
+    #[test]
+    fn details_that_are_none_are_left_out() {
+        let mut fields = HeaderMap::new();
+        fields.insert("grpc-status", "5".parse().unwrap());
+        for (details, sound) in [("AAE=", true), ("AAE", true), ("!", false), ("A", false), ("a b", false)] {
+            fields.insert("grpc-status-details-bin", details.parse().unwrap());
+            assert_eq!(has_sound_details(&fields), sound, "{details}");
+            assert_eq!(read(&fields).unwrap().code(), Code::NotFound, "{details}");
+        }
     }
 }

@@ -57,12 +57,7 @@ pub fn compile_with<P: AsRef<Path>>(builder: Builder, protos: &[P], includes: &[
     compile_to(&out, builder, protos, includes)
 }
 
-fn compile_to<P: AsRef<Path>>(
-    out: &Path,
-    builder: Builder,
-    protos: &[P],
-    includes: &[P],
-) -> io::Result<()> {
+fn compile_to<P: AsRef<Path>>(out: &Path, builder: Builder, protos: &[P], includes: &[P]) -> io::Result<()> {
     let wrong = |error: protox::Error| Error::new(ErrorKind::InvalidInput, format!("{error:?}"));
     let mut compiler = protox::Compiler::new(includes).map_err(wrong)?;
     // Comments become documentation; a running service has no use for them.
@@ -112,7 +107,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_told_with_its_place() {
-        let error = compiled("syntax = \"proto3\";\npackage shop;\nmessage Item { Nothing it = 1; }").unwrap_err();
+        let error =
+            compiled("syntax = \"proto3\";\npackage shop;\nmessage Item { Nothing it = 1; }").unwrap_err();
         let told = error.to_string();
         assert!(told.contains("Nothing") && told.contains("shop.proto:3"), "{told}");
     }

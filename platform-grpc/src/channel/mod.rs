@@ -1,0 +1,206 @@
+//! How do we call another service?
+//!
+//! ```no_run
+//! # use platform_core::{App, Result};
+//! # use platform_grpc_protos::{self as film, Word, echo_client::EchoClient as RatingsClient};
+//! # async fn main_(app: App) -> Result<()> {
+//! use platform_grpc::Channel;
+//!
+//! let channel = Channel::builder(&app, "ratings").descriptors(film::DESCRIPTORS).build()?;
+//! let mut ratings = RatingsClient::new(channel);
+//! let reply = ratings.say(Word::default()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A call passes the same page as a call of HTTP's client, over the same kind of connections: discovery, balance,
+//! breaker, budget, deadline, faults. Deadline, trace, tenant and importance of the request being served go along by
+//! themselves, and `[clients.NAME]` sets it.
+//!
+//! What fails here comes back as a status that names the layer and the reason ([`error`](crate::error) finds the
+//! error in it); what the target answers, as it came.
+//!
+//! # What is repeated
+//! A call whose messages were at hand when it was made, up to `retry.body`: unless the target said that it had not
+//! begun, only a method whose proto says `idempotency_level` (give the channel its
+//! [`descriptors`](Builder::descriptors)). A call that was answered with a first message is never repeated.
+//!
+//! # Signals
+//! `rpc_client_call_duration_seconds` per attempt, and those of every client.
+//!
+//! # Traps
+//! Without descriptors nobody knows which methods stream: a reply that says nothing for [`PEEK`] after its head counts
+//! as begun, and only a caller's own deadline ends it. With them a unary call is judged by its status, and a stream
+//! when its head is there. A stream is never cut by `policy.timeout` once it has begun; set a timeout of its own on
+//! the request.
+
+mod dialect;
+pub(crate) mod metrics;
+mod peek;
+mod reply;
+mod request;
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+};
+
+use http::{Request, Response};
+use platform_core::{
+    App, Result,
+    deadline::Whose,
+    stack::{Answered, ClientPolicy, Row},
+};
+use platform_http::client::{self, Caller, Connect, Preset, Settings};
+use tonic::Status;
+use tower_service::Service;
+
+pub use peek::PEEK;
+pub use reply::Reply;
+
+use self::{
+    dialect::Grpc,
+    metrics::Meters,
+    request::{Made, make},
+};
+use crate::{
+    methods::{Methods, methods},
+    status::status,
+};
+
+/// Calls one target; what a generated client takes. Clones share connections, counts and policy.
+#[derive(Clone)]
+pub struct Channel(Caller<Grpc>);
+
+/// A channel in the making. What is said here is stronger than `[defaults]` and weaker than the client's own section.
+#[must_use = "a builder makes nothing until it is built"]
+pub struct Builder {
+    inner: client::Builder,
+    descriptors: Vec<&'static [u8]>,
+}
+
+impl Channel {
+    /// The channel of a target, as its section `[clients.NAME]` sets it.
+    ///
+    /// # Errors
+    /// What cannot be meant: a name that is none, a value in its section, a target without a source.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn for_target(app: &App, name: &str) -> Result<Channel> {
+        Channel::builder(app, name).build()
+    }
+
+    /// The same with something of its own set in code.
+    pub fn builder(app: &App, name: &str) -> Builder {
+        Builder { inner: platform_http::Client::builder(app, name), descriptors: Vec::new() }
+    }
+
+    /// What is called.
+    pub fn target(&self) -> &Arc<str> {
+        self.0.target()
+    }
+
+    /// What is set.
+    pub fn settings(&self) -> &Settings {
+        self.0.settings()
+    }
+
+    /// The order in which a call passes its layers, with what is set.
+    pub fn describe(&self) -> Vec<Row> {
+        self.0.describe()
+    }
+
+    async fn send(self, made: Made) -> Result<Response<Reply>, Status> {
+        let Made { request, unary } = made;
+        match self.0.call(request).await {
+            Ok(Answered { reply, limit, .. }) => {
+                // A stream may last; whoever called with a deadline of his own waits no longer than that.
+                let limit = limit.filter(|limit| unary || limit.whose() == Whose::Caller);
+                Ok(Reply::around(reply, limit))
+            }
+            Err(error) => Err(status(&error)),
+        }
+    }
+}
+
+impl Service<Request<tonic::body::Body>> for Channel {
+    type Response = Response<Reply>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Reply>, Status>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
+        // Made here, where the request being served is known.
+        match make(request, self.0.dialect(), self.0.settings().policy.retry.body) {
+            Ok(made) => Box::pin(self.clone().send(made)),
+            Err(status) => Box::pin(std::future::ready(Err(status))),
+        }
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("target", self.target()).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// What the protos say of themselves (`tonic::include_file_descriptor_set!`): which methods may be repeated
+    /// (`idempotency_level`), and which stream.
+    pub fn descriptors(mut self, descriptors: &'static [u8]) -> Self {
+        self.descriptors.push(descriptors);
+        self
+    }
+
+    /// The values that suit a kind of dependency.
+    pub fn preset(self, preset: Preset) -> Self {
+        Builder { inner: self.inner.preset(preset), ..self }
+    }
+
+    /// What is called, if not the service of the client's name: `dir://NAME`, `fixed://IP:PORT`, `https://HOST`.
+    pub fn target(self, target: impl Into<String>) -> Self {
+        Builder { inner: self.inner.target(target), ..self }
+    }
+
+    /// Changes the policy.
+    pub fn policy(self, change: impl FnOnce(&mut ClientPolicy) + Send + 'static) -> Self {
+        Builder { inner: self.inner.policy(change), ..self }
+    }
+
+    /// Changes how endpoints are reached.
+    pub fn connect(self, change: impl FnOnce(&mut Connect) + Send + 'static) -> Self {
+        Builder { inner: self.inner.connect(change), ..self }
+    }
+
+    /// The channel.
+    ///
+    /// # Errors
+    /// As [`Channel::for_target`]; and descriptors that are none.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn build(self) -> Result<Channel> {
+        let mut known = Methods::new();
+        for descriptors in self.descriptors {
+            known.extend(methods(descriptors)?);
+        }
+        let caller = self.inner.speaking(|app, target| {
+            let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
+            Ok(Grpc::new(known, meters))
+        })?;
+        Ok(Channel(caller))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! What becomes of a request of a generated client?
+
+use std::{
+    pin::Pin,
+    task::{self, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Extensions, Request};
+use http_body::{Body as _, Frame};
+use platform_core::{
+    call::CarryCall as _,
+    context::{Deadline, wire},
+};
+use platform_http::{Body, body::BoxError};
+use tonic::Status;
+
+use super::dialect::Grpc;
+use crate::methods::Method;
+
+/// A request for the page.
+pub(super) struct Made {
+    pub(super) request: Request<Body>,
+    /// One message and one answer, says its proto.
+    pub(super) unary: bool,
+}
+
+/// The request with its messages as bytes where they are at hand, so that it can be sent again; with its own timeout
+/// as a deadline.
+///
+/// # Errors
+/// A message that cannot be encoded.
+pub(super) fn make(request: Request<tonic::body::Body>, grpc: &Grpc, keep: u64) -> Result<Made, Status> {
+    let (mut head, body) = request.into_parts();
+    // Names of the generated client's own; the path says them too, and a copy for a repeat would copy them.
+    head.extensions = Extensions::new();
+    let Method { idempotent, unary } = grpc.method(head.uri.path()).unwrap_or_default();
+    let mut body = at_hand(body, keep)?;
+    if idempotent {
+        body = body.mark_idempotent();
+    }
+    // Written anew for each attempt, with what is left then.
+    if let Some(timeout) = head.headers.remove(&wire::GRPC_TIMEOUT)
+        && let Some(timeout) = wire::parse_grpc_timeout(timeout.as_bytes())
+    {
+        let context = body.context_mut();
+        if let Some(deadline) = Deadline::after(context.now(), timeout) {
+            context.narrow(deadline);
+        }
+    }
+    Ok(Made { request: Request::from_parts(head, body), unary })
+}
+
+/// Reads what is there already. Bytes if that is all, up to `keep`; else a stream that begins with it.
+fn at_hand(mut body: tonic::body::Body, keep: u64) -> Result<Body, Status> {
+    let mut cx = task::Context::from_waker(task::Waker::noop());
+    let mut first: Option<Bytes> = None;
+    let mut more = BytesMut::new();
+    loop {
+        match Pin::new(&mut body).poll_frame(&mut cx) {
+            Poll::Ready(None) => return Ok(Body::full(joined(first, more))),
+            Poll::Ready(Some(Err(status))) => return Err(status),
+            Poll::Ready(Some(Ok(frame))) => {
+                // A client has no trailers.
+                let Ok(bytes) = frame.into_data() else { continue };
+                match &first {
+                    None => first = Some(bytes),
+                    Some(begin) => {
+                        if more.is_empty() {
+                            more.extend_from_slice(begin);
+                        }
+                        more.extend_from_slice(&bytes);
+                        if more.len() as u64 > keep {
+                            break;
+                        }
+                    }
+                }
+            }
+            // Whoever reads on is woken: this look is forgotten.
+            Poll::Pending => break,
+        }
+    }
+    let read = joined(first, more);
+    Ok(Body::stream(Begun { read: Some(read).filter(|read| !read.is_empty()), rest: body }))
+}
+
+fn joined(first: Option<Bytes>, more: BytesMut) -> Bytes {
+    if more.is_empty() { first.unwrap_or_default() } else { more.freeze() }
+}
+
+/// Messages of which some were there already.
+struct Begun {
+    read: Option<Bytes>,
+    rest: tonic::body::Body,
+}
+
+impl http_body::Body for Begun {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        match this.read.take() {
+            Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
+            None => Pin::new(&mut this.rest).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_none() && self.rest.is_end_stream()
+    }
+}

@@ -1,0 +1,39 @@
+//! What the server counts of calls.
+
+use std::sync::Arc;
+
+use platform_core::{
+    ErrorKind,
+    telemetry::catalogue::{HistogramSpec, Labels},
+};
+use tonic::Code;
+
+use super::dialect::error_type;
+use crate::classify::name;
+
+pub(crate) static DURATION: HistogramSpec<CallLabels> = HistogramSpec::new(
+    "rpc_server_call_duration_seconds",
+    "Time from a call's head to its status, streams to their end",
+);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CallLabels {
+    pub(crate) method: Arc<str>,
+    pub(crate) code: Code,
+    pub(crate) reason: Option<ErrorKind>,
+}
+
+impl Labels for CallLabels {
+    const NAMES: &'static [&'static str] =
+        &["rpc_system_name", "rpc_method", "rpc_response_status_code", "error_type"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(SYSTEM);
+        show(&self.method);
+        show(name(self.code));
+        show(error_type(self.reason, self.code).unwrap_or_default());
+    }
+}
+
+/// OpenTelemetry's name.
+pub(crate) const SYSTEM: &str = "grpc";

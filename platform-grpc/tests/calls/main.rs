@@ -1,0 +1,9 @@
+//! Promises of the server and the channel, each through both.
+
+mod channel;
+mod health;
+mod house;
+mod limits;
+mod outside;
+mod server;
+mod streams;

@@ -1,0 +1,246 @@
+//! gRPC's own implementation for Python, on either side.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use platform_core::recovery::Recovery;
+use platform_grpc::Channel;
+use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
+use tokio::time::Instant;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::house::{House, soon, word};
+
+/// A program in Python, which ends with the test.
+struct Python {
+    child: Child,
+    _descriptors: tempfile::NamedTempFile,
+}
+
+impl Python {
+    /// `None`, and a line on stderr, where gRPC's modules are missing.
+    fn start(program: &str, before: &[&str], after: &[&str]) -> Option<Python> {
+        let python = env::var("PLATFORM_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let modules = ["-c", "import grpc, grpc_health.v1, grpc_reflection.v1alpha"];
+        let found = Command::new(&python).args(modules).stderr(Stdio::null()).status();
+        if !found.is_ok_and(|status| status.success()) {
+            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
+            assert!(!required, "{python} lacks the modules of .ci/python.txt");
+            eprintln!("skipped: {python} lacks the modules of .ci/python.txt (see PLATFORM_TEST_PYTHON)");
+            return None;
+        }
+        let mut descriptors = tempfile::NamedTempFile::new().expect("a file");
+        descriptors.write_all(DESCRIPTORS).expect("room in it");
+        let child = Command::new(python)
+            .arg(format!("{}/tests/{program}", env!("CARGO_MANIFEST_DIR")))
+            .args(before)
+            .arg(descriptors.path())
+            .args(after)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("python ran a moment ago");
+        Some(Python { child, _descriptors: descriptors })
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        // Ended already if all went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// gRPC's server with the script of `grpcio_server.py`.
+struct Peer {
+    _python: Python,
+    address: SocketAddr,
+    house: House,
+}
+
+impl Peer {
+    async fn start(options: &[&str]) -> Option<Peer> {
+        let mut python = Python::start("grpcio_server.py", &[], options)?;
+        let printed = python.child.stdout.take().expect("it is piped");
+        let read = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            BufReader::new(printed).read_line(&mut line).map(|_| line)
+        });
+        let line = soon(read).await.expect("no panic").expect("it says its port");
+        let port: u16 = line.trim().parse().expect("a port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Some(Peer { _python: python, address, house: House::open("").await })
+    }
+
+    fn client(&self) -> EchoClient<Channel> {
+        let channel = Channel::builder(&self.house.app, "peer").target(format!("fixed://{}", self.address));
+        EchoClient::new(channel.descriptors(DESCRIPTORS).build().expect("a channel"))
+    }
+
+    async fn asked(&self, tag: &str) -> String {
+        let said = soon(self.client().say(word(&format!("asked:{tag}")))).await;
+        said.expect("it counts").into_inner().text
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpcio_calls_our_server() {
+    let house = House::open("").await;
+    let gzip: &[&str] = if cfg!(feature = "gzip") { &["gzip"] } else { &[] };
+    let Some(mut python) = Python::start("grpcio_client.py", &[&house.address.to_string()], gzip) else {
+        return;
+    };
+    let printed = python.child.stdout.take().expect("it is piped");
+    let wrong = python.child.stderr.take().expect("it is piped");
+    let read = tokio::task::spawn_blocking(move || {
+        let said = std::io::read_to_string(printed).expect("text");
+        (said, std::io::read_to_string(wrong).expect("text"))
+    });
+    let (said, wrong) = soon(read).await.expect("no panic");
+    let ok: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
+    assert_eq!(ok, CASES, "{wrong}");
+    assert!(python.child.wait().expect("it is ours").success(), "{wrong}");
+    let labels = ["rpc_method=\"platform.test.Echo/Shout\""];
+    assert_eq!(house.metric("rpc_server_call_duration_seconds_count", &labels), 0.0);
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_channel_repeats_what_grpcio_did_not_do() {
+    let Some(peer) = Peer::start(&[]).await else { return };
+    let mut client = peer.client();
+    let said = soon(client.say(word("fail-twice:a"))).await.unwrap().into_inner().text;
+    assert_eq!(said, "2", "the third says that two were before it");
+    let failed = soon(client.add(word("fail-twice:b"))).await.unwrap_err();
+    assert_eq!((failed.code(), failed.message()), (Code::Unavailable, "not yet"));
+    assert_eq!(peer.asked("b").await, "1", "a bare UNAVAILABLE may have done something");
+
+    // A server that says when to come back has refused before it began.
+    let took: u32 = soon(client.add(word("pushback:c"))).await.unwrap().into_inner().text.parse().unwrap();
+    assert!((80..5_000).contains(&took), "{took}");
+    soon(client.say(word("stop:d"))).await.unwrap_err();
+    assert_eq!(peer.asked("d").await, "1", "a negative pushback stops");
+    let failed = soon(client.say(word("head-first:e"))).await.unwrap_err();
+    assert_eq!((failed.code(), failed.message()), (Code::Internal, "after all"));
+    assert_eq!(peer.asked("e").await, "3", "a status in trailers is a verdict as well");
+    peer.house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_never_repeated_once_it_has_begun() {
+    let Some(peer) = Peer::start(&[]).await else { return };
+    let mut client = peer.client();
+    let mut words = soon(client.repeat(word("half:a"))).await.unwrap().into_inner();
+    assert_eq!(soon(words.message()).await.unwrap().unwrap().text, "half:a");
+    assert_eq!(soon(words.message()).await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(peer.asked("a").await, "1");
+
+    let mut words = soon(client.repeat(Word { times: 3, ..word("again:b") })).await.unwrap().into_inner();
+    let mut heard = 0;
+    while soon(words.message()).await.unwrap().is_some() {
+        heard += 1;
+    }
+    assert_eq!(heard, 3);
+    assert_eq!(
+        soon(client.join(stream::iter([word("a"), word("b")]))).await.unwrap().into_inner().text,
+        "ab"
+    );
+    let slowly = stream::iter(["a", "b"]).then(|text| async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        word(text)
+    });
+    let mut words = soon(client.chat(slowly)).await.unwrap().into_inner();
+    assert_eq!(soon(words.message()).await.unwrap().unwrap().text, "a");
+    assert_eq!(soon(words.message()).await.unwrap().unwrap().text, "b");
+    assert_eq!(soon(words.message()).await.unwrap(), None);
+    peer.house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_peer_is_not_waited_for_and_learns_the_deadline() {
+    let Some(peer) = Peer::start(&[]).await else { return };
+    let begun = Instant::now();
+    let mut request = tonic::Request::new(word("slow:a"));
+    request.set_timeout(Duration::from_millis(200));
+    let late = soon(peer.client().add(request)).await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let told = soon(peer.client().say(word("told:b"))).await.unwrap().into_inner().text;
+    for part in ["traceparent=00-", "user-agent=echo platform/"] {
+        assert!(told.contains(part), "{told}");
+    }
+    for part in ["grpc-previous-rpc-attempts", "platform-timeout-ms"] {
+        assert!(!told.contains(part), "{told}");
+    }
+    peer.house.end().await;
+}
+
+/// GOAWAY every 150 ms or so: what it turned away goes again, on a new connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_end_lose_no_call() {
+    let ages = ["grpc.max_connection_age_ms=150", "grpc.max_connection_age_grace_ms=5000"];
+    let Some(peer) = Peer::start(&ages).await else { return };
+    let until = Instant::now() + Duration::from_millis(1_200);
+    let calls = (0..4).map(|_| {
+        let mut client = peer.client();
+        platform_core::context::spawn(async move {
+            let mut count = 0_u32;
+            while Instant::now() < until {
+                client.add(word("again:g")).await?;
+                count += 1;
+            }
+            Ok::<_, tonic::Status>(count)
+        })
+    });
+    let calls: Vec<_> = calls.collect();
+    for call in calls {
+        let count = soon(call).await.unwrap().unwrap();
+        assert!(count > 10, "{count}");
+    }
+    peer.house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_a_peer_is_told_in_its_words() {
+    let Some(peer) = Peer::start(&[]).await else { return };
+    let channel = Channel::builder(&peer.house.app, "once").target(format!("fixed://{}", peer.address));
+    let channel = channel.policy(|policy| policy.recovery = Recovery::None).build().unwrap();
+    let status = soon(EchoClient::new(channel).say(word("stop:z"))).await.unwrap_err();
+    assert!(status.get_details_error_info().is_none(), "it is not ours");
+    assert_eq!(platform_grpc::error(&status).detail(), "answered UNAVAILABLE: do not come back");
+    peer.house.end().await;
+}
+
+/// gRPC's interop cases as far as they can be asked of this service, and ours.
+const CASES: [&str; 21] = [
+    "empty_unary",
+    "large_unary",
+    "client_streaming",
+    "server_streaming",
+    "ping_pong",
+    "empty_stream",
+    "custom_metadata",
+    "status_code_and_message",
+    "special_status_message",
+    "unimplemented_method",
+    "unimplemented_service",
+    "cancel_after_begin",
+    "cancel_after_first_response",
+    "timeout_on_sleeping_server",
+    "deadline_is_seen_by_the_handler",
+    "error_details",
+    "service_config_retry",
+    "health_check_and_watch",
+    "reflection_v1alpha",
+    "reflection_v1",
+    "gzip",
+];

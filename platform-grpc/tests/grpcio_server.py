@@ -1,0 +1,110 @@
+"""gRPC's own server for Python, with a script for our channel.
+
+python grpcio_server.py DESCRIPTORS [OPTION=NUMBER ...]
+
+Prints its port, serves until its standard input is closed. What a word asks for:
+
+fail-twice    UNAVAILABLE for the first two of its tag, then the attempts that it was told of
+pushback      UNAVAILABLE with a pushback of 80 ms once, then how long that took in milliseconds
+stop          UNAVAILABLE with a pushback of -1
+head-first    the head, a while later INTERNAL
+slow          an answer after ten seconds
+asked         how often its tag was asked
+half          (stream) one word, then UNAVAILABLE
+anything      the same again
+The tag is what stands behind a colon.
+"""
+
+import collections
+import sys
+import threading
+import time
+from concurrent import futures
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+files = descriptor_pb2.FileDescriptorSet()
+with open(sys.argv[1], "rb") as read:
+    files.ParseFromString(read.read())
+pool = descriptor_pool.DescriptorPool()
+for file in files.file:
+    pool.Add(file)
+Word = message_factory.GetMessageClass(pool.FindMessageTypeByName("platform.test.Word"))
+
+lock = threading.Lock()
+asked = collections.Counter()
+since = {}
+
+
+def say(word, context):
+    what, _, tag = word.text.partition(":")
+    with lock:
+        if what != "asked":
+            asked[tag] += 1
+        count = asked[tag]
+    metadata = dict(context.invocation_metadata())
+    if what == "fail-twice":
+        if count <= 2:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
+        return Word(text=metadata.get("grpc-previous-rpc-attempts", "none"))
+    if what == "pushback":
+        if count == 1:
+            since[tag] = time.monotonic()
+            context.set_trailing_metadata((("grpc-retry-pushback-ms", "80"),))
+            context.abort(grpc.StatusCode.UNAVAILABLE, "later")
+        return Word(text=str(int((time.monotonic() - since[tag]) * 1000)))
+    if what == "stop":
+        context.set_trailing_metadata((("grpc-retry-pushback-ms", "-1"),))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "do not come back")
+    if what == "head-first":
+        context.send_initial_metadata((("seen", "yes"),))
+        time.sleep(0.3)
+        context.abort(grpc.StatusCode.INTERNAL, "after all")
+    if what == "slow":
+        time.sleep(10)
+    if what == "asked":
+        return Word(text=str(count))
+    if what == "told":
+        return Word(text=" ".join(f"{name}={metadata[name]}" for name in sorted(metadata)))
+    return word
+
+
+def repeat(word, context):
+    what, _, tag = word.text.partition(":")
+    with lock:
+        asked[tag] += 1
+    if what == "half":
+        yield word
+        context.abort(grpc.StatusCode.UNAVAILABLE, "no more")
+    for _ in range(word.times):
+        time.sleep(word.wait_ms / 1000)
+        yield word
+
+
+def join(words, context):
+    return Word(text="".join(word.text for word in words))
+
+
+def chat(words, context):
+    yield from words
+
+
+def handler(kind, method):
+    return kind(method, request_deserializer=Word.FromString, response_serializer=Word.SerializeToString)
+
+
+options = [(name, int(value)) for name, value in (text.split("=") for text in sys.argv[2:])]
+server = grpc.server(futures.ThreadPoolExecutor(max_workers=32), options=options)
+methods = {
+    "Say": handler(grpc.unary_unary_rpc_method_handler, say),
+    "Add": handler(grpc.unary_unary_rpc_method_handler, say),
+    "Repeat": handler(grpc.unary_stream_rpc_method_handler, repeat),
+    "Join": handler(grpc.stream_unary_rpc_method_handler, join),
+    "Chat": handler(grpc.stream_stream_rpc_method_handler, chat),
+}
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("platform.test.Echo", methods),))
+print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+sys.stdin.read()
+server.stop(0)
