@@ -152,7 +152,7 @@ impl Observer {
             told: false,
             head: None,
             method,
-            began: context.now(),
+            began: context.now().instant(),
             context: context.clone(),
             parent,
             client: request.headers().get(header::USER_AGENT).cloned(),
