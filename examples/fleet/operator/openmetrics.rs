@@ -34,12 +34,12 @@ impl Counts {
             if let Some(sample) = line.strip_prefix(PLATFORM).and_then(Sample::read) {
                 counts.read_platform(&sample);
             }
-            let Some(sample) = line.strip_prefix(DURATION).and_then(Sample::read) else { continue };
+            let rest = DURATIONS.iter().find_map(|name| line.strip_prefix(name));
+            let Some(sample) = rest.and_then(Sample::read) else { continue };
             match sample.kind {
                 "_count" => {
                     counts.requests += sample.count();
-                    if sample.label("http_response_status_code").is_some_and(|status| status.starts_with('5'))
-                    {
+                    if is_error(&sample) {
                         counts.errors += sample.count();
                     }
                 }
@@ -88,6 +88,12 @@ impl Counts {
         }
         self
     }
+}
+
+/// Was the server to blame?
+fn is_error(sample: &Sample<'_>) -> bool {
+    sample.label("http_response_status_code").is_some_and(|status| status.starts_with('5'))
+        || sample.label("rpc_response_status_code").is_some_and(|code| ERRORS.contains(&code))
 }
 
 /// Prometheus' buckets each hold those below them; ours do not.
@@ -167,7 +173,9 @@ fn end_of_value(text: &str) -> Option<usize> {
 /// What is the platform's own.
 const PLATFORM: &str = "platform_";
 /// The server's histogram, named by OpenTelemetry.
-const DURATION: &str = "http_server_request_duration_seconds";
+const DURATIONS: [&str; 2] = ["http_server_request_duration_seconds", "rpc_server_call_duration_seconds"];
+/// The codes of gRPC that stand for a 5xx.
+const ERRORS: [&str; 5] = ["UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED"];
 
 #[cfg(test)]
 mod tests {

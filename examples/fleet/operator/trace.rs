@@ -42,13 +42,21 @@ impl Told {
     pub(crate) fn show(&self) -> String {
         let time = self.text("timestamp").split(['T', 'Z']).nth(1).unwrap_or_default();
         let number = |key: &str| self.line.get(key).map(Value::to_string).unwrap_or_default();
+        let (method, route, status) = match self.text("rpc.method") {
+            "" => (
+                self.text("http.request.method"),
+                self.text("http.route"),
+                number("http.response.status_code"),
+            ),
+            call => ("rpc", call, self.text("rpc.response.status_code").to_owned()),
+        };
         let took = self.line.get("duration_ms").and_then(Value::as_f64).unwrap_or_default();
         format!(
             "{:<24} {time:<15} {:<4} {:<22} {} {took:>8.3}ms {} attempts={} trace_id={}",
             self.instance,
-            self.text("http.request.method"),
-            self.text("http.route"),
-            number("http.response.status_code"),
+            method,
+            route,
+            status,
             self.text("outcome"),
             number("attempts"),
             self.text("trace_id"),
@@ -95,6 +103,8 @@ mod tests {
         ];
         fs::write(folder.log("edge-1"), edge.join("\n")).unwrap();
         fs::write(folder.log("catalog-2"), line("2", "request", "t1", "t1", "/films")).unwrap();
+        let call = r#"{"timestamp":"2026-01-01T00:00:03Z","message":"request","trace_id":"t1","request_id":"t1","rpc.method":"film.Ratings/Get","rpc.response.status_code":"OK","duration_ms":0.3,"outcome":"ok","attempts":0}"#;
+        fs::write(folder.log("ratings-1"), call).unwrap();
         let instances = ["edge-1", "catalog-2", "ratings-1"].map(str::to_owned);
 
         let (trace, lines) = of_request(&folder, &instances, "r1").unwrap();
@@ -104,6 +114,7 @@ mod tests {
             shown,
             [
                 "catalog-2                00:00:02        GET  /films                 200    1.204ms ok attempts=2 trace_id=t1",
+                "ratings-1                00:00:03        rpc  film.Ratings/Get       OK    0.300ms ok attempts=0 trace_id=t1",
                 "edge-1                   00:00:04        GET  /                      200    1.204ms ok attempts=2 trace_id=t1",
             ]
         );

@@ -21,11 +21,15 @@ use platform_core::{
     App, Error, ErrorKind, Result,
     fallback::{OrDegraded as _, Stale},
 };
+use platform_grpc::Channel;
 use platform_http::{Client, Problem, client::Preset};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::outbox::Outbox;
+use super::{
+    film::{self, ratings_client::RatingsClient},
+    outbox::Outbox,
+};
 
 pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
     let app = App::builder("edge")
@@ -40,7 +44,8 @@ pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
 
 fn routes(app: &App) -> Result<Router> {
     let client = |name| Client::builder(app, name).preset(Preset::Interactive).build();
-    let ratings = client("ratings")?;
+    let ratings = Channel::builder(app, "ratings").preset(Preset::Interactive);
+    let ratings = RatingsClient::new(ratings.descriptors(film::DESCRIPTORS).build()?);
     let company = Company {
         catalog: client("catalog")?,
         outbox: Outbox::start(app, ratings.clone()),
@@ -62,7 +67,7 @@ fn routes(app: &App) -> Result<Router> {
 #[derive(Clone)]
 struct Company {
     catalog: Client,
-    ratings: Client,
+    ratings: RatingsClient<Channel>,
     /// Votes that nobody could count yet.
     outbox: Outbox,
     recommendations: Client,
@@ -149,15 +154,15 @@ struct Film {
     about: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Rating {
     stars: f64,
     votes: u64,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Vote {
-    stars: u64,
+#[derive(Deserialize)]
+struct Vote {
+    stars: u32,
 }
 
 /// `GET /?user=7`: the home page.
@@ -191,13 +196,9 @@ async fn film(State(company): State<Company>, Path(id): Path<FilmId>) -> Result<
         reply.json::<Film>().await
     };
     let rating = async {
-        let reply = company.ratings.get(format!("/films/{id}/rating")).send().await?;
-        if reply.status() == StatusCode::NOT_FOUND {
-            return Err(unknown(&id));
-        }
-        reply.json::<Rating>().await
+        let rating = company.ratings.clone().get(film::Film { id: id.to_string() }).await;
+        heard(rating, &id).map(Some).or_degraded("ratings", |_| None)
     };
-    let rating = async { rating.await.map(Some).or_degraded("ratings", |_| None) };
     let page = company.films.of(&id);
     let film = async { page.fresh_or_kept(film.await, Instant::now()) };
     let (film, rating) = tokio::try_join!(film, rating)?;
@@ -227,21 +228,27 @@ async fn rate(
     if !(1..=5).contains(&vote.stars) {
         return Err(Problem::invalid(format!("{} stars: give 1 to 5", vote.stars)));
     }
-    let path = format!("/films/{id}/rating");
-    let counted = async {
-        let reply = company.ratings.post(&path).json(&vote).send().await?;
-        if reply.status() == StatusCode::NOT_FOUND {
-            return Err(unknown(&id));
-        }
-        reply.json::<Rating>().await
-    };
+    let vote = film::Vote { film: id.to_string(), stars: vote.stars };
+    let counted = company.ratings.clone().rate(vote.clone()).await;
     let later = |_: &_| {
-        company.outbox.put(path.clone(), vote);
+        company.outbox.put(vote);
         None
     };
-    let rating = counted.await.map(Some).or_degraded("ratings", later)?;
+    let rating = heard(counted, &id).map(Some).or_degraded("ratings", later)?;
     let status = if rating.is_some() { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     Ok((status, Json(rating)))
+}
+
+/// What ratings said of the film.
+fn heard(said: Result<tonic::Response<film::Rating>, tonic::Status>, id: &FilmId) -> Result<Rating> {
+    match said {
+        Ok(rating) => {
+            let film::Rating { stars, votes } = rating.into_inner();
+            Ok(Rating { stars, votes })
+        }
+        Err(status) if status.code() == tonic::Code::NotFound => Err(unknown(id)),
+        Err(status) => Err(platform_grpc::error(&status)),
+    }
 }
 
 fn unknown(id: &FilmId) -> Error {

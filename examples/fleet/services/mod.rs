@@ -1,10 +1,11 @@
 //! What does the company do?
 //!
 //! Four services, each written as its team would write it in a repository of its own: a `main`, routes, and
-//! handlers that know nothing of retries, deadlines or instances. They share no types, only JSON.
+//! handlers that know nothing of retries, deadlines or instances. They share no types, only JSON and one proto.
 
 mod catalog;
 mod edge;
+mod film;
 mod outbox;
 mod ratings;
 mod recommendations;

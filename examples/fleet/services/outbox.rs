@@ -10,18 +10,18 @@ use std::{
 };
 
 use platform_core::{App, lifecycle::OnDeath};
-use platform_http::Client;
+use platform_grpc::Channel;
 use tokio::time::sleep;
 
-use super::edge::Vote;
+use super::film::{Vote, ratings_client::RatingsClient};
 
 /// A short queue; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Outbox(Arc<Mutex<VecDeque<(String, Vote)>>>);
+pub(super) struct Outbox(Arc<Mutex<VecDeque<Vote>>>);
 
 impl Outbox {
     /// An empty one, and the task that empties it.
-    pub(super) fn start(app: &App, ratings: Client) -> Self {
+    pub(super) fn start(app: &App, ratings: RatingsClient<Channel>) -> Self {
         let outbox = Outbox(Arc::default());
         let sent = outbox.clone();
         app.spawn("outbox", OnDeath::Restart, move |drain| {
@@ -33,7 +33,7 @@ impl Outbox {
                         () = sleep(EVERY) => {}
                         () = drain.asked() => draining = true,
                     }
-                    outbox.deliver(&ratings).await;
+                    outbox.deliver(ratings.clone()).await;
                 }
                 let left = outbox.queue().len();
                 if left > 0 {
@@ -46,28 +46,27 @@ impl Outbox {
     }
 
     /// Keeps a vote; the oldest makes room for the newest.
-    pub(super) fn put(&self, path: String, vote: Vote) {
+    pub(super) fn put(&self, vote: Vote) {
         let mut queue = self.queue();
         if queue.len() == MOST {
             tracing::warn!("the outbox is full, the oldest vote is lost");
             queue.pop_front();
         }
-        queue.push_back((path, vote));
+        queue.push_back(vote);
     }
 
     /// Sends what there is, in order, until one cannot be sent.
-    async fn deliver(&self, ratings: &Client) {
+    async fn deliver(&self, mut ratings: RatingsClient<Channel>) {
         loop {
-            let Some((path, vote)) = self.queue().pop_front() else { return };
-            let sent = ratings.post(&path).json(&vote).send().await;
-            if !sent.is_ok_and(|reply| reply.status().is_success()) {
-                self.queue().push_front((path, vote));
+            let Some(vote) = self.queue().pop_front() else { return };
+            if ratings.rate(vote.clone()).await.is_err() {
+                self.queue().push_front(vote);
                 return;
             }
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, VecDeque<(String, Vote)>> {
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Vote>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,16 +9,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    http::StatusCode,
-    routing::get,
-};
-use platform_core::{App, Result};
-use platform_http::Problem;
-use serde::{Deserialize, Serialize};
+use platform_core::{App, Error, ErrorKind, Result};
+use platform_grpc::{OrStatus as _, Services, serve};
+use tonic::{Request, Response, Status};
 
+use super::film::{
+    DESCRIPTORS, Film, Rating, Vote,
+    ratings_server::{Ratings, RatingsServer},
+};
 use crate::films::FILMS;
 
 pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
@@ -28,8 +26,8 @@ pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
         .arguments(arguments)
         .start_process()
         .await?;
-    let routes = Router::new().route("/films/{id}/rating", get(show).post(rate)).with_state(Votes::default());
-    platform_http::serve(app, routes).await
+    let services = Services::new().service(RatingsServer::new(Votes::default())).descriptors(DESCRIPTORS);
+    serve(app, services).await
 }
 
 /// All votes, by film.
@@ -42,46 +40,32 @@ struct Tally {
     votes: u64,
 }
 
-/// What a film's votes come to.
-#[derive(Serialize)]
-struct Rating {
-    stars: f64,
-    votes: u64,
-}
-
-/// One person's vote.
-#[derive(Deserialize)]
-struct Vote {
-    stars: u64,
-}
-
-/// `GET /films/{id}/rating`
-async fn show(State(votes): State<Votes>, Path(id): Path<String>) -> Result<Json<Rating>, Problem> {
-    Ok(Json(votes.change(&id, |tally| Rating::from(*tally))?))
-}
-
-/// `POST /films/{id}/rating {"stars": 4}`
-async fn rate(
-    State(votes): State<Votes>,
-    Path(id): Path<String>,
-    Json(vote): Json<Vote>,
-) -> Result<(StatusCode, Json<Rating>), Problem> {
-    if !(1..=5).contains(&vote.stars) {
-        return Err(Problem::invalid(format!("{} stars: give 1 to 5", vote.stars)));
+#[tonic::async_trait]
+impl Ratings for Votes {
+    async fn get(&self, request: Request<Film>) -> Result<Response<Rating>, Status> {
+        let Film { id } = request.into_inner();
+        Ok(Response::new(self.change(&id, |tally| Rating::from(*tally)).or_status()?))
     }
-    let rating = votes.change(&id, |tally| {
-        tally.stars += vote.stars;
-        tally.votes += 1;
-        Rating::from(*tally)
-    })?;
-    Ok((StatusCode::CREATED, Json(rating)))
+
+    async fn rate(&self, request: Request<Vote>) -> Result<Response<Rating>, Status> {
+        let Vote { film, stars } = request.into_inner();
+        if !(1..=5).contains(&stars) {
+            return Err(Error::new(ErrorKind::Invalid, format!("{stars} stars: give 1 to 5"))).or_status();
+        }
+        let rating = self.change(&film, |tally| {
+            tally.stars += u64::from(stars);
+            tally.votes += 1;
+            Rating::from(*tally)
+        });
+        Ok(Response::new(rating.or_status()?))
+    }
 }
 
 impl Votes {
-    fn change<T>(&self, id: &str, change: impl FnOnce(&mut Tally) -> T) -> Result<T, Problem> {
+    fn change<T>(&self, id: &str, change: impl FnOnce(&mut Tally) -> T) -> Result<T> {
         let mut votes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally =
-            votes.get_mut(id).ok_or_else(|| Problem::not_found(format!("there is no film {id:?}")))?;
+        let unknown = || Error::new(ErrorKind::NotFound, format!("there is no film {id:?}"));
+        let tally = votes.get_mut(id).ok_or_else(unknown)?;
         Ok(change(tally))
     }
 }

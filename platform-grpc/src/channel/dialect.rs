@@ -53,6 +53,7 @@ impl Dialect for Grpc {
     type Answer = Code;
 
     const HEADERS: wire::Protocol = wire::Protocol::Grpc;
+    const LISTENS: bool = true;
 
     fn name(&self, request: &Request<Body>) -> Called {
         let path = request.uri().path();
@@ -64,14 +65,20 @@ impl Dialect for Grpc {
         Called { meter: self.meters.of(bare(path)), shape }
     }
 
-    async fn judge(&self, called: &Called, reply: &mut Response<Body>) -> Result<dialect::Judged<Code>> {
-        let judged = match Judged::of(reply.headers()) {
+    fn judge(&self, reply: &Response<Body>) -> dialect::Judged<Code> {
+        told(by_head(reply).unwrap_or(Judged::OK))
+    }
+
+    async fn listen(
+        &self,
+        called: &Called,
+        mut reply: Response<Body>,
+    ) -> Result<(Response<Body>, dialect::Judged<Code>)> {
+        let judged = match by_head(&reply) {
             Some(judged) => judged,
-            None if !reply.status().is_success() => Judged::of_http(reply.status()),
             None => peek(called.shape, reply.body_mut()).await?,
         };
-        let Judged { code, outcome, hint, .. } = judged;
-        Ok(dialect::Judged { outcome, hint, answer: code })
+        Ok((reply, told(judged)))
     }
 
     fn abort(&self, abort: Abort) -> Option<Response<Body>> {
@@ -101,6 +108,16 @@ impl Dialect for Grpc {
         }
         Told { name: method.into(), attributes, status }
     }
+}
+
+/// Of a call that failed with its first word, and of what no server of gRPC has answered.
+fn by_head(reply: &Response<Body>) -> Option<Judged> {
+    let proxy = || (!reply.status().is_success()).then(|| Judged::of_http(reply.status()));
+    Judged::of(reply.headers()).or_else(proxy)
+}
+
+fn told(Judged { code, outcome, hint, .. }: Judged) -> dialect::Judged<Code> {
+    dialect::Judged { outcome, hint, answer: code }
 }
 
 /// Without the slash before it.

@@ -3,7 +3,11 @@
 //! HTTP, unless another protocol over HTTP/2 brings its own words: what is written into a request, what a reply
 //! means, how an attempt is counted and told. Endpoints, connections, guards and faults are the same for all.
 
-use std::{borrow::Cow, future::Future, time::Duration};
+use std::{
+    borrow::Cow,
+    future::{Future, ready},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use platform_core::{
@@ -24,17 +28,28 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Whose names the deadline and the attempt go by in headers.
     const HEADERS: wire::Protocol;
+    /// Does it take more than a reply's head to know what the reply means? It costs a box.
+    const LISTENS: bool;
 
     /// What this request calls.
     fn name(&self, request: &Request<Body>) -> Self::Name;
 
-    /// What a reply means; once per attempt, within its limit. It may read the reply's first words, and puts back what
-    /// it read.
-    fn judge(
+    /// What a reply means by its head.
+    fn judge(&self, reply: &Response<Body>) -> Judged<Self::Answer>;
+
+    /// The same by its first words as well, which are read within the attempt's limit and put back.
+    ///
+    /// # Errors
+    /// A reply that broke off.
+    fn listen(
         &self,
         name: &Self::Name,
-        reply: &mut Response<Body>,
-    ) -> impl Future<Output = Result<Judged<Self::Answer>>> + Send;
+        reply: Response<Body>,
+    ) -> impl Future<Output = Result<(Response<Body>, Judged<Self::Answer>)>> + Send {
+        let _ = name;
+        let judged = self.judge(&reply);
+        ready(Ok((reply, judged)))
+    }
 
     /// The reply that a fault is answered with; `None` where there is no reply.
     fn abort(&self, abort: Abort) -> Option<Response<Body>>;

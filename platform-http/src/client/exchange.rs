@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use super::dialect::{Dialect, End, Told};
+use crate::Body;
 use http::Request;
 use platform_core::{
-    Error, ErrorKind,
+    Error, ErrorKind, Tick,
     call::CarryCall as _,
     context::{Deadline, SpanId, TraceParent},
     telemetry::{
@@ -12,10 +14,6 @@ use platform_core::{
         trace::{Kind, Span, Status, Value},
     },
 };
-use tokio::time::Instant;
-
-use super::dialect::{Dialect, End, Told};
-use crate::Body;
 
 /// An attempt under way; dropping it reports it too.
 pub(super) struct Exchange<'a, D: Dialect> {
@@ -23,7 +21,7 @@ pub(super) struct Exchange<'a, D: Dialect> {
     traces: &'a Traces,
     target: &'a Arc<str>,
     pub(super) name: D::Name,
-    since: Instant,
+    since: Tick,
     deadline: Option<Deadline>,
     trace: TraceParent,
     parent: SpanId,
@@ -68,18 +66,18 @@ impl<'a, D: Dialect> Exchange<'a, D> {
         self.fault = Some(Arc::clone(fault));
     }
 
-    pub(super) fn replied(mut self, answer: D::Answer, at: Instant) {
+    pub(super) fn replied(mut self, answer: D::Answer, at: Tick) {
         self.report(End::Replied(answer), at, None);
     }
 
     pub(super) fn failed(mut self, error: Error) -> Error {
-        self.report(End::Failed(error.kind()), Instant::now(), Some(error.detail()));
+        self.report(End::Failed(error.kind()), Tick::now(), Some(error.detail()));
         error
     }
 
-    fn report(&mut self, end: End<D::Answer>, at: Instant, why: Option<&str>) {
+    fn report(&mut self, end: End<D::Answer>, at: Tick, why: Option<&str>) {
         self.reported = true;
-        let took = at.saturating_duration_since(self.since);
+        let took = at.since(self.since);
         let sampled = self.trace.is_sampled();
         self.dialect.observe(&self.name, &end, took, sampled.then(|| self.trace.trace_id()));
         if sampled && self.traces.exports() {
@@ -122,7 +120,7 @@ impl<'a, D: Dialect> Exchange<'a, D> {
 impl<D: Dialect> Drop for Exchange<'_, D> {
     fn drop(&mut self) {
         if !self.reported {
-            let now = Instant::now();
+            let now = Tick::now();
             let late = self.deadline.is_some_and(|deadline| deadline.has_passed(now));
             let kind = if late { ErrorKind::Timeout } else { ErrorKind::Abandoned };
             self.report(End::Failed(kind), now, None);

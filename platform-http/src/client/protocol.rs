@@ -1,6 +1,6 @@
 //! The wire of the client's page: everything below the attempt's clock, in HTTP.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 use http::{HeaderValue, Request, Response};
 use platform_core::{
@@ -61,6 +61,7 @@ impl<D: Dialect> Wire for Http<D> {
         exchange.asks(picked.label());
         // R6 Below all that must survive it, so that a rule may name an endpoint, and what it does is cut, repeated
         //    and counted as a real failure would be.
+        let mut heard = None;
         let injected = match self.injection(call.body_mut().context_mut(), &picked) {
             Some(injection) => Box::pin(self.suffer(injection, &mut call, &mut exchange)).await,
             None => Ok(None),
@@ -70,7 +71,13 @@ impl<D: Dialect> Wire for Http<D> {
             Ok(None) => {
                 // R7 Headers last: the choice may have waited, and the time that is left has to be true.
                 inject(&mut call, self.reader, &self.agent, D::HEADERS);
-                picked.service().send(call).await
+                let sending = picked.service().send(call);
+                if D::LISTENS {
+                    // Apart: a call of HTTP has no room for it.
+                    Box::pin(self.listen(&exchange.name, sending, &mut heard)).await
+                } else {
+                    sending.await
+                }
             }
             Err(error) => Err(error),
         };
@@ -79,11 +86,7 @@ impl<D: Dialect> Wire for Http<D> {
             Err(error) => return Err(exchange.failed(error)),
         };
         // The judge: once per attempt, and the second of its two clock readings.
-        let judged = self.dialect.judge(&exchange.name, &mut reply).await;
-        let Judged { outcome, hint, answer } = match judged {
-            Ok(judged) => judged,
-            Err(error) => return Err(exchange.failed(error)),
-        };
+        let Judged { outcome, hint, answer } = heard.unwrap_or_else(|| self.dialect.judge(&reply));
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
         reply.body_mut().judge(verdict);
         // In flight until the reply has been read: an endpoint that streams to us is busy with us.
@@ -150,6 +153,18 @@ impl<D: Dialect> Http<D> {
             Some(reply) => Ok(Some(reply)),
             None => Err(abort.error(&fault)),
         }
+    }
+
+    /// Sends, and hears how the reply begins.
+    async fn listen(
+        &self,
+        name: &D::Name,
+        sending: impl Future<Output = Result<Response<Body>>> + Send,
+        heard: &mut Option<Judged<D::Answer>>,
+    ) -> Result<Response<Body>> {
+        let (reply, judged) = self.dialect.listen(name, sending.await?).await?;
+        *heard = Some(judged);
+        Ok(reply)
     }
 
     async fn pick(&self, context: &mut Context, asked: &Asked) -> Result<Picked<Connection>> {

@@ -1,14 +1,10 @@
 //! Plain HTTP, for the wire.
 
-use std::{
-    future::{Future, ready},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use platform_core::{
-    Classify as _, Result,
+    Classify as _,
     context::{TraceId, wire},
     fault::Abort,
     telemetry::trace::{Status, Value},
@@ -30,18 +26,15 @@ impl Dialect for Plain {
     type Answer = StatusCode;
 
     const HEADERS: wire::Protocol = wire::Protocol::Http;
+    const LISTENS: bool = false;
 
     fn name(&self, request: &Request<Body>) -> usize {
         metrics::number(request.method())
     }
 
-    fn judge(
-        &self,
-        _: &usize,
-        reply: &mut Response<Body>,
-    ) -> impl Future<Output = Result<Judged<StatusCode>>> + Send {
+    fn judge(&self, reply: &Response<Body>) -> Judged<StatusCode> {
         let (outcome, hint) = ByStatus.classify(reply);
-        ready(Ok(Judged { outcome, hint, answer: reply.status() }))
+        Judged { outcome, hint, answer: reply.status() }
     }
 
     fn abort(&self, abort: Abort) -> Option<Response<Body>> {

@@ -34,6 +34,7 @@ use tokio::time::Instant;
 
 use super::{
     dialect::Dialect,
+    load::Load,
     metrics::{
         ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, DurationLabels, FieldLabels, PANICS,
         REJECTED,
@@ -58,6 +59,7 @@ struct Inner {
     logs: Logs,
     lines: bool,
     dialect: Option<Arc<dyn Dialect>>,
+    load: Load,
 }
 
 /// One route's durations: a cell for each method, status and reason that was seen, found without a lock.
@@ -88,6 +90,8 @@ pub(super) struct Seen {
     /// How long the head of a reply that streams took.
     head: Option<Duration>,
     method: u8,
+    /// How many others were under way when it arrived.
+    rif: u32,
     began: Instant,
     context: Context,
     parent: Option<SpanId>,
@@ -118,6 +122,7 @@ impl Observer {
             logs: app.logs().clone(),
             lines,
             dialect,
+            load: Load::default(),
         }))
     }
 
@@ -157,7 +162,8 @@ impl Observer {
             told: false,
             head: None,
             method,
-            began: context.now(),
+            rif: self.0.load.arrive(),
+            began: context.now().instant(),
             context: context.clone(),
             parent,
             client: request.headers().get(header::USER_AGENT).cloned(),
@@ -177,6 +183,11 @@ impl Seen {
     /// What is spoken, if it is not plain HTTP.
     pub(super) fn dialect(&self) -> Option<&Arc<dyn Dialect>> {
         self.spoken.as_ref().map(|spoken| &spoken.dialect)
+    }
+
+    /// How busy this server was when the request arrived, as callers that choose are told.
+    pub(super) fn load_report(&self) -> Option<HeaderValue> {
+        self.observer.0.load.report(self.rif)
     }
 
     /// Whether a route of the router matched.
@@ -205,11 +216,13 @@ impl Seen {
         }
         let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
             || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
-        if streams && self.spoken.is_none() {
+        if streams {
             // How long somebody listens belongs into no latency: the metric gets the time to the head, though
             // only at the end, when it is known whether the stream broke off.
             self.head = Some(self.began.elapsed());
-            if let Some(notes) = self.context.notes() {
+            if self.spoken.is_none()
+                && let Some(notes) = self.context.notes()
+            {
                 notes.add("class", "stream");
             }
         }
@@ -287,6 +300,13 @@ impl Seen {
         let duration = self.began.elapsed();
         let inner = &*self.observer.0;
         inner.active[usize::from(self.method)].dec();
+        inner.load.leave();
+        // A refusal is fast and a stream as long as somebody listens: neither says how long a request takes. How long
+        // a call takes is how long its head took.
+        let well = self.reason.is_none() && !self.status.is_server_error();
+        if well && (self.head.is_none() || self.spoken.is_some()) {
+            inner.load.took(self.rif, self.head.unwrap_or(duration));
+        }
         if let Some(spoken) = self.spoken.take() {
             return spoken.tell(self, duration);
         }
