@@ -197,7 +197,7 @@ impl Inner {
         let registry = match target.place() {
             Place::Fixed(_) => return Ok(Arc::new(source::Fixed)),
             Place::Host { .. } => return Ok(Arc::new(source::Host)),
-            Place::File(_) => return Err(not_built(target, "file", "")),
+            Place::File(_) => return Ok(Arc::new(source::File)),
             Place::Registry(_) => self.config.registry,
             Place::Directory(_) => Registry::Dir,
             Place::Etcd(_) => Registry::Etcd,
