@@ -13,13 +13,13 @@ use tokio::time::{self, Instant};
 use crate::{
     balance::{self, Balance, Origin, Pick},
     config::{Config, Registry},
-    endpoint::{Endpoint, State},
+    endpoint::{Endpoint, EndpointSet, State},
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     target::{Place, Target},
     view::TargetView,
-    watch::Watch,
+    watch::{Belief, Watch},
 };
 
 /// Finds endpoints and watches them. Cheap to clone; clones watch the same targets.
@@ -49,6 +49,8 @@ struct Inner {
     config: Config,
     zone: Arc<str>,
     metrics: Metrics,
+    #[cfg(feature = "etcd")]
+    etcd: Mutex<Option<source::Etcd>>,
     /// Shared with the registry of metrics, which reads it whoever else is left.
     known: Arc<Mutex<Known>>,
 }
@@ -81,7 +83,14 @@ impl Discovery {
         let known: Arc<Mutex<Known>> = Arc::default();
         let (read, gauges) = (Arc::clone(&known), Gauges::new(metrics));
         metrics.on_scrape(move || refresh(&read, &gauges));
-        Ok(Discovery(Arc::new(Inner { config, zone, metrics: metrics.clone(), known })))
+        Ok(Discovery(Arc::new(Inner {
+            config,
+            zone,
+            metrics: metrics.clone(),
+            #[cfg(feature = "etcd")]
+            etcd: Mutex::default(),
+            known,
+        })))
     }
 
     /// From now on `source` answers for the target of this name, whatever its scheme.
@@ -131,6 +140,26 @@ impl Discovery {
         Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(make)))
     }
 
+    /// Reads along who answers for `target`, without calling anybody: to count one's equals, say. It is not among
+    /// the [`targets`](Self::targets) unless somebody calls it as well.
+    ///
+    /// # Errors
+    ///
+    /// When this build has no source for the target.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn follow(&self, target: &Target) -> Result<Followed> {
+        let mut known = self.0.known();
+        let watch = match known.watches.get(target).and_then(Weak::upgrade) {
+            Some(watch) => watch,
+            None => Arc::new(self.0.start(&mut known, target)?),
+        };
+        drop(known);
+        Ok(Followed { belief: watch.subscribe(), watch, seen: 0 })
+    }
+
     /// Waits until every watched target has had its first answer, at most `wait`; then says which of them
     /// cannot be called yet. A start goes on all the same: who is missing may come, and until then calls fail
     /// fast.
@@ -167,6 +196,42 @@ impl Discovery {
     }
 }
 
+/// A set that is read along; dropping it ends the watch unless somebody else watches the target.
+pub struct Followed {
+    watch: Arc<Watch>,
+    belief: tokio::sync::watch::Receiver<Belief>,
+    /// The version of the set that was told last.
+    seen: u64,
+}
+
+impl Followed {
+    /// All that is believed in now, the draining ones too.
+    pub fn endpoints(&self) -> Arc<EndpointSet> {
+        self.watch.belief().set
+    }
+
+    /// Waits for another set than the one that it told last; the first time for the first answer.
+    pub async fn changed(&mut self) -> Arc<EndpointSet> {
+        loop {
+            let set = Arc::clone(&self.belief.borrow_and_update().set);
+            if set.version() != self.seen {
+                self.seen = set.version();
+                return set;
+            }
+            if self.belief.changed().await.is_err() {
+                // The source has said its last word.
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Followed").field("target", &self.watch.target).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Discovery").field("config", &self.0.config).finish_non_exhaustive()
@@ -183,21 +248,28 @@ impl Inner {
         if let Some(watch) = known.watches.get(target).and_then(Weak::upgrade) {
             return Ok(watch);
         }
+        let watch = Arc::new(self.start(&mut known, target)?);
+        known.watches.insert(target.clone(), Arc::downgrade(&watch));
+        Ok(watch)
+    }
+
+    fn start(&self, known: &mut Known, target: &Target) -> Result<Watch> {
         let source = match known.sources.get(target.name()) {
             Some(source) => Arc::clone(source),
             None => self.source(target)?,
         };
         let meters = Meters::new(&self.metrics, target.name());
-        let watch = Arc::new(Watch::start(target.clone(), &*source, self.config.removals.hold, meters));
-        known.watches.insert(target.clone(), Arc::downgrade(&watch));
-        Ok(watch)
+        Ok(Watch::start(target.clone(), &*source, self.config.removals.hold, meters))
     }
 
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
         let registry = match target.place() {
             Place::Fixed(_) => return Ok(Arc::new(source::Fixed)),
+            #[cfg(feature = "dns")]
+            Place::Host { .. } => Registry::Dns,
+            #[cfg(not(feature = "dns"))]
             Place::Host { .. } => return Ok(Arc::new(source::Host)),
-            Place::File(_) => return Err(not_built(target, "file", "")),
+            Place::File(_) => return Ok(Arc::new(source::File)),
             Place::Registry(_) => self.config.registry,
             Place::Directory(_) => Registry::Dir,
             Place::Etcd(_) => Registry::Etcd,
@@ -207,11 +279,27 @@ impl Inner {
         };
         match registry {
             Registry::Dir => Ok(Arc::new(source::Directory::of(&self.config.dir))),
+            #[cfg(feature = "etcd")]
+            Registry::Etcd => Ok(Arc::new(self.etcd()?)),
+            #[cfg(not(feature = "etcd"))]
             Registry::Etcd => Err(not_built(target, "etcd", "etcd")),
             Registry::Consul => Err(not_built(target, "Consul", "consul")),
             Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
+            #[cfg(feature = "dns")]
+            Registry::Dns => Ok(Arc::new(source::Dns::of(&self.config.dns))),
+            #[cfg(not(feature = "dns"))]
             Registry::Dns => Err(not_built(target, "DNS", "dns")),
         }
+    }
+
+    /// One for all targets, which share its connection.
+    #[cfg(feature = "etcd")]
+    fn etcd(&self) -> Result<source::Etcd> {
+        let mut etcd = self.etcd.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(etcd) = &*etcd {
+            return Ok(etcd.clone());
+        }
+        Ok(etcd.insert(source::Etcd::of(&self.config.etcd)?).clone())
     }
 
     fn watches(&self) -> Vec<Arc<Watch>> {

@@ -22,6 +22,8 @@ mod catalogue;
 pub mod config;
 mod discovery;
 mod endpoint;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod folder;
 pub mod metrics;
 mod record;
@@ -38,7 +40,7 @@ use std::time::SystemTime;
 pub use balance::Balance;
 pub use catalogue::catalogue;
 pub use config::Config;
-pub use discovery::{Discovery, NotReady};
+pub use discovery::{Discovery, Followed, NotReady};
 pub use endpoint::{Endpoint, EndpointSet, Found, Protocol, State};
 pub use record::Record;
 pub use register::Registration;

@@ -111,6 +111,11 @@ impl Budget {
         self.clients.store(known.max(1), SeqCst);
     }
 
+    /// How many instances share the floor.
+    pub fn clients(&self) -> u32 {
+        self.clients.load(Relaxed)
+    }
+
     fn moment(&self, now: impl Into<Tick>) -> Moment {
         // Ticks last for 13 years; the cast cuts nothing before.
         let tick = (now.into().nanos_since(self.origin) / TICK_NANOS) as u32;
