@@ -115,12 +115,12 @@ impl Channel {
     }
 
     async fn send(self, made: Made) -> Result<Response<Reply>, Status> {
-        let Made { request, unary } = made;
+        let Made { request, unary, listens } = made;
         match self.0.call(request).await {
             Ok(Answered { reply, limit, .. }) => {
                 // A stream may last; whoever called with a deadline of his own waits no longer than that.
                 let limit = limit.filter(|limit| unary || limit.whose() == Whose::Caller);
-                Ok(Reply::around(reply, limit))
+                Ok(Reply::around(reply, limit, listens))
             }
             Err(error) => Err(status(&error)),
         }

@@ -14,6 +14,7 @@ use platform_http::Body;
 use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 
+use super::request::Listens;
 use crate::status::{has_sound_details, status};
 
 /// The messages of a reply, and its status. Dropped before its end, the call is cancelled.
@@ -22,14 +23,19 @@ pub struct Reply {
     limit: Option<Limit>,
     /// Armed by the first wait.
     timer: Option<Pin<Box<Sleep>>>,
+    _listens: Option<Listens>,
 }
 
 impl Reply {
-    pub(super) fn around(mut reply: Response<Body>, limit: Option<Limit>) -> Response<Reply> {
+    pub(super) fn around(
+        mut reply: Response<Body>,
+        limit: Option<Limit>,
+        listens: Option<Listens>,
+    ) -> Response<Reply> {
         if !has_sound_details(reply.headers()) {
             reply.headers_mut().remove(Status::GRPC_STATUS_DETAILS);
         }
-        reply.map(|body| Reply { body, limit, timer: None })
+        reply.map(|body| Reply { body, limit, timer: None, _listens: listens })
     }
 }
 
@@ -41,7 +47,7 @@ impl http_body::Body for Reply {
         self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Reply { body, limit, timer } = self.get_mut();
+        let Reply { body, limit, timer, .. } = self.get_mut();
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut()

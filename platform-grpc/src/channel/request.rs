@@ -1,6 +1,7 @@
 //! What becomes of a request of a generated client?
 
 use std::{
+    future::Future as _,
     pin::Pin,
     task::{self, Poll},
 };
@@ -13,6 +14,7 @@ use platform_core::{
     context::{Deadline, wire},
 };
 use platform_http::{Body, body::BoxError};
+use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::dialect::Grpc;
@@ -23,7 +25,12 @@ pub(super) struct Made {
     pub(super) request: Request<Body>,
     /// One message and one answer, says its proto.
     pub(super) unary: bool,
+    /// Its messages end when this is dropped.
+    pub(super) listens: Option<Listens>,
 }
+
+/// Somebody waits for what is answered. Whoever stops listening has no more to say either, and the peer is told.
+pub(super) type Listens = oneshot::Sender<()>;
 
 /// The request with its messages as bytes where they are at hand, so that it can be sent again; with its own timeout
 /// as a deadline.
@@ -35,7 +42,7 @@ pub(super) fn make(request: Request<tonic::body::Body>, grpc: &Grpc, keep: u64) 
     // Names of the generated client's own; the path says them too, and a copy for a repeat would copy them.
     head.extensions = Extensions::new();
     let Method { idempotent, unary } = grpc.method(head.uri.path()).unwrap_or_default();
-    let mut body = at_hand(body, keep)?;
+    let (mut body, listens) = at_hand(body, keep)?;
     if idempotent {
         body = body.mark_idempotent();
     }
@@ -48,17 +55,17 @@ pub(super) fn make(request: Request<tonic::body::Body>, grpc: &Grpc, keep: u64) 
             context.narrow(deadline);
         }
     }
-    Ok(Made { request: Request::from_parts(head, body), unary })
+    Ok(Made { request: Request::from_parts(head, body), unary, listens })
 }
 
 /// Reads what is there already. Bytes if that is all, up to `keep`; else a stream that begins with it.
-fn at_hand(mut body: tonic::body::Body, keep: u64) -> Result<Body, Status> {
+fn at_hand(mut body: tonic::body::Body, keep: u64) -> Result<(Body, Option<Listens>), Status> {
     let mut cx = task::Context::from_waker(task::Waker::noop());
     let mut first: Option<Bytes> = None;
     let mut more = BytesMut::new();
     loop {
         match Pin::new(&mut body).poll_frame(&mut cx) {
-            Poll::Ready(None) => return Ok(Body::full(joined(first, more))),
+            Poll::Ready(None) => return Ok((Body::full(joined(first, more)), None)),
             Poll::Ready(Some(Err(status))) => return Err(status),
             Poll::Ready(Some(Ok(frame))) => {
                 // A client has no trailers.
@@ -80,8 +87,9 @@ fn at_hand(mut body: tonic::body::Body, keep: u64) -> Result<Body, Status> {
             Poll::Pending => break,
         }
     }
-    let read = joined(first, more);
-    Ok(Body::stream(Begun { read: Some(read).filter(|read| !read.is_empty()), rest: body }))
+    let read = Some(joined(first, more)).filter(|read| !read.is_empty());
+    let (listens, listened) = oneshot::channel();
+    Ok((Body::stream(Begun { read, rest: body, listened }), Some(listens)))
 }
 
 fn joined(first: Option<Bytes>, more: BytesMut) -> Bytes {
@@ -92,6 +100,7 @@ fn joined(first: Option<Bytes>, more: BytesMut) -> Bytes {
 struct Begun {
     read: Option<Bytes>,
     rest: tonic::body::Body,
+    listened: oneshot::Receiver<()>,
 }
 
 impl http_body::Body for Begun {
@@ -103,6 +112,10 @@ impl http_body::Body for Begun {
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if Pin::new(&mut this.listened).poll(cx).is_ready() {
+            // What the connection finds in an error is what it tells the peer.
+            return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
+        }
         match this.read.take() {
             Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
             None => Pin::new(&mut this.rest).poll_frame(cx).map_err(Into::into),

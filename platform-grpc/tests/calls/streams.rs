@@ -125,3 +125,24 @@ async fn a_call_under_way_ends_well_in_a_drain() {
     house.end().await;
     assert_eq!(soon(slow).await.unwrap().unwrap().into_inner().text, "slow");
 }
+
+#[tokio::test]
+async fn who_leaves_in_the_middle_of_its_messages_is_no_fault_of_the_server() {
+    let house = House::open("").await;
+    let (say, said) = mpsc::channel(1);
+    let mut client = house.client();
+    let mut answers = soon(client.chat(ReceiverStream::new(said))).await.unwrap().into_inner();
+    say.send(word("a")).await.unwrap();
+    soon(answers.message()).await.unwrap();
+    drop(answers);
+    let (say, said) = mpsc::channel(1);
+    let joining = platform_core::context::spawn(async move { client.join(ReceiverStream::new(said)).await });
+    say.send(word("a")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    joining.abort();
+    for line in house.lines(2).await {
+        let told = (line["rpc.response.status_code"].as_str(), line["outcome"].as_str());
+        assert_eq!(told, (Some("CANCELLED"), Some("abandoned")), "{line}");
+    }
+    house.end().await;
+}

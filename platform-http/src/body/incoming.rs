@@ -21,6 +21,8 @@ use super::BoxError;
 pub struct Incoming {
     inner: hyper::body::Incoming,
     limits: Option<Box<Limits>>,
+    /// Who is told that the caller left before its last byte.
+    left: Option<Arc<Notes>>,
 }
 
 struct Limits {
@@ -38,7 +40,12 @@ struct Limits {
 impl Incoming {
     /// A body that may be as long and as slow as it likes.
     pub(crate) fn unlimited(inner: hyper::body::Incoming) -> Self {
-        Incoming { inner, limits: None }
+        Incoming { inner, limits: None, left: None }
+    }
+
+    /// The same; a caller who leaves before its last byte is told to `notes`, whatever the handler makes of it.
+    pub(crate) fn watched(inner: hyper::body::Incoming, notes: &Arc<Notes>) -> Self {
+        Incoming { inner, limits: None, left: Some(Arc::clone(notes)) }
     }
 
     /// At most `size` bytes, each at most `idle` after the last; what cuts it is told to `notes`.
@@ -52,7 +59,7 @@ impl Incoming {
         let limits = (!inner.is_end_stream()).then(|| {
             Box::new(Limits { size, left: size, idle, timer: None, waits: false, notes: Arc::clone(notes) })
         });
-        Incoming { inner, limits }
+        Incoming { inner, limits, left: None }
     }
 }
 
@@ -100,7 +107,12 @@ impl http_body::Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_frame(cx);
-        let Some(limits) = &mut this.limits else { return polled.map_err(Into::into) };
+        let Some(limits) = &mut this.limits else {
+            if let (Poll::Ready(Some(Err(_))), Some(notes)) = (&polled, &this.left) {
+                notes.cut(&Error::new(ErrorKind::Abandoned, "the caller left before its last message"));
+            }
+            return polled.map_err(Into::into);
+        };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 limits.waits = false;

@@ -110,6 +110,11 @@ impl Saying {
         catch_unwind(AssertUnwindSafe(|| context::enter(context, || body.poll_frame(cx))))
     }
 
+    /// Why the request was cut short; what the handler made of it is no news then.
+    fn cut(&self) -> Option<ErrorKind> {
+        self.seen.context().notes().and_then(|notes| notes.reason()).map(Error::kind)
+    }
+
     fn poll_limit(&mut self, cx: &mut task::Context<'_>) -> Poll<Error> {
         let Some(limit) = self.limit else { return Poll::Pending };
         let until = limit.deadline().instant();
@@ -144,7 +149,8 @@ impl http_body::Body for Saying {
                 if let Some(trailers) = frame.trailers_ref() {
                     this.ended = true;
                     this.seen.ends_with(trailers);
-                    this.seen.finish(None);
+                    let cut = this.cut();
+                    this.seen.finish(cut);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

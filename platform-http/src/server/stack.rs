@@ -161,8 +161,9 @@ impl Shared {
     /// `whole`: it may be as long and as slow as the call itself.
     fn limit_body(&self, body: hyper::body::Incoming, context: &Context, whole: bool) -> Incoming {
         match context.notes() {
-            Some(notes) if !whole => Incoming::limited(body, self.body, self.body_idle, notes),
-            _ => Incoming::unlimited(body),
+            Some(notes) if whole => Incoming::watched(body, notes),
+            Some(notes) => Incoming::limited(body, self.body, self.body_idle, notes),
+            None => Incoming::unlimited(body),
         }
     }
 
