@@ -287,6 +287,9 @@ impl Inner {
             Registry::Consul => Ok(Arc::new(source::Consul::of(&self.config.consul))),
             #[cfg(not(feature = "consul"))]
             Registry::Consul => Err(not_built(target, "Consul", "consul")),
+            #[cfg(feature = "kubernetes")]
+            Registry::Kubernetes => Ok(Arc::new(source::Kubernetes::of(&self.config.kubernetes))),
+            #[cfg(not(feature = "kubernetes"))]
             Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
             #[cfg(feature = "dns")]
             Registry::Dns => Ok(Arc::new(source::Dns::of(&self.config.dns))),
@@ -320,6 +323,7 @@ impl Known {
 }
 
 /// Sources that bring dependencies are there where a feature asks for them.
+#[cfg(not(all(feature = "consul", feature = "dns", feature = "etcd", feature = "kubernetes")))]
 fn not_built(target: &Target, what: &str, feature: &str) -> platform_core::Error {
     platform_core::Error::config(format!(
         "target \"{target}\": this build has no {what} source; build with the feature `{feature}` of platform-http \
