@@ -49,6 +49,8 @@ impl Consul {
         }
         let path = "/v1/agent/service/register?replace-existing-checks=true";
         self.agent.done(Method::PUT, path, self.service(&record)).await?;
+        // Whether an agent takes the status of a check that it knew already depends on its age.
+        self.renew(&record).await?;
         *told = Some(record);
         Ok(())
     }
@@ -84,6 +86,8 @@ impl Consul {
             }
         }
         let lease = self.lease.as_millis();
+        // Consul takes no 0, and no more than DNS can say.
+        let weight = record.weight.clamp(1, u16::MAX.into());
         let forget = self.lease.max(LEAST_FORGET).as_secs();
         json!({
             "ID": id(record),
@@ -92,7 +96,7 @@ impl Consul {
             "Port": record.address.port(),
             "Tags": [record.variant],
             "Meta": meta,
-            "Weights": {"Passing": record.weight, "Warning": record.weight},
+            "Weights": {"Passing": weight, "Warning": weight},
             "Check": {
                 "CheckID": format!("service:{}", id(record)),
                 "Name": "the lease of this instance",

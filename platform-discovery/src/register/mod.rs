@@ -102,6 +102,13 @@ impl Registration {
                 )));
             }
         };
+        if config.registry != Registry::Dir && record.address.ip().is_loopback() {
+            tracing::warn!(
+                address = %record.address,
+                "this instance registers with an address that only this machine can call; set POD_IP or \
+                 discovery.register.advertise"
+            );
+        }
         Registration::with(config, record, register)
     }
 
