@@ -7,19 +7,19 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{Result, identity::Identity, telemetry::Metrics};
+use platform_core::{Error, Result, identity::Identity, telemetry::Metrics};
 use tokio::time::{self, Instant};
 
 use crate::{
     balance::{self, Balance, Origin, Pick},
     config::{Config, Registry},
-    endpoint::{Endpoint, State},
+    endpoint::{Endpoint, EndpointSet, State},
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     target::{Place, Target},
     view::TargetView,
-    watch::Watch,
+    watch::{Belief, Watch},
 };
 
 /// Finds endpoints and watches them. Cheap to clone; clones watch the same targets.
@@ -131,6 +131,26 @@ impl Discovery {
         Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(make)))
     }
 
+    /// Reads along who answers for `target`, without calling anybody: to count one's equals, say. It is not among
+    /// the [`targets`](Self::targets) unless somebody calls it as well.
+    ///
+    /// # Errors
+    ///
+    /// When this build has no source for the target.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn follow(&self, target: &Target) -> Result<Followed> {
+        let mut known = self.0.known();
+        let watch = match known.watches.get(target).and_then(Weak::upgrade) {
+            Some(watch) => watch,
+            None => Arc::new(self.0.start(&mut known, target)?),
+        };
+        drop(known);
+        Ok(Followed { belief: watch.subscribe(), watch, seen: 0 })
+    }
+
     /// Waits until every watched target has had its first answer, at most `wait`; then says which of them
     /// cannot be called yet. A start goes on all the same: who is missing may come, and until then calls fail
     /// fast.
@@ -167,6 +187,42 @@ impl Discovery {
     }
 }
 
+/// A set that is read along; dropping it ends the watch unless somebody else watches the target.
+pub struct Followed {
+    watch: Arc<Watch>,
+    belief: tokio::sync::watch::Receiver<Belief>,
+    /// The version of the set that was told last.
+    seen: u64,
+}
+
+impl Followed {
+    /// All that is believed in now, the draining ones too.
+    pub fn endpoints(&self) -> Arc<EndpointSet> {
+        self.watch.belief().set
+    }
+
+    /// Waits for another set than the one that it told last; the first time for the first answer.
+    pub async fn changed(&mut self) -> Arc<EndpointSet> {
+        loop {
+            let set = Arc::clone(&self.belief.borrow_and_update().set);
+            if set.version() != self.seen {
+                self.seen = set.version();
+                return set;
+            }
+            if self.belief.changed().await.is_err() {
+                // The source has said its last word.
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Followed").field("target", &self.watch.target).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Discovery").field("config", &self.0.config).finish_non_exhaustive()
@@ -183,24 +239,39 @@ impl Inner {
         if let Some(watch) = known.watches.get(target).and_then(Weak::upgrade) {
             return Ok(watch);
         }
+        let watch = Arc::new(self.start(&mut known, target)?);
+        known.watches.insert(target.clone(), Arc::downgrade(&watch));
+        Ok(watch)
+    }
+
+    fn start(&self, known: &mut Known, target: &Target) -> Result<Watch> {
         let source = match known.sources.get(target.name()) {
             Some(source) => Arc::clone(source),
             None => self.source(target)?,
         };
         let meters = Meters::new(&self.metrics, target.name());
-        let watch = Arc::new(Watch::start(target.clone(), &*source, self.config.removals.hold, meters));
-        known.watches.insert(target.clone(), Arc::downgrade(&watch));
-        Ok(watch)
+        Ok(Watch::start(target.clone(), &*source, self.config.removals.hold, meters))
     }
 
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
-        Ok(match (target.place(), self.config.registry) {
-            (Place::Registry(_), Registry::Dir) | (Place::Directory(_), _) => {
-                Arc::new(source::Directory::of(&self.config.dir))
-            }
-            (Place::Fixed(_), _) => Arc::new(source::Fixed),
-            (Place::Host { .. }, _) => Arc::new(source::Host),
-        })
+        let registry = match target.place() {
+            Place::Fixed(_) => return Ok(Arc::new(source::Fixed)),
+            Place::Host { .. } => return Ok(Arc::new(source::Host)),
+            Place::File(_) => return Err(not_built(target, "file", "")),
+            Place::Registry(_) => self.config.registry,
+            Place::Directory(_) => Registry::Dir,
+            Place::Etcd(_) => Registry::Etcd,
+            Place::Consul { .. } => Registry::Consul,
+            Place::Kubernetes { .. } => Registry::Kubernetes,
+            Place::Dns { .. } | Place::Srv(_) => Registry::Dns,
+        };
+        match registry {
+            Registry::Dir => Ok(Arc::new(source::Directory::of(&self.config.dir))),
+            Registry::Etcd => Err(not_built(target, "etcd", "etcd")),
+            Registry::Consul => Err(not_built(target, "Consul", "consul")),
+            Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
+            Registry::Dns => Err(not_built(target, "DNS", "dns")),
+        }
     }
 
     fn watches(&self) -> Vec<Arc<Watch>> {
@@ -215,6 +286,14 @@ impl Known {
         watches.sort_by(|a, b| a.target.name().cmp(b.target.name()));
         watches
     }
+}
+
+/// Sources that bring dependencies are there where a feature asks for them.
+fn not_built(target: &Target, what: &str, feature: &str) -> Error {
+    Error::config(format!(
+        "target \"{target}\": this build has no {what} source; build with the feature `{feature}` of platform-http \
+         or platform-discovery, or choose another registry"
+    ))
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
@@ -235,4 +314,26 @@ fn refresh(known: &Mutex<Known>, gauges: &Gauges) {
     };
     let now = Instant::now();
     watches.iter().for_each(|watch| gauges.refresh(watch, now));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_is_not_built_in_says_which_feature_brings_it() {
+        let identity = Identity::default();
+        let discovery = Discovery::of(Config::default(), &identity, &Metrics::new(&identity)).unwrap();
+        let table = [
+            ("etcd://catalog", "etcd", cfg!(feature = "etcd")),
+            ("consul://catalog", "consul", cfg!(feature = "consul")),
+            ("k8s://shop/catalog", "kubernetes", cfg!(feature = "kubernetes")),
+            ("dns://catalog.shop", "dns", cfg!(feature = "dns")),
+        ];
+        for (text, feature, _) in table.into_iter().filter(|(.., built)| !built) {
+            let target = Target::parse(text).unwrap();
+            let error = discovery.balance(&target, &balance::Config::default(), |_| ()).unwrap_err();
+            assert!(error.detail().contains(&format!("the feature `{feature}`")), "{error}");
+        }
+    }
 }

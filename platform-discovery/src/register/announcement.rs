@@ -40,9 +40,10 @@ pub struct Announcement {
 
 impl Announcement {
     /// An announcement, or `None` where `discovery.register.mode` is `off`: then nobody has to be told of the
-    /// end either, and nobody waits for the news to spread.
+    /// end either, and nobody waits for the news to spread. `None` also for a registry that others write, as
+    /// Kubernetes and DNS.
     pub fn of(config: Config, identity: &Identity) -> Option<Self> {
-        let on = config.register.mode != Mode::Off;
+        let on = config.register.mode != Mode::Off && config.registry.takes_records();
         on.then(|| Announcement { config, identity: identity.clone(), registration: Mutex::default() })
     }
 

@@ -79,6 +79,13 @@ impl Registration {
     pub fn new(config: &Config, record: Record) -> Result<Self> {
         let register: Arc<dyn Register> = match config.registry {
             Registry::Dir => Arc::new(Directory::of(&config.dir)),
+            Registry::Etcd => return Err(not_built(config.registry)),
+            Registry::Consul => return Err(not_built(config.registry)),
+            registry @ (Registry::Kubernetes | Registry::Dns) => {
+                return Err(Error::config(format!(
+                    "discovery.registry = \"{registry}\" is written by others; set discovery.register.mode = \"off\""
+                )));
+            }
         };
         Registration::with(config, record, register)
     }
@@ -146,6 +153,14 @@ impl Registration {
         *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         removed
     }
+}
+
+/// Registries that bring dependencies are there where a feature asks for them.
+fn not_built(registry: Registry) -> Error {
+    Error::config(format!(
+        "discovery.registry = \"{registry}\": this build cannot register there; build with the feature `{registry}` of \
+         platform-http or platform-discovery, or set discovery.register.mode = \"off\""
+    ))
 }
 
 /// A registry that hangs keeps nobody from serving, nor from ending the requests that are served.

@@ -9,7 +9,7 @@ use platform_core::{
     identity::Identity,
     stack::{ClientPolicy, ClientStack, Row, Targets},
 };
-use platform_discovery::{Balance, Place, Target, balance};
+use platform_discovery::{Balance, Target, balance};
 
 use super::{
     Client, Inner,
@@ -81,7 +81,7 @@ impl Builder {
         let parts = targets.parts(&app, target_name);
         let meters = app.once(target_name, || Ok(Meters::new(target_name, app.metrics())))?;
         let balance = balance(&app, &target, &settings)?;
-        let stranger = settings.preset == Preset::External || matches!(target.place(), Place::Host { .. });
+        let stranger = settings.preset == Preset::External || target.is_stranger();
         let wire = Http {
             target: Arc::clone(target_name),
             balance,

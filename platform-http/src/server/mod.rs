@@ -29,6 +29,7 @@ mod listener;
 mod metrics;
 mod observe;
 mod route;
+pub mod slots;
 mod socket;
 mod stack;
 mod stream;

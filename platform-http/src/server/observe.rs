@@ -274,7 +274,7 @@ impl Seen {
             reason: self.reason.map_or("", ErrorKind::as_str),
             attempts: notes.map_or(0, Notes::attempts),
             criticality: self.context.criticality(),
-            tenant: self.context.tenant().map(|tenant| tenant.as_str()),
+            tenant: notes.and_then(Notes::tenant).or(self.context.tenant()).map(|tenant| tenant.as_str()),
             client: self.client.as_ref().and_then(|client| client.to_str().ok()),
             fault: notes.and_then(Notes::fault),
             sample_rate: 1,

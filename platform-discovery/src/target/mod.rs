@@ -7,17 +7,22 @@
 //! |---|---|
 //! | `catalog` | the service of that name in `discovery.registry` |
 //! | `dir://catalog` | the same, in the directory registry |
+//! | `etcd://catalog` | the same, in etcd |
+//! | `consul://catalog`, `consul://catalog?tag=v2` | the same in Consul; only the instances with that tag |
+//! | `k8s://shop/catalog`, `k8s://shop/catalog:http` | that service of that namespace in Kubernetes; the port of that name or number |
+//! | `dns://catalog.shop`, `dns://catalog.shop:8080` | the addresses of that host, with DNS' times; the port else is `discovery.dns.port` |
+//! | `dns+srv://_http._tcp.catalog.shop` | the SRV records of that name |
+//! | `file:///etc/platform/catalog.toml` | the endpoints in that file |
 //! | `fixed://127.0.0.1:7001,127.0.0.1:7002` | these addresses, for ever |
-//! | `http://partner.example`, `https://partner.example:8443` | the addresses of that host; ports 80 and 443 |
+//! | `http://partner.example`, `https://partner.example:8443` | the addresses of a stranger's host; ports 80 and 443 |
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-    str::FromStr,
-    sync::Arc,
-};
+mod read;
+
+use std::{fmt, net::SocketAddr, path::Path, str::FromStr, sync::Arc};
 
 use platform_core::{Error, Result};
+
+pub(crate) use read::is_service_name;
 
 /// The logical thing that is called, and who knows its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,9 +39,38 @@ pub enum Place {
     Registry(Arc<str>),
     /// In the directory registry, under this name.
     Directory(Arc<str>),
+    /// In etcd, under this name.
+    Etcd(Arc<str>),
+    /// In Consul's catalogue.
+    Consul {
+        /// The service's name.
+        name: Arc<str>,
+        /// Only instances with this tag.
+        tag: Option<Arc<str>>,
+    },
+    /// In the EndpointSlices of Kubernetes.
+    Kubernetes {
+        /// The service's namespace.
+        namespace: Arc<str>,
+        /// The service's name.
+        service: Arc<str>,
+        /// The port's name or number; else `discovery.kubernetes.port`.
+        port: Option<Arc<str>>,
+    },
+    /// The addresses of a host of our own, by DNS.
+    Dns {
+        /// Its name.
+        host: Arc<str>,
+        /// Else `discovery.dns.port`.
+        port: Option<u16>,
+    },
+    /// The SRV records of a name.
+    Srv(Arc<str>),
+    /// What is written in a file.
+    File(Arc<Path>),
     /// These addresses.
     Fixed(Arc<[SocketAddr]>),
-    /// The addresses of a host.
+    /// The addresses of a stranger's host.
     Host {
         /// Its name, or an address without brackets.
         host: Arc<str>,
@@ -54,23 +88,8 @@ impl Target {
     ///
     /// [`ErrorKind::Config`](platform_core::ErrorKind::Config), saying what was expected.
     pub fn parse(text: &str) -> Result<Self> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            let name = service(text, text)?;
-            return Ok(Target { name: Arc::clone(&name), place: Place::Registry(name) });
-        };
-        match scheme {
-            "dir" => {
-                let name = service(text, rest)?;
-                Ok(Target { name: Arc::clone(&name), place: Place::Directory(name) })
-            }
-            "fixed" => Ok(Target { name: Arc::from("fixed"), place: Place::Fixed(addresses(text, rest)?) }),
-            "http" => host(text, rest, false),
-            "https" => host(text, rest, true),
-            "file" | "dns" | "dns+srv" | "etcd" | "consul" | "k8s" => Err(Error::config(format!(
-                "target \"{text}\": this build has no {scheme} source; {EXPECTED}"
-            ))),
-            _ => Err(refused(text, &format!("\"{scheme}\" is no source"))),
-        }
+        let (name, place) = read::place(text)?;
+        Ok(Target { name, place })
     }
 
     /// The same target under a name of the caller's choice: what logs and metrics call it.
@@ -96,12 +115,22 @@ impl Target {
         matches!(self.place, Place::Host { tls: true, .. })
     }
 
+    /// Whether it belongs to somebody else: whoever is called by URL learns nothing of ours.
+    pub fn is_stranger(&self) -> bool {
+        matches!(self.place, Place::Host { .. })
+    }
+
     /// What stands in the `Host` header: the host and a port that is not the usual one, else the name.
     pub fn authority(&self) -> Arc<str> {
         match &self.place {
             Place::Host { host, port, tls } => Arc::from(authority(host, *port, *tls)),
-            Place::Registry(name) | Place::Directory(name) => Arc::clone(name),
-            Place::Fixed(_) => Arc::clone(&self.name),
+            Place::Dns { host, port } => Arc::from(authority(host, port.unwrap_or(usual_port(false)), false)),
+            Place::Registry(name)
+            | Place::Directory(name)
+            | Place::Etcd(name)
+            | Place::Consul { name, .. } => Arc::clone(name),
+            Place::Kubernetes { service, .. } => Arc::clone(service),
+            Place::Srv(_) | Place::File(_) | Place::Fixed(_) => Arc::clone(&self.name),
         }
     }
 }
@@ -112,6 +141,17 @@ impl fmt::Display for Target {
         match &self.place {
             Place::Registry(name) => f.write_str(name),
             Place::Directory(name) => write!(f, "dir://{name}"),
+            Place::Etcd(name) => write!(f, "etcd://{name}"),
+            Place::Consul { name, tag: None } => write!(f, "consul://{name}"),
+            Place::Consul { name, tag: Some(tag) } => write!(f, "consul://{name}?tag={tag}"),
+            Place::Kubernetes { namespace, service, port: None } => write!(f, "k8s://{namespace}/{service}"),
+            Place::Kubernetes { namespace, service, port: Some(port) } => {
+                write!(f, "k8s://{namespace}/{service}:{port}")
+            }
+            Place::Dns { host, port: None } => write!(f, "dns://{host}"),
+            Place::Dns { host, port: Some(port) } => write!(f, "dns://{host}:{port}"),
+            Place::Srv(name) => write!(f, "dns+srv://{name}"),
+            Place::File(path) => write!(f, "file://{}", path.display()),
             Place::Fixed(addresses) => {
                 f.write_str("fixed://")?;
                 for (index, address) in addresses.iter().enumerate() {
@@ -134,87 +174,6 @@ impl FromStr for Target {
     }
 }
 
-/// `[a-z][a-z0-9-]{0,62}`: what every registry can store and every label can show.
-pub(crate) fn is_service_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(u8::is_ascii_lowercase)
-        && bytes.len() <= 63
-        && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
-}
-
-fn service(text: &str, name: &str) -> Result<Arc<str>> {
-    if is_service_name(name) {
-        return Ok(Arc::from(name));
-    }
-    let why = if name.contains(':') {
-        format!("\"{name}\" looks like an address; write fixed://{name} or http://{name}")
-    } else {
-        format!("\"{name}\" is no service name (a to z, 0 to 9 and -, at most 63, a letter first)")
-    };
-    Err(refused(text, &why))
-}
-
-fn addresses(text: &str, list: &str) -> Result<Arc<[SocketAddr]>> {
-    let mut known = Vec::new();
-    for part in list.split(',') {
-        let address: SocketAddr =
-            part.trim().parse().map_err(|_| refused(text, &format!("\"{part}\" is not IP:PORT")))?;
-        if address.port() == 0 {
-            return Err(refused(text, &format!("nobody can be called on port 0 (\"{part}\")")));
-        }
-        if !known.contains(&address) {
-            known.push(address);
-        }
-    }
-    Ok(known.into())
-}
-
-fn host(text: &str, rest: &str, tls: bool) -> Result<Target> {
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.contains(['/', '?', '#']) {
-        return Err(refused(text, "a target names a host; paths belong to the requests"));
-    }
-    if rest.contains('@') {
-        return Err(refused(text, "a target carries no user and no password"));
-    }
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(v6) => {
-            let (host, after) =
-                v6.split_once(']').ok_or_else(|| refused(text, "the bracket \"[\" is never closed"))?;
-            if !host.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
-                return Err(refused(text, &format!("\"{host}\" is no IPv6 address")));
-            }
-            let port = match after {
-                "" => None,
-                _ => Some(
-                    after
-                        .strip_prefix(':')
-                        .ok_or_else(|| refused(text, &format!("\"{after}\" after the address")))?,
-                ),
-            };
-            (host, port)
-        }
-        None => match rest.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (rest, None),
-        },
-    };
-    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
-    if host.is_empty() || host.len() > 253 || !host.bytes().all(sound) {
-        return Err(refused(text, &format!("\"{host}\" is no host name")));
-    }
-    let port = match port {
-        None => usual_port(tls),
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|port| *port != 0)
-            .ok_or_else(|| refused(text, &format!("\"{port}\" is no port (1 to 65535)")))?,
-    };
-    let host: Arc<str> = Arc::from(host.to_ascii_lowercase());
-    Ok(Target { name: Arc::clone(&host), place: Place::Host { host, port, tls } })
-}
-
 fn authority(host: &str, port: u16, tls: bool) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     if port == usual_port(tls) { host } else { format!("{host}:{port}") }
@@ -223,13 +182,6 @@ fn authority(host: &str, port: u16, tls: bool) -> String {
 fn usual_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
-
-fn refused(text: &str, why: &str) -> Error {
-    Error::config(format!("target \"{text}\": {why}; {EXPECTED}"))
-}
-
-const EXPECTED: &str =
-    "expected NAME, dir://NAME, fixed://IP:PORT,IP:PORT, http://HOST[:PORT] or https://HOST[:PORT]";
 
 #[cfg(test)]
 mod tests {
@@ -241,6 +193,16 @@ mod tests {
         for text in [
             "catalog",
             "dir://catalog",
+            "etcd://catalog",
+            "consul://catalog",
+            "consul://catalog?tag=v2",
+            "k8s://shop/catalog",
+            "k8s://shop/catalog:http",
+            "k8s://shop/catalog:8080",
+            "dns://catalog.shop",
+            "dns://catalog.shop:8080",
+            "dns+srv://_http._tcp.catalog.shop",
+            "file:///etc/platform/catalog.toml",
             "fixed://127.0.0.1:7001",
             "fixed://127.0.0.1:7001,[::1]:7002",
             "http://partner.example",
@@ -296,6 +258,21 @@ mod tests {
             ("https://[nonsense]", "no IPv6 address"),
             ("https://[::1]x", "after the address"),
             ("ftp://host", "\"ftp\" is no source"),
+            ("etcd://Catalog", "no service name"),
+            ("consul://catalog?dc=x", "is not ?tag=TAG"),
+            ("consul://catalog?tag=", "is not ?tag=TAG"),
+            ("consul://catalog?tag=a&b", "is not ?tag=TAG"),
+            ("k8s://catalog", "k8s://NAMESPACE/SERVICE"),
+            ("k8s://Shop/catalog", "\"Shop\" is no namespace"),
+            ("k8s://shop/-", "\"-\" is no service"),
+            ("k8s://shop/catalog:99999", "no port's name or number"),
+            ("k8s://shop/catalog:", "no port's name or number"),
+            ("dns://", "no host name"),
+            ("dns://a:0", "no port"),
+            ("dns+srv://catalog.shop", "_SERVICE._PROTOCOL.DOMAIN"),
+            ("dns+srv://_http.catalog.shop", "_SERVICE._PROTOCOL.DOMAIN"),
+            ("dns+srv://_http._tcp.", "is no domain"),
+            ("file://relative", "its whole path"),
         ];
         for (text, why) in table {
             let error = Target::parse(text).unwrap_err();
@@ -306,13 +283,23 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_not_built_in_says_so() {
-        for text in
-            ["file:///a", "dns://a:1", "dns+srv://a", "etcd://a", "consul://a?tag=v2", "k8s://a/b:http"]
-        {
-            let (scheme, _) = text.split_once(':').unwrap();
-            let error = Target::parse(text).unwrap_err();
-            assert!(error.detail().contains(&format!("this build has no {scheme} source")), "{error}");
+    fn a_target_is_called_what_its_place_calls_it() {
+        let table = [
+            ("catalog", "catalog", "catalog"),
+            ("etcd://catalog", "catalog", "catalog"),
+            ("consul://catalog?tag=v2", "catalog", "catalog"),
+            ("k8s://shop/catalog:http", "catalog", "catalog"),
+            ("dns://Catalog.Shop:8080", "catalog.shop", "catalog.shop:8080"),
+            ("dns://catalog.shop", "catalog.shop", "catalog.shop"),
+            ("dns+srv://_http._tcp.Catalog.shop.", "catalog.shop", "catalog.shop"),
+            ("file:///etc/platform/catalog.toml", "catalog", "catalog"),
+            ("file:///etc/platform/My.Catalog", "file", "file"),
+        ];
+        for (text, name, authority) in table {
+            let target = Target::parse(text).unwrap();
+            assert_eq!((&**target.name(), &*target.authority()), (name, authority), "{text}");
+            assert!(!target.is_tls() && !target.is_stranger(), "{text}");
         }
+        assert!(Target::parse("https://partner.example").unwrap().is_stranger());
     }
 }

@@ -8,6 +8,10 @@ use platform_core::{
 };
 use serde::{Deserialize, Serialize};
 
+mod registries;
+
+pub use registries::{Consul, Dns, Etcd, Kubernetes, Registry, Tls};
+
 /// The `[discovery]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,18 +25,16 @@ pub struct Config {
     pub removals: Removals,
     /// The directory registry.
     pub dir: Dir,
+    /// DNS.
+    pub dns: Dns,
+    /// etcd.
+    pub etcd: Etcd,
+    /// Consul.
+    pub consul: Consul,
+    /// Kubernetes.
+    pub kubernetes: Kubernetes,
     /// How this instance lets itself be found.
     pub register: Register,
-}
-
-/// The registries that this build knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Registry {
-    /// A folder on this machine; no server is needed.
-    #[default]
-    Dir,
 }
 
 /// What happens to endpoints that vanish without having said `draining`.
@@ -106,6 +108,10 @@ impl Rules for Config {
             );
             refusals.push(Refusal::new("register.renew", why).and("register.lease"));
         }
+        self.dns.refusals(&mut refusals);
+        self.etcd.refusals(&mut refusals);
+        self.consul.refusals(&mut refusals);
+        self.kubernetes.refusals(&mut refusals);
         refusals
     }
 }
@@ -117,6 +123,10 @@ impl Default for Config {
             start_wait: START_WAIT,
             removals: Removals::default(),
             dir: Dir::default(),
+            dns: Dns::default(),
+            etcd: Etcd::default(),
+            consul: Consul::default(),
+            kubernetes: Kubernetes::default(),
             register: Register::default(),
         }
     }
@@ -196,6 +206,10 @@ mod tests {
             start_wait = "2s"
             removals = { hold = "1m" }
             dir = { path = "/run/registry", poll = "100ms" }
+            dns = { suffix = "shop.internal", port = 8080, server = "127.0.0.1:53" }
+            etcd = { endpoints = ["https://etcd:2379"], prefix = "/shop", user = "orders", password_file = "/run/pw" }
+            consul = { address = "http://127.0.0.1:8501", token_file = "/run/token" }
+            kubernetes = { namespace = "shop", port = "8080" }
             register = { mode = "observe", advertise = "10.0.0.1", lease = "1m", renew = "20s", weight = 2 }
         "#;
         let read = |text: &str| {
@@ -205,13 +219,27 @@ mod tests {
         let section = read(text).unwrap();
         assert_eq!(section.removals.hold, Duration::from_secs(60));
         assert_eq!(section.dir.path, PathBuf::from("/run/registry"));
+        assert_eq!(section.etcd.endpoints, ["https://etcd:2379"]);
+        assert_eq!(
+            (section.dns.suffix.as_str(), section.kubernetes.port.as_str()),
+            ("shop.internal", "8080")
+        );
         assert_eq!((section.register.mode, section.register.weight), (Mode::Observe, 2));
         for (wrong, why) in [
-            ("[discovery]\nregistry = \"etcd\"", "dir"),
+            ("[discovery]\nregistry = \"zookeeper\"", "dir"),
+            ("[discovery]\netcd = { endpoints = [] }", "discovery.etcd.endpoints"),
+            ("[discovery]\netcd = { endpoints = [\"127.0.0.1:2379\"] }", "http://HOST:PORT"),
+            ("[discovery]\netcd = { prefix = \"/a/\" }", "discovery.etcd.prefix"),
+            ("[discovery]\netcd = { user = \"orders\" }", "password_file"),
+            ("[discovery.etcd]\ntls = { cert = \"a.pem\" }", "discovery.etcd.tls.cert"),
+            ("[discovery]\nconsul = { address = \"https://consul\" }", "discovery.consul.address"),
+            ("[discovery]\ndns = { port = 0 }", "discovery.dns.port"),
+            ("[discovery]\ndns = { server = \"ns.shop\" }", "discovery.dns.server"),
+            ("[discovery]\nkubernetes = { port = \"\" }", "discovery.kubernetes.port"),
             ("[discovery]\ndir = { pol = \"1s\" }", "poll"),
             ("[discovery.register]\nlease = 30", "30s"),
         ] {
-            let error = read(wrong).unwrap_err();
+            let error = read(wrong).and_then(|config| config.check()).unwrap_err();
             assert!(error.detail().contains(why), "{error}");
         }
     }
