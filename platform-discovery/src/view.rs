@@ -1,6 +1,6 @@
 //! What does an operator see of the targets?
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use platform_core::Outcome;
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub struct TargetView {
     pub skipped: usize,
     /// Endpoints that are missing and still believed in.
     pub held: usize,
+    /// Why all are asked although many are sick; absent if it is not so.
+    pub panic: Option<String>,
     /// The endpoints.
     pub endpoints: Vec<EndpointView>,
 }
@@ -70,12 +72,19 @@ pub struct EndpointView {
     pub last_failure: Option<&'static str>,
     /// The share of its weight that it gets while it is new; absent when it gets all.
     pub warming: Option<f64>,
+    /// It is left out for a while.
+    pub ejected: bool,
+    /// Why it is, or should be or would be, in words and numbers; absent if it is well.
+    pub sick: Option<String>,
 }
 
 /// What a balancer tells about those it chooses from, whatever it keeps for each.
 pub(crate) trait Members: Send + Sync {
     /// Shows each of them.
     fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen));
+
+    /// Why all are asked although many are sick; nothing if it is not so.
+    fn panic(&self) -> Option<String>;
 }
 
 /// What one balancer knows of one endpoint.
@@ -87,6 +96,8 @@ pub(crate) struct Seen {
     pub(crate) failures: u32,
     pub(crate) last_failure: Option<Outcome>,
     pub(crate) warming: Option<f64>,
+    pub(crate) is_out: bool,
+    pub(crate) sick: Option<String>,
 }
 
 impl Seen {
@@ -101,7 +112,21 @@ impl Seen {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        self.is_out |= other.is_out;
+        if self.sick.is_none() {
+            self.sick.clone_from(&other.sick);
+        }
     }
+}
+
+/// How many of a target are left out, by the balancer that leaves out most.
+pub(crate) fn ejected(watch: &Watch, now: Instant) -> usize {
+    let out = |balancer: &Arc<dyn Members>| {
+        let mut out = 0;
+        balancer.each(now, &mut |_, _, seen| out += usize::from(seen.is_out));
+        out
+    };
+    watch.balancers().iter().map(out).max().unwrap_or_default()
 }
 
 impl TargetView {
@@ -126,6 +151,7 @@ impl TargetView {
             failing: belief.failing.as_ref().map(|error| format!("{error:?}")),
             skipped: belief.skipped,
             held: belief.held,
+            panic: watch.balancers().iter().find_map(|balancer| balancer.panic()),
             endpoints: endpoints.collect(),
         }
     }
@@ -151,6 +177,8 @@ impl EndpointView {
             failures: u64::from(seen.failures),
             last_failure: seen.last_failure.map(Outcome::label),
             warming: seen.warming.map(|share| (share * 100.0).round() / 100.0),
+            ejected: seen.is_out,
+            sick: seen.sick.clone(),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
     load::Scale,
     member::Rules,
-    metrics::Picks,
+    metrics::{Ejections, Picks},
     pool::{Make, Pool},
 };
 use crate::{
@@ -79,9 +79,13 @@ impl<C: Send + Sync + 'static> Balance<C> {
         let picks = Picks::new(metrics, watch.target.name(), zone);
         let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
         let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        if config.eject.mode.is_on() {
+            rules.consecutive.store(config.eject.consecutive, Relaxed);
+        }
+        let ejections = Ejections::new(metrics, watch.target.name(), config.eject.mode);
         let board = Arc::new(Board {
             ready: ArcSwap::from_pointee(ReadySet::new([])),
-            pool: Mutex::new(Pool::new(make, picks, Arc::clone(&rules), config.load.slow_start)),
+            pool: Mutex::new(Pool::new(make, picks, ejections, Arc::clone(&rules), config)),
             published: watch::Sender::new(0),
             rules,
         });
@@ -225,7 +229,12 @@ impl<C> Board<C> {
 
     /// What is due once a second while somebody calls. Is more to come, even if nobody does?
     fn sweep(&self) -> bool {
-        self.lock().warm(Instant::now())
+        let mut pool = self.lock();
+        let swept = pool.sweep(Instant::now());
+        if let Some(ready) = swept.ready {
+            self.ready.store(Arc::new(ready));
+        }
+        swept.more
     }
 
     fn lock(&self) -> MutexGuard<'_, Pool<C>> {
@@ -235,10 +244,11 @@ impl<C> Board<C> {
 
 impl<C: Send + Sync> Members for Board<C> {
     fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen)) {
-        for member in self.lock().members() {
-            let endpoint = member.endpoint();
-            show(&endpoint.instance, endpoint.address, member.seen(now));
-        }
+        self.lock().each(now, &mut |endpoint, seen| show(&endpoint.instance, endpoint.address, seen));
+    }
+
+    fn panic(&self) -> Option<String> {
+        self.lock().panic()
     }
 }
 
