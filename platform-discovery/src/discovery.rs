@@ -49,6 +49,8 @@ struct Inner {
     config: Config,
     zone: Arc<str>,
     metrics: Metrics,
+    #[cfg(feature = "etcd")]
+    etcd: Mutex<Option<source::Etcd>>,
     /// Shared with the registry of metrics, which reads it whoever else is left.
     known: Arc<Mutex<Known>>,
 }
@@ -81,7 +83,14 @@ impl Discovery {
         let known: Arc<Mutex<Known>> = Arc::default();
         let (read, gauges) = (Arc::clone(&known), Gauges::new(metrics));
         metrics.on_scrape(move || refresh(&read, &gauges));
-        Ok(Discovery(Arc::new(Inner { config, zone, metrics: metrics.clone(), known })))
+        Ok(Discovery(Arc::new(Inner {
+            config,
+            zone,
+            metrics: metrics.clone(),
+            #[cfg(feature = "etcd")]
+            etcd: Mutex::default(),
+            known,
+        })))
     }
 
     /// From now on `source` answers for the target of this name, whatever its scheme.
@@ -267,11 +276,24 @@ impl Inner {
         };
         match registry {
             Registry::Dir => Ok(Arc::new(source::Directory::of(&self.config.dir))),
+            #[cfg(feature = "etcd")]
+            Registry::Etcd => Ok(Arc::new(self.etcd()?)),
+            #[cfg(not(feature = "etcd"))]
             Registry::Etcd => Err(not_built(target, "etcd", "etcd")),
             Registry::Consul => Err(not_built(target, "Consul", "consul")),
             Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
             Registry::Dns => Err(not_built(target, "DNS", "dns")),
         }
+    }
+
+    /// One for all targets, which share its connection.
+    #[cfg(feature = "etcd")]
+    fn etcd(&self) -> Result<source::Etcd> {
+        let mut etcd = self.etcd.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(etcd) = &*etcd {
+            return Ok(etcd.clone());
+        }
+        Ok(etcd.insert(source::Etcd::of(&self.config.etcd)?).clone())
     }
 
     fn watches(&self) -> Vec<Arc<Watch>> {

@@ -26,6 +26,7 @@ mod edge;
 mod exchange;
 mod line;
 mod listener;
+mod load;
 mod metrics;
 mod observe;
 mod route;
