@@ -271,7 +271,7 @@ const LEAST_SHARE: f64 = 0.1;
 mod tests {
     use super::*;
     use crate::balance::picked::Picked;
-    use platform_core::{Context, Outcome, Verdict, identity::Identity, telemetry::Metrics};
+    use platform_core::{Context, Outcome, Tick, Verdict, identity::Identity, telemetry::Metrics};
     use proptest::prelude::*;
     use std::{
         collections::BTreeMap,
@@ -283,7 +283,7 @@ mod tests {
         let made = AtomicUsize::new(0);
         let make = Box::new(move |_: &Endpoint| made.fetch_add(1, Ordering::Relaxed));
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
         Pool::new(make, picks, ejections, rules, &Config::default())

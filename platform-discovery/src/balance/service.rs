@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use platform_core::{Context, Error, ErrorKind, Result, telemetry::Metrics};
+use platform_core::{Context, Error, ErrorKind, Result, Tick, telemetry::Metrics};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -78,7 +78,7 @@ impl<C: Send + Sync + 'static> Balance<C> {
         let Origin { watch, metrics, zone } = origin;
         let picks = Picks::new(metrics, watch.target.name(), zone);
         let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
-        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
         if config.eject.mode.is_on() {
             rules.consecutive.store(config.eject.consecutive, Relaxed);
         }
