@@ -8,7 +8,7 @@ use super::{
     client::{Client, Way, arrive},
     lane::Choice,
     runs::{CAPACITY, MEAN, Scale, Seen, clients, interactive},
-    told::{Told, ejections},
+    told::{Told, ejections, refusals},
     town::{Town, Weather, seed},
 };
 
@@ -21,10 +21,11 @@ fn plain(choice: Choice) -> Way {
     Way::Ours(Box::new(policy), choice)
 }
 
-fn arms() -> [Arm; 6] {
+fn arms() -> [Arm; 7] {
     [
         ("ours", interactive()),
         ("ours, one attempt", plain(Choice::Ours)),
+        ("the same, and told", plain(Choice::Told)),
         ("no ejection", plain(Choice::NoEjection)),
         ("round robin", plain(Choice::RoundRobin)),
         ("P2C least loaded", plain(Choice::LeastLoaded)),
@@ -117,7 +118,8 @@ pub(crate) async fn s5(number: u64, scale: Scale) -> Result<Seen> {
             passed &= told.errors() <= 0.0001 && millis(told.p99) <= 70.0 && millis(told.p999) <= 300.0;
         }
         let out: u64 = clients.iter().map(ejections).sum();
-        rows.push(told.row("S5", "4 of 12 go silent", arm, number, &format!("{out} ejected")));
+        let more = format!("{out} ejected, {} refused{}", told.refused, refusals(&clients));
+        rows.push(told.row("S5", "4 of 12 go silent", arm, number, &more));
     }
     Ok(Seen { rows, passed })
 }
