@@ -8,7 +8,7 @@ use platform_core::telemetry::{
 };
 use tokio::time::Instant;
 
-use crate::{endpoint::State, watch::Watch};
+use crate::{endpoint::State, view, watch::Watch};
 
 /// Endpoints that are believed in.
 pub static ENDPOINTS: GaugeSpec<StateLabels> =
@@ -34,8 +34,8 @@ pub struct TargetLabels {
 pub struct StateLabels {
     /// The target's name.
     pub target: Arc<str>,
-    /// The endpoints' state.
-    pub state: State,
+    /// `ready`, `draining`, or `ejected` for those that are ready and left out.
+    pub state: &'static str,
 }
 
 /// One series per target and result.
@@ -60,7 +60,7 @@ impl Labels for StateLabels {
 
     fn each_value(&self, show: &mut dyn FnMut(&str)) {
         show(&self.target);
-        show(self.state.as_str());
+        show(self.state);
     }
 }
 
@@ -108,9 +108,16 @@ impl Gauges {
     pub(crate) fn refresh(&self, watch: &Watch, now: Instant) {
         let belief = watch.belief();
         let target = watch.target.name();
-        for state in [State::Ready, State::Draining] {
+        // Each endpoint is in one state.
+        let ejected = view::ejected(watch, now);
+        let counts = [
+            belief.set.count(State::Ready).saturating_sub(ejected),
+            belief.set.count(State::Draining),
+            ejected,
+        ];
+        for (state, count) in STATES.into_iter().zip(counts) {
             #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
-            let count = belief.set.count(state) as f64;
+            let count = count as f64;
             self.endpoints.with(&StateLabels { target: Arc::clone(target), state }).set(count);
         }
         // Before the first answer the set is as old as the watch: a registry that was never reached must alert too.
@@ -120,9 +127,11 @@ impl Gauges {
 
     /// A target that is called no more is not stale.
     pub(crate) fn forget(&self, target: &Arc<str>) {
-        for state in [State::Ready, State::Draining] {
+        for state in STATES {
             self.endpoints.forget(&StateLabels { target: Arc::clone(target), state });
         }
         self.age.forget(&TargetLabels { target: Arc::clone(target) });
     }
 }
+
+const STATES: [&str; 3] = [State::Ready.as_str(), State::Draining.as_str(), "ejected"];

@@ -6,7 +6,7 @@ use http::{HeaderValue, Request, Response};
 use platform_core::{
     Classify as _, Context, Error, ErrorKind, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
-    context::Criticality,
+    context::{Criticality, wire::LOAD_REPORT},
     fault::{Faults, Injection},
     stack::{Asked, Row, Storey, Wire},
     telemetry::Traces,
@@ -19,7 +19,7 @@ use super::{config::Settings, connect::Connection, exchange::Exchange, metrics::
 use crate::{
     Body,
     classify::ByStatus,
-    wire::{Reader, inject},
+    wire::{LoadReport, Reader, inject},
 };
 
 /// HTTP to the endpoints of one target.
@@ -49,7 +49,7 @@ impl Wire for Http {
         let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
-        let picked = match self.pick(call.body_mut().context_mut(), asked).await {
+        let mut picked = match self.pick(call.body_mut().context_mut(), asked).await {
             Ok(picked) => picked,
             Err(error) => return Err(exchange.failed(error)),
         };
@@ -72,12 +72,20 @@ impl Wire for Http {
         };
         let mut reply = match sent {
             Ok(reply) => reply,
-            Err(error) => return Err(exchange.failed(error)),
+            Err(error) => {
+                picked.report(&Verdict::new(error.outcome(), Instant::now()).with_hint(error.hint()));
+                return Err(exchange.failed(error));
+            }
         };
         // The judge: once per attempt, and the second of its two clock readings.
         let (outcome, hint) = ByStatus.classify(&reply);
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
         reply.body_mut().judge(verdict);
+        // The next choice goes by it. A choice that is dropped without a report was cut off, and knows why.
+        picked.report(&verdict);
+        if let Some(report) = reply.headers().get(&LOAD_REPORT).and_then(LoadReport::parse) {
+            picked.told(report.rif);
+        }
         // In flight until the reply has been read: an endpoint that streams to us is busy with us.
         reply.body_mut().hold(picked.into_guard());
         exchange.replied(reply.status(), verdict.at);
@@ -94,7 +102,17 @@ impl Wire for Http {
         let reader = if self.reader == Reader::Ours { "everything" } else { "traceparent" };
         vec![
             Row::new(Endpoint, "balance", "Which one do we ask?")
-                .with("pick", &format_args!("{}", written(&balance.pick))),
+                .with("pick", &format_args!("{}", balance.pick.as_str()))
+                .with("set.empty_wait", &balance.set.empty_wait)
+                .with("set.panic", &format_args!("{}", balance.set.panic))
+                .with("eject.mode", &format_args!("{}", balance.eject.mode))
+                .with("eject.consecutive", &format_args!("{}", balance.eject.consecutive))
+                .with("eject.base", &balance.eject.base)
+                .with("eject.max", &balance.eject.max)
+                .with("eject.max_share", &format_args!("{}", balance.eject.max_share))
+                .with("load.ewma", &balance.load.ewma)
+                .with("load.failure_penalty", &balance.load.failure_penalty)
+                .with("load.slow_start", &balance.load.slow_start),
             Row::new(Endpoint, "fault", "What if it went wrong on purpose?").with(
                 "rules",
                 &format_args!(
