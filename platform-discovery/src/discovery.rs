@@ -265,8 +265,11 @@ impl Inner {
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
         let registry = match target.place() {
             Place::Fixed(_) => return Ok(Arc::new(source::Fixed)),
+            #[cfg(feature = "dns")]
+            Place::Host { .. } => Registry::Dns,
+            #[cfg(not(feature = "dns"))]
             Place::Host { .. } => return Ok(Arc::new(source::Host)),
-            Place::File(_) => return Err(not_built(target, "file", "")),
+            Place::File(_) => return Ok(Arc::new(source::File)),
             Place::Registry(_) => self.config.registry,
             Place::Directory(_) => Registry::Dir,
             Place::Etcd(_) => Registry::Etcd,
@@ -282,6 +285,9 @@ impl Inner {
             Registry::Etcd => Err(not_built(target, "etcd", "etcd")),
             Registry::Consul => Err(not_built(target, "Consul", "consul")),
             Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
+            #[cfg(feature = "dns")]
+            Registry::Dns => Ok(Arc::new(source::Dns::of(&self.config.dns))),
+            #[cfg(not(feature = "dns"))]
             Registry::Dns => Err(not_built(target, "DNS", "dns")),
         }
     }

@@ -31,6 +31,7 @@ mod around;
 mod asked;
 mod client;
 mod describe;
+mod duty;
 mod guards;
 mod knobs;
 mod overlay;
