@@ -43,11 +43,24 @@ pub(super) struct Rules {
     /// Nobody has called for a while, and the task sleeps until somebody does.
     pub(super) asleep: AtomicBool,
     pub(super) wake: Notify,
+    /// What is in flight to all of them, where somebody goes by that.
+    pub(super) all: Option<Load>,
 }
 
 impl Rules {
     pub(super) fn new(scale: Scale) -> Self {
-        Rules { scale, consecutive: AtomicU32::new(0), asleep: AtomicBool::new(false), wake: Notify::new() }
+        Rules {
+            scale,
+            consecutive: AtomicU32::new(0),
+            asleep: AtomicBool::new(false),
+            wake: Notify::new(),
+            all: None,
+        }
+    }
+
+    /// Counts what is in flight to all members together.
+    pub(super) fn counting_all(self) -> Self {
+        Rules { all: Some(Load::default()), ..self }
     }
 
     /// After each report.
@@ -128,6 +141,22 @@ impl<C> Member<C> {
             last_failure: (tally.failures > 0).then(|| load.last_failure()),
             warming: (warmth < 1.0).then_some(warmth),
             ..Seen::default()
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&self) {
+        self.kept.load.begin();
+        if let Some(all) = &self.kept.rules.all {
+            all.begin();
+        }
+    }
+
+    /// And ends.
+    pub(super) fn end(&self) {
+        self.kept.load.end();
+        if let Some(all) = &self.kept.rules.all {
+            all.end();
         }
     }
 
