@@ -59,6 +59,7 @@ mod server;
 mod switches;
 mod tokens;
 mod views;
+mod zones;
 
 pub use config::{Config, DEFAULT_LISTEN};
 pub use in_force::{DEFAULT_LENGTH, LONGEST};

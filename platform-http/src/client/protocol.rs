@@ -11,7 +11,10 @@ use platform_core::{
     stack::{Asked, Row, Storey, Wire},
     telemetry::Traces,
 };
-use platform_discovery::{Balance, balance::Picked};
+use platform_discovery::{
+    Balance,
+    balance::{self, Key, Picked, Picker, Route},
+};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -49,12 +52,17 @@ impl Wire for Http {
         let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
-        let mut picked = match self.pick(call.body_mut().context_mut(), asked).await {
+        let roll = self.balance.roll(call.body().context(), self.key(&call));
+        let mut picked = match self.pick(call.body_mut().context_mut(), roll, asked).await {
             Ok(picked) => picked,
             Err(error) => return Err(exchange.failed(error)),
         };
         asked.set(picked.label());
         exchange.asks(picked.label());
+        if picked.route() == Route::Fallback {
+            exchange.falls_back();
+            self.note_fallback(call.body().context());
+        }
         // R6 Below all that must survive it, so that a rule may name an endpoint, and what it does is cut, repeated
         //    and counted as a real failure would be.
         let injected = match self.injection(call.body_mut().context_mut(), &picked) {
@@ -159,10 +167,28 @@ impl Http {
         Ok(Some(reply))
     }
 
-    async fn pick(&self, context: &mut Context, asked: &Asked) -> Result<Picked<Connection>> {
+    /// What ring_hash goes by, if it is a header.
+    fn key<'a>(&self, call: &'a Request<Body>) -> Option<&'a [u8]> {
+        let balance::Config { pick: Picker::RingHash, key: Key::Header(name), .. } = &self.settings.balance
+        else {
+            return None;
+        };
+        call.headers().get(name).map(HeaderValue::as_bytes)
+    }
+
+    /// Somebody asked for a version and wonders whose answer this is.
+    #[cold]
+    fn note_fallback(&self, context: &Context) {
+        if let Some(notes) = context.notes() {
+            let wanted = self.balance.wanted(context).unwrap_or_default();
+            notes.because(&format!("{}:route({wanted} is not there)", self.target));
+        }
+    }
+
+    async fn pick(&self, context: &mut Context, roll: u64, asked: &Asked) -> Result<Picked<Connection>> {
         if !asked.avoid().is_empty() {
             let (avoid, only) = (asked.avoid(), asked.asks_only_others());
-            match self.balance.try_pick_other(context, fastrand::u64(..), avoid, only) {
+            match self.balance.try_pick_other(context, roll, avoid, only) {
                 Some(picked) => return Ok(picked),
                 None if only => {
                     let why = "there is no other endpoint, and the same one would only be slower for it";
@@ -171,10 +197,10 @@ impl Http {
                 None => {}
             }
         }
-        if let Some(picked) = self.balance.try_pick(context, fastrand::u64(..)) {
+        if let Some(picked) = self.balance.try_pick(context, roll) {
             return Ok(picked);
         }
-        let picked = self.balance.pick(context, fastrand::u64(..)).await?;
+        let picked = self.balance.pick(context, roll).await?;
         // The wait was real, so the clock is read again.
         context.set_now(Instant::now());
         Ok(picked)
