@@ -27,8 +27,10 @@ pub(super) struct Groups<C> {
     pub(super) whole: Arc<ReadySet<C>>,
     pub(super) slices: Box<[Slice<C>]>,
     pub(super) ordinary: Lots,
-    /// The slice of the baseline, where a repeat goes.
-    pub(super) baseline: Option<usize>,
+    /// The slices that get ordinary traffic, the baseline first; the others are only for who asks for them by name.
+    pub(super) shared: Box<[usize]>,
+    /// Is there a baseline, where a repeat goes?
+    pub(super) has_baseline: bool,
     /// Slices by the names that a request may ask for, in order.
     pub(super) named: Box<[(Box<str>, usize)]>,
 }
@@ -75,7 +77,7 @@ type Choice<'a, C> = (&'a Arc<Member<C>>, Route);
 
 impl<C> Groups<C> {
     /// Who is asked; `None` if there is nobody, or nobody that the picker wants.
-    pub(super) fn pick(&self, by: &dyn Pick<C>, wish: Wish<'_>) -> Option<Choice<'_, C>>
+    pub(super) fn pick<'a>(&'a self, by: &dyn Pick<C>, wish: Wish<'_>) -> Option<Choice<'a, C>>
     where
         C: 'static,
     {
@@ -83,15 +85,18 @@ impl<C> Groups<C> {
         let dice = hash::mix(wish.roll);
         let (slice, route) = self.slice(&wish, dice)?;
         let group = slice.group(dice)?;
-        let found = by.pick(group, wish.context, wish.roll).and_then(|index| group.members().get(index));
-        match found {
-            Some(member) => Some((member, route)),
-            None => {
-                // A picker of somebody's own does not want any of these; perhaps one of all.
-                let index = by.pick(&self.whole, wish.context, wish.roll)?;
-                Some((self.whole.members().get(index)?, route))
-            }
-        }
+        let of = |group: &'a ReadySet<C>| {
+            by.pick(group, wish.context, wish.roll).and_then(|index| group.members().get(index))
+        };
+        // A picker of somebody's own may not want any of these, and perhaps one of the others.
+        let others = || self.ordinaries().flat_map(|slice| &slice.groups).find_map(|group| of(group));
+        of(group).or_else(others).map(|member| (member, route))
+    }
+
+    /// Is there somebody else for a call that asks for nothing by name?
+    pub(super) fn has_other(&self, asked: &[Arc<str>]) -> bool {
+        let mut members = self.ordinaries().flat_map(|slice| &slice.groups).flat_map(|group| group.members());
+        members.any(|member| !asked.contains(member.label()))
     }
 
     /// Who is asked after others have been.
@@ -109,25 +114,26 @@ impl<C> Groups<C> {
     {
         let dice = hash::mix(wish.roll);
         let (drawn, route) = self.slice(&wish, dice)?;
-        let baseline = self.baseline.map(|at| &self.slices[at]);
-        let (first, second) = match route {
-            // Another version's answer would be a surprise, so a hedge stays.
-            Route::Named => (drawn, baseline.filter(|_| !others.only)),
-            _ => (baseline.unwrap_or(drawn), None),
-        };
+        // Another version's answer would be a surprise, so a hedge of what asked for one stays with it.
+        let stays = route == Route::Named && others.only;
+        let first = if route == Route::Named { drawn } else { self.baseline().unwrap_or(drawn) };
         if let Some(member) = first.other(by, &wish, others, dice) {
             return Some((member, route));
         }
         let fallen = if route == Route::Named { Route::Fallback } else { route };
-        if let Some(member) = second.and_then(|second| second.other(by, &wish, others, dice)) {
+        let mut rest = self.ordinaries().filter(|_| !stays);
+        if let Some(member) = rest.find_map(|slice| slice.other(by, &wish, others, dice)) {
             return Some((member, fallen));
         }
-        if route != Route::Named
-            && let Some(member) = other_of(&self.whole, &wish, others)
-        {
-            return Some((member, route));
-        }
         if others.only { None } else { self.pick(by, wish) }
+    }
+
+    fn ordinaries(&self) -> impl Iterator<Item = &Slice<C>> {
+        self.shared.iter().map(|at| &self.slices[*at])
+    }
+
+    fn baseline(&self) -> Option<&Slice<C>> {
+        self.ordinaries().next().filter(|_| self.has_baseline)
     }
 
     /// The slice that a call belongs to.
@@ -138,8 +144,8 @@ impl<C> Groups<C> {
         if let Ok(at) = self.named.binary_search_by(|(known, _)| (**known).cmp(name)) {
             return Some((&self.slices[self.named[at].1], Route::Named));
         }
-        let at = self.baseline.or_else(|| self.ordinary.draw(dice >> 32))?;
-        Some((self.slices.get(at)?, Route::Fallback))
+        let drawn = || self.slices.get(self.ordinary.draw(dice >> 32)?);
+        Some((self.baseline().or_else(drawn)?, Route::Fallback))
     }
 }
 

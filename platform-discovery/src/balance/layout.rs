@@ -67,7 +67,9 @@ impl Layout {
 impl<C> Surveyor<'_, C> {
     fn groups(&self) -> Groups<C> {
         let mut plan = Plan::default();
-        let (shares, baseline) = self.ordinary(&mut plan);
+        let (shares, has_baseline) = self.ordinary(&mut plan);
+        // The parts come in order, the baseline first, and so did their slices.
+        let shared = shares.keys().copied().collect();
         let named = self.named(&mut plan);
         let slices: Box<[Slice<C>]> = plan.slices.iter().map(|indices| self.slice(indices)).collect();
         let whole = match &*slices {
@@ -77,11 +79,11 @@ impl<C> Surveyor<'_, C> {
         let shares: Vec<f64> =
             (0..slices.len()).map(|at| shares.get(&at).copied().unwrap_or_default()).collect();
         let healthy = Arc::clone(self.healthy);
-        Groups { healthy, whole, slices, ordinary: Lots::new(&shares), baseline, named }
+        Groups { healthy, whole, slices, ordinary: Lots::new(&shares), shared, has_baseline, named }
     }
 
-    /// The slices of ordinary traffic with their shares, and which of them is the baseline.
-    fn ordinary(&self, plan: &mut Plan) -> (BTreeMap<usize, f64>, Option<usize>) {
+    /// The slices of ordinary traffic with their shares, and whether the first of them is the baseline.
+    fn ordinary(&self, plan: &mut Plan) -> (BTreeMap<usize, f64>, bool) {
         let mut parts: BTreeMap<Part, Vec<usize>> = BTreeMap::new();
         for (index, candidate) in self.candidates.iter().enumerate() {
             let endpoint = candidate.member.endpoint();
@@ -91,17 +93,15 @@ impl<C> Surveyor<'_, C> {
         parts.retain(|_, indices| self.any_healthy(indices));
         let there: Vec<Part> = parts.keys().copied().collect();
         let mut shares = BTreeMap::new();
-        let mut baseline = None;
+        let mut has_baseline = false;
         for ((part, indices), share) in parts.into_iter().zip(self.layout.division.shares(&there)) {
             if share > 0.0 {
                 let slice = plan.add(indices);
                 *shares.entry(slice).or_default() += share;
-                if part == Part::Baseline {
-                    baseline = Some(slice);
-                }
+                has_baseline |= part == Part::Baseline;
             }
         }
-        (shares, baseline)
+        (shares, has_baseline)
     }
 
     /// A slice for each variant and each version that somebody is. Where both are called the same, the variant counts.

@@ -176,6 +176,11 @@ impl<C: Send + Sync + 'static> Balance<C> {
         Some(picked)
     }
 
+    /// Is there somebody whose label is not in `asked`, for a call that asks for nobody by name?
+    pub fn has_other(&self, asked: &[Arc<str>]) -> bool {
+        self.0.board.groups.load().has_other(asked)
+    }
+
     /// The roll for a call: 64 random bits; where `pick = "ring_hash"` those of its key, which is what is `given`, else
     /// its tenant.
     pub fn roll(&self, context: &Context, given: Option<&[u8]>) -> u64 {

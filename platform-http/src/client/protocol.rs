@@ -52,8 +52,7 @@ impl Wire for Http {
         let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
-        let roll = self.balance.roll(call.body().context(), self.key(&call));
-        let mut picked = match self.pick(call.body_mut().context_mut(), roll, asked).await {
+        let mut picked = match self.pick(self.roll(&call), call.body_mut().context_mut(), asked).await {
             Ok(picked) => picked,
             Err(error) => return Err(exchange.failed(error)),
         };
@@ -98,7 +97,7 @@ impl Wire for Http {
     }
 
     fn has_other(&self, asked: &[Arc<str>]) -> bool {
-        self.balance.ready().members().iter().any(|member| !asked.contains(member.label()))
+        self.balance.has_other(asked)
     }
 
     fn describe(&self) -> Vec<Row> {
@@ -110,6 +109,13 @@ impl Wire for Http {
                 .with("pick", &format_args!("{}", balance.pick.as_str()))
                 .with("set.empty_wait", &balance.set.empty_wait)
                 .with("set.panic", &format_args!("{}", balance.set.panic))
+                .with(
+                    "set.subset",
+                    &format_args!("{}", balance.set.subset.map_or("none".into(), |most| most.to_string())),
+                )
+                .with("variants", &format_args!("{}", shares(&balance.variants)))
+                .with("versions", &format_args!("{}", shares(&balance.versions)))
+                .with("key", &format_args!("{}", String::from(balance.key.clone())))
                 .with("eject.mode", &format_args!("{}", balance.eject.mode))
                 .with("eject.consecutive", &format_args!("{}", balance.eject.consecutive))
                 .with("eject.base", &balance.eject.base)
@@ -167,13 +173,15 @@ impl Http {
         Ok(Some(reply))
     }
 
-    /// What ring_hash goes by, if it is a header.
-    fn key<'a>(&self, call: &'a Request<Body>) -> Option<&'a [u8]> {
-        let balance::Config { pick: Picker::RingHash, key: Key::Header(name), .. } = &self.settings.balance
-        else {
-            return None;
+    /// The dice; of ring_hash the key, which may be a header.
+    fn roll(&self, call: &Request<Body>) -> u64 {
+        let given = match &self.settings.balance {
+            balance::Config { pick: Picker::RingHash, key: Key::Header(name), .. } => {
+                call.headers().get(name)
+            }
+            _ => None,
         };
-        call.headers().get(name).map(HeaderValue::as_bytes)
+        self.balance.roll(call.body().context(), given.map(HeaderValue::as_bytes))
     }
 
     /// Somebody asked for a version and wonders whose answer this is.
@@ -185,7 +193,7 @@ impl Http {
         }
     }
 
-    async fn pick(&self, context: &mut Context, roll: u64, asked: &Asked) -> Result<Picked<Connection>> {
+    async fn pick(&self, roll: u64, context: &mut Context, asked: &Asked) -> Result<Picked<Connection>> {
         if !asked.avoid().is_empty() {
             let (avoid, only) = (asked.avoid(), asked.asks_only_others());
             match self.balance.try_pick_other(context, roll, avoid, only) {
@@ -200,11 +208,20 @@ impl Http {
         if let Some(picked) = self.balance.try_pick(context, roll) {
             return Ok(picked);
         }
-        let picked = self.balance.pick(context, roll).await?;
+        // Rare and long: its state should not be part of every call's.
+        let picked = Box::pin(self.balance.pick(context, roll)).await?;
         // The wait was real, so the clock is read again.
         context.set_now(Instant::now());
         Ok(picked)
     }
+}
+
+/// `canary=0.05 old=0`, or `none`.
+fn shares(of: &balance::Shares) -> String {
+    if of.is_empty() {
+        return "none".to_owned();
+    }
+    of.iter().map(|(name, share)| format!("{name}={share}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A choice as it would be written in a file.
