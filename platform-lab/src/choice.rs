@@ -3,7 +3,7 @@
 //! One choice, its report and its end, among ten, a hundred and a thousand endpoints; in zones with a canary; by key.
 //! Then sets of ten thousand of which one in a hundred changes, from the source's word until it is published.
 
-use std::{fs, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, io, net::SocketAddr, sync::Arc};
 
 use platform_core::{
     Context, Error, ErrorKind, Outcome, Result, Verdict, config::Ratio, identity::Identity,
@@ -200,7 +200,7 @@ fn endpoint(number: u32, scene: Scene, round: u32) -> Endpoint {
     endpoint.version = format!("1.4.{}", last.unwrap_or_default());
     if scene.divided {
         endpoint.zone = ["a", "b", "c"][number as usize % 3].to_owned();
-        endpoint.variant = if number % 20 == 0 { "canary" } else { "stable" }.to_owned();
+        endpoint.variant = if number.is_multiple_of(20) { "canary" } else { "stable" }.to_owned();
     }
     endpoint
 }
