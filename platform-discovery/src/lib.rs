@@ -32,6 +32,7 @@ mod record;
 pub mod register;
 mod resolve;
 pub mod source;
+mod standing;
 mod target;
 mod task;
 mod view;

@@ -1,6 +1,11 @@
 //! What does an operator see of the targets?
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use platform_core::Outcome;
 use serde::Serialize;
@@ -32,6 +37,8 @@ pub struct TargetView {
     pub held: usize,
     /// Why all are asked although many are sick; absent if it is not so.
     pub panic: Option<String>,
+    /// Zones of these endpoints in which nobody is asked, because an operator wants them to be empty.
+    pub evacuated: Vec<String>,
     /// The endpoints.
     pub endpoints: Vec<EndpointView>,
 }
@@ -87,6 +94,9 @@ pub(crate) trait Members: Send + Sync {
 
     /// Why all are asked although many are sick; nothing if it is not so.
     fn panic(&self) -> Option<String>;
+
+    /// Looks again at whom to consider.
+    fn refresh(&self);
 }
 
 /// What one balancer knows of one endpoint.
@@ -134,7 +144,7 @@ pub(crate) fn ejected(watch: &Watch, now: Instant) -> usize {
 }
 
 impl TargetView {
-    pub(crate) fn of(watch: &Watch, now: Instant) -> Self {
+    pub(crate) fn of(watch: &Watch, evacuated: &BTreeSet<String>, now: Instant) -> Self {
         let belief = watch.belief();
         let mut known: HashMap<(String, SocketAddr), Seen> = HashMap::new();
         for balancer in watch.balancers() {
@@ -146,6 +156,7 @@ impl TargetView {
             let seen = known.remove(&(endpoint.instance.clone(), endpoint.address)).unwrap_or_default();
             EndpointView::of(endpoint, &seen)
         });
+        let there = |zone: &&String| belief.set.endpoints().iter().any(|endpoint| endpoint.zone == **zone);
         TargetView {
             target: watch.target.name().to_string(),
             uri: watch.target.to_string(),
@@ -156,6 +167,7 @@ impl TargetView {
             skipped: belief.skipped,
             held: belief.held,
             panic: watch.balancers().iter().find_map(|balancer| balancer.panic()),
+            evacuated: evacuated.iter().filter(there).cloned().collect(),
             endpoints: endpoints.collect(),
         }
     }

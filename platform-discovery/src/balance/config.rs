@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use platform_core::config::{Mode, Ratio, Refusal, Rules, duration};
+use platform_core::{
+    config::{Mode, Ratio, Refusal, Rules, duration},
+    identity::DEFAULT_VARIANT,
+};
 use serde::{Deserialize, Serialize};
+
+use super::variants::Shares;
 
 /// The `[defaults.balance]` section, and each client's own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +22,13 @@ pub struct Config {
     pub load: LoadConfig,
     /// When an endpoint is left out, and for how long.
     pub eject: EjectConfig,
+    /// What `ring_hash` goes by: `tenant`, or the name of a request header, and then the tenant where it is absent.
+    pub key: Key,
+    /// The shares of variants other than `stable`: `{ canary = 0.05 }`. What is left goes to `stable`; variants without
+    /// a share get nothing but what asks for them by name.
+    pub variants: Shares,
+    /// The shares of versions of `stable`: `{ "2.0.0" = 0.1 }`. What is left goes to the others.
+    pub versions: Shares,
 }
 
 /// The ways to choose.
@@ -31,6 +43,19 @@ pub enum Picker {
     LeastRequest,
     /// One after the other, as often as each weighs.
     RoundRobin,
+    /// The same key to the same endpoint, as long as it is not much busier than the others.
+    RingHash,
+}
+
+/// What a call's key is taken from: `balance.key`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Key {
+    /// On whose behalf it is made.
+    #[default]
+    Tenant,
+    /// A header of the request, in lower case.
+    Header(String),
 }
 
 impl Picker {
@@ -40,6 +65,7 @@ impl Picker {
             Picker::P2c => "p2c",
             Picker::LeastRequest => "least_request",
             Picker::RoundRobin => "round_robin",
+            Picker::RingHash => "ring_hash",
         }
     }
 }
@@ -53,6 +79,10 @@ pub struct Set {
     pub empty_wait: Duration,
     /// When fewer than this share of the endpoints are well, all are asked; 0 never.
     pub panic: Ratio,
+    /// To how many endpoints a client keeps at least where there are more, in each zone and variant: 2 or more; `None`
+    /// knows all.
+    #[serde(with = "count_or_none")]
+    pub subset: Option<u32>,
 }
 
 /// What is remembered of each endpoint: `balance.load`.
@@ -90,7 +120,7 @@ pub struct EjectConfig {
 
 impl Default for Set {
     fn default() -> Self {
-        Set { empty_wait: EMPTY_WAIT, panic: PANIC }
+        Set { empty_wait: EMPTY_WAIT, panic: PANIC, subset: Some(SUBSET) }
     }
 }
 
@@ -112,10 +142,57 @@ impl Default for LoadConfig {
     }
 }
 
+impl From<String> for Key {
+    fn from(word: String) -> Self {
+        if word == TENANT { Key::Tenant } else { Key::Header(word.to_ascii_lowercase()) }
+    }
+}
+
+impl From<Key> for String {
+    fn from(key: Key) -> Self {
+        match key {
+            Key::Tenant => TENANT.to_owned(),
+            Key::Header(name) => name,
+        }
+    }
+}
+
+impl Config {
+    fn traffic_refusals(&self) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        if let Some(subset) = self.set.subset.filter(|subset| *subset < FEWEST) {
+            let why =
+                format!("is {subset}, which leaves nobody for a repeat; use {FEWEST} or more, or \"none\"");
+            refusals.push(Refusal::new("set.subset", why));
+        }
+        if self.variants.contains_key(DEFAULT_VARIANT) {
+            let why = format!("gives `{DEFAULT_VARIANT}` a share, which gets what is left; leave it out");
+            refusals.push(Refusal::new("variants", why));
+        }
+        let given: f64 =
+            self.variants.values().chain(self.versions.values()).map(|share| share.as_f64()).sum();
+        // A sum of decimal fractions is rarely exactly 1.
+        if given > 1.0 + 1e-9 {
+            let why =
+                format!("and `versions` add up to {given:.3}, and there is only 1 to share; lower some");
+            refusals.push(Refusal::new("variants", why).and("versions"));
+        }
+        if let Key::Header(name) = &self.key
+            && http_header(name).is_none()
+        {
+            let why = format!(
+                "is `{name}`, which is no header's name; write \"{TENANT}\", or a header such as \"x-cart\""
+            );
+            refusals.push(Refusal::new("key", why));
+        }
+        refusals
+    }
+}
+
 impl Rules for Config {
     fn refusals(&self) -> Vec<Refusal> {
         let LoadConfig { ewma, failure_penalty, slow_start } = self.load;
-        let mut refusals = Vec::new();
+        let mut refusals = self.traffic_refusals();
         if !(SHORTEST_EWMA..=LONGEST).contains(&ewma) {
             let why = format!("is {ewma:?}; an average needs {SHORTEST_EWMA:?} to {LONGEST:?} of memory");
             refusals.push(Refusal::new("load.ewma", why));
@@ -150,6 +227,48 @@ impl Rules for Config {
     }
 }
 
+/// A count, or `none`.
+mod count_or_none {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    #[expect(clippy::ref_option, reason = "serde asks for a reference")]
+    pub(super) fn serialize<S: Serializer>(count: &Option<u32>, serializer: S) -> Result<S::Ok, S::Error> {
+        match count {
+            Some(count) => serializer.serialize_u32(*count),
+            None => serializer.serialize_str(NONE),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged, expecting = "a number of endpoints, or \"none\"")]
+        enum Written {
+            Count(u32),
+            Word(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Count(count) => Ok(Some(count)),
+            Written::Word(word) if word == NONE => Ok(None),
+            Written::Word(word) => {
+                Err(D::Error::custom(format!("\"{word}\" is neither a number of endpoints nor \"{NONE}\"")))
+            }
+        }
+    }
+
+    const NONE: &str = "none";
+}
+
+/// Whether a header may be called so: lower-case letters, digits and the signs of RFC 9110.
+fn http_header(name: &str) -> Option<()> {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (!name.is_empty() && name.bytes().all(sound)).then_some(())
+}
+
+const TENANT: &str = "tenant";
+/// Finagle's least aperture: enough to choose from, and a client's connections stay countable.
+const SUBSET: u32 = 12;
+/// One, and another for a repeat.
+const FEWEST: u32 = 2;
 /// Longer than a look at a registry, shorter than a caller's patience.
 const EMPTY_WAIT: Duration = Duration::from_secs(1);
 /// Finagle's: longer than a hiccup, and a minute after a failure somebody looks again.

@@ -45,6 +45,8 @@ pub(super) struct Rules {
     pub(super) wake: Notify,
     /// Whoever says that it has more under way than that is hot.
     pub(super) hot: AtomicU32,
+    /// What is in flight to all of them, where somebody goes by that.
+    pub(super) all: Option<Load>,
 }
 
 impl Rules {
@@ -55,7 +57,13 @@ impl Rules {
             asleep: AtomicBool::new(false),
             wake: Notify::new(),
             hot: AtomicU32::new(u32::MAX),
+            all: None,
         }
+    }
+
+    /// Counts what is in flight to all members together.
+    pub(super) fn counting_all(self) -> Self {
+        Rules { all: Some(Load::default()), ..self }
     }
 
     /// After each report.
@@ -137,6 +145,22 @@ impl<C> Member<C> {
             last_failure: (tally.failures > 0).then(|| load.last_failure()),
             warming: (warmth < 1.0).then_some(warmth),
             ..Seen::default()
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&self) {
+        self.kept.load.begin();
+        if let Some(all) = &self.kept.rules.all {
+            all.begin();
+        }
+    }
+
+    /// And ends.
+    pub(super) fn end(&self) {
+        self.kept.load.end();
+        if let Some(all) = &self.kept.rules.all {
+            all.end();
         }
     }
 

@@ -5,12 +5,18 @@
 //! endpoint, written by those who call it. The pool alone writes the set: it keeps the endpoints that stay,
 //! with their connections and their load, and makes those that are new.
 //!
+//! Who of all endpoints is considered for a call, by variant, zone and subset, is decided once per change; a picker sees
+//! the one part that the call belongs to, and knows nothing of the others.
+//!
 //! # Defaults
 //!
 //! | setting | value | because |
 //! |---|---|---|
 //! | `pick` | `p2c` | the cheaper of two drawn by weight: almost as good as looking at all, and clients do not herd |
 //! | `set.empty_wait` | 1 s | longer than a look at a registry, shorter than a caller's patience |
+//! | `set.subset` | 12 | of very many, a client knows a few in each zone and variant, and all clients together know everybody evenly |
+//! | `variants`, `versions` | none | `stable` gets everything that asks for nothing else |
+//! | `key` | `tenant` | whom `ring_hash` keeps together |
 //! | `load.ewma` | 10 s | a slow answer is remembered for longer than a hiccup, and is forgotten within a minute |
 //! | `load.failure_penalty` | 5 s | a failure is recorded as a slow answer, or whoever fails at once is everybody's favourite |
 //! | `load.slow_start` | 30 s | caches and pools warm up; a newcomer gets a tenth of its share at first, and one call at a time until it has answered |
@@ -51,6 +57,9 @@
 //!
 //! Waiting for an empty set for ever: a call that cannot be made fails, and says who was expected to answer.
 //!
+//! A subset of one's own with `ring_hash`: a key would have a place for each client. So it looks at the whole set, and at
+//! no zone.
+//!
 //! Latency alone: whoever fails at once looks fast. And an average of answers alone: whoever is silent has none, so what
 //! was waited for in vain counts too.
 
@@ -58,8 +67,12 @@ mod average;
 mod config;
 mod draw;
 mod eject;
+mod groups;
+mod hash;
+mod layout;
 mod least_request;
 mod load;
+mod locality;
 mod member;
 pub mod metrics;
 mod p2c;
@@ -67,18 +80,26 @@ mod pick;
 mod picked;
 mod pool;
 mod ready;
+mod ring;
+mod ring_hash;
 mod round_robin;
 mod service;
+mod subset;
+mod variants;
 
-pub use config::{Config, EjectConfig, LoadConfig, Picker, Set};
+pub use config::{Config, EjectConfig, Key, LoadConfig, Picker, Set};
 pub use eject::Why;
+pub use groups::Route;
 pub use least_request::LeastRequest;
 pub use member::Member;
 pub use p2c::P2c;
 pub use pick::Pick;
 pub use picked::Picked;
 pub use ready::ReadySet;
+pub use ring_hash::{BOUND, RingHash};
 pub use round_robin::RoundRobin;
 pub use service::Balance;
+pub use variants::Shares;
 
 pub(crate) use service::Origin;
+pub(crate) use subset::Seat;

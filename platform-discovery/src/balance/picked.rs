@@ -8,7 +8,7 @@ use platform_core::{
     context::Deadline,
 };
 
-use super::member::Member;
+use super::{groups::Route, member::Member};
 use crate::endpoint::Endpoint;
 
 /// The chosen endpoint. It counts as in flight until this is dropped.
@@ -21,13 +21,20 @@ pub struct Picked<C> {
     member: Arc<Member<C>>,
     since: Tick,
     deadline: Option<Deadline>,
+    route: Route,
     reported: bool,
 }
 
 impl<C> Picked<C> {
     pub(super) fn new(member: Arc<Member<C>>, context: &Context) -> Self {
-        member.load().begin();
-        Picked { member, since: context.now(), deadline: context.deadline(), reported: false }
+        member.begin();
+        let (since, deadline) = (context.now(), context.deadline());
+        Picked { member, since, deadline, route: Route::Ordinary, reported: false }
+    }
+
+    pub(super) fn by(mut self, route: Route) -> Self {
+        self.route = route;
+        self
     }
 
     pub(super) fn count(&self) {
@@ -47,6 +54,11 @@ impl<C> Picked<C> {
     /// What is kept for it.
     pub fn service(&self) -> &C {
         self.member.service()
+    }
+
+    /// How the call came to it: as all do, or because it asked for a variant or a version.
+    pub fn route(&self) -> Route {
+        self.route
     }
 
     /// What the attempt meant. It took from the clock reading of the context under which it was chosen until the
@@ -70,7 +82,7 @@ impl<C: Send + Sync + 'static> Picked<C> {
     /// Counts as in flight until the guard is dropped: for a reply that is read later.
     pub fn into_guard(self) -> Guard {
         // The guard's end takes one away, as this one's does now.
-        self.member.load().begin();
+        self.member.begin();
         Guard::new(Arc::clone(&self.member) as Arc<dyn Release>, 0)
     }
 }
@@ -88,12 +100,12 @@ impl<C> Drop for Picked<C> {
             let late = self.deadline.is_some_and(|deadline| deadline.has_passed(now));
             self.report(&Verdict::new(if late { Outcome::Timeout } else { Outcome::Abandoned }, now));
         }
-        self.member.load().end();
+        self.member.end();
     }
 }
 
 impl<C: Send + Sync + 'static> Release for Member<C> {
     fn release(&self, _ticket: u64) {
-        self.load().end();
+        self.end();
     }
 }

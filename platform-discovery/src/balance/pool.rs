@@ -1,7 +1,7 @@
 //! Who came, who stayed, who left, who is left out?
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -251,6 +251,17 @@ impl<C> Pool<C> {
             known.filter(|load| !load.is_untried()).map(|load| load.average().at(tick, tau)).collect();
         seconds.sort_unstable_by(f32::total_cmp);
         seconds.get(seconds.len() / 2).map_or(Average::default(), |median| Average::of(*median, tick))
+    }
+
+    /// Who is ready and not among those that may be asked.
+    pub(super) fn sick(&self, healthy: &ReadySet<C>) -> Vec<Arc<Member<C>>> {
+        let members = self.entries.iter().map(|entry| &entry.member);
+        let ready = members.filter(|member| member.endpoint().state == State::Ready);
+        if ready.clone().count() == healthy.len() {
+            return Vec::new();
+        }
+        let known: HashSet<*const Member<C>> = healthy.members().iter().map(Arc::as_ptr).collect();
+        ready.filter(|member| !known.contains(&Arc::as_ptr(member))).cloned().collect()
     }
 
     /// Everybody, whatever the state, as an operator sees them.

@@ -7,8 +7,10 @@ use std::{
 
 use super::{
     draw::{Draw, two_of},
-    load::WHOLE,
+    load::{Load, WHOLE},
     member::Member,
+    ring::Ring,
+    ring_hash,
 };
 
 /// The endpoints that take calls now: an immutable set, swapped whole.
@@ -21,6 +23,8 @@ pub struct ReadySet<C> {
     draw: Option<Draw>,
     /// By how much an older latency counts less, as an exponent of two per millisecond.
     decay: f32,
+    /// There where keys have a place.
+    ring: Option<Ring>,
 }
 
 impl<C> ReadySet<C> {
@@ -28,7 +32,16 @@ impl<C> ReadySet<C> {
         let members: Box<[_]> = members.into_iter().collect();
         let weights: Vec<u32> = members.iter().map(|member| member.endpoint().weight).collect();
         let decay = members.first().map_or(0.0, |member| member.rules().scale.decay_per_tick());
-        ReadySet { members, draw: Draw::by(&weights), decay }
+        ReadySet { members, draw: Draw::by(&weights), decay, ring: None }
+    }
+
+    /// The same, with a place for every key.
+    pub(super) fn with_ring(members: impl IntoIterator<Item = Arc<Member<C>>>) -> Self {
+        let set = ReadySet::new(members);
+        let named =
+            set.members.iter().map(|member| (member.endpoint().instance.as_str(), member.endpoint().weight));
+        let ring = Some(Ring::new(named));
+        ReadySet { ring, ..set }
     }
 
     /// How many there are.
@@ -69,6 +82,20 @@ impl<C> ReadySet<C> {
         }
     }
 
+    /// The member to which 64 bits of a key belong, or the next one on the ring that has less than
+    /// [`BOUND`](super::ring_hash::BOUND) times its share of the calls in flight; by chance where there is no ring.
+    pub(super) fn by_key(&self, key: u64) -> Option<usize> {
+        let Some(ring) = &self.ring else { return self.one_by((key >> 32) as u32) };
+        let all = self.members.first()?.rules().all.as_ref().map_or(0, Load::in_flight);
+        let each = ring_hash::BOUND * (f64::from(all) + 1.0) / ring.weight() as f64;
+        let has_room = |index: &usize| {
+            let member = &self.members[*index];
+            let share = f64::from(member.endpoint().weight.max(1)) * each;
+            f64::from(member.in_flight()) < share.ceil()
+        };
+        ring.from(key).find(has_room).or_else(|| ring.from(key).next())
+    }
+
     /// Two different members by 64 random bits, each as often as it weighs, or the same one twice if there is no
     /// other; `None` of an empty set. It costs the same whatever the size of the set.
     pub fn two_by(&self, roll: u64) -> Option<(usize, usize)> {
@@ -90,7 +117,7 @@ impl<C> ReadySet<C> {
             return warm;
         }
         let (one, other) = (self.members[first].load(), self.members[second].load());
-        let is_due = |load: &super::load::Load, busy: u32| busy > 0 && load.is_untried();
+        let is_due = |load: &Load, busy: u32| busy > 0 && load.is_untried();
         let (calls, other_calls) = (one.in_flight(), other.in_flight());
         match (is_due(one, calls), is_due(other, other_calls)) {
             (true, false) => second,

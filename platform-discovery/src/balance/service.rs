@@ -14,14 +14,19 @@ use tokio::{
 };
 
 use super::{
-    Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
+    Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RingHash, RoundRobin,
+    groups::{Groups, Others, Wish},
+    layout::Layout,
     load::Scale,
     member::Rules,
     metrics::{Ejections, Picks},
     pool::{Make, Pool},
+    ring_hash,
+    variants::Division,
 };
 use crate::{
     endpoint::EndpointSet,
+    standing::Standing,
     target::Target,
     task::Background,
     view::{Members, Seen},
@@ -35,6 +40,7 @@ pub struct Balance<C>(Arc<Inner<C>>);
 
 struct Inner<C> {
     empty_wait: Duration,
+    by_key: bool,
     pick: Box<dyn Pick<C>>,
     board: Arc<Board<C>>,
     watch: Arc<Watch>,
@@ -43,7 +49,8 @@ struct Inner<C> {
 
 /// Where the pool publishes. Written by the task that follows the watch, read by every call.
 struct Board<C> {
-    ready: ArcSwap<ReadySet<C>>,
+    groups: ArcSwap<Groups<C>>,
+    layout: Layout,
     /// Taken by the one writer, and by who looks from outside; never by a call.
     pool: Mutex<Pool<C>>,
     /// Wakes those who wait for an endpoint.
@@ -56,7 +63,7 @@ struct Board<C> {
 pub(crate) struct Origin<'a> {
     pub(crate) watch: Arc<Watch>,
     pub(crate) metrics: &'a Metrics,
-    pub(crate) zone: &'a Arc<str>,
+    pub(crate) standing: &'a Arc<Standing>,
 }
 
 impl<C: Send + Sync + 'static> Balance<C> {
@@ -65,8 +72,9 @@ impl<C: Send + Sync + 'static> Balance<C> {
             Picker::P2c => Box::new(P2c),
             Picker::LeastRequest => Box::new(LeastRequest),
             Picker::RoundRobin => Box::new(RoundRobin::starting_at(fastrand::u32(..))),
+            Picker::RingHash => Box::new(RingHash),
         };
-        Balance::with_pick(origin, config, pick, make)
+        Balance::made(origin, config, config.pick == Picker::RingHash, pick, make)
     }
 
     pub(crate) fn with_pick(
@@ -75,16 +83,34 @@ impl<C: Send + Sync + 'static> Balance<C> {
         pick: Box<dyn Pick<C>>,
         make: Make<C>,
     ) -> Self {
-        let Origin { watch, metrics, zone } = origin;
-        let picks = Picks::new(metrics, watch.target.name(), zone);
+        Balance::made(origin, config, false, pick, make)
+    }
+
+    fn made(
+        origin: Origin<'_>,
+        config: &Config,
+        by_key: bool,
+        pick: Box<dyn Pick<C>>,
+        make: Make<C>,
+    ) -> Self {
+        let Origin { watch, metrics, standing } = origin;
+        let picks = Picks::new(metrics, watch.target.name(), standing.zone());
+        let layout = Layout {
+            division: Division::new(&config.variants, &config.versions),
+            subset: config.set.subset.map(|subset| usize::try_from(subset).unwrap_or(usize::MAX)),
+            by_key,
+            standing: Arc::clone(standing),
+        };
         let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
-        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        let rules = Rules::new(Scale { epoch: Tick::now(), ewma, penalty });
+        let rules = Arc::new(if by_key { rules.counting_all() } else { rules });
         if config.eject.mode.is_on() {
             rules.consecutive.store(config.eject.consecutive, Relaxed);
         }
         let ejections = Ejections::new(metrics, watch.target.name(), config.eject.mode);
         let board = Arc::new(Board {
-            ready: ArcSwap::from_pointee(ReadySet::new([])),
+            groups: ArcSwap::from_pointee(layout.groups(&Arc::new(ReadySet::new([])), &[])),
+            layout,
             pool: Mutex::new(Pool::new(make, picks, ejections, Arc::clone(&rules), config)),
             published: watch::Sender::new(0),
             rules,
@@ -96,6 +122,7 @@ impl<C: Send + Sync + 'static> Balance<C> {
         let following = Background::spawn(follow(Arc::clone(&board), belief, seen));
         Balance(Arc::new(Inner {
             empty_wait: config.set.empty_wait,
+            by_key,
             pick,
             board,
             watch,
@@ -121,9 +148,9 @@ impl<C: Send + Sync + 'static> Balance<C> {
 
     /// Chooses an endpoint if there is one now.
     pub fn try_pick(&self, context: &Context, roll: u64) -> Option<Picked<C>> {
-        let ready = self.0.board.ready.load();
-        let index = self.0.pick.pick(&ready, context, roll)?;
-        let picked = Picked::new(Arc::clone(ready.members().get(index)?), context);
+        let groups = self.0.board.groups.load();
+        let (member, route) = groups.pick(&*self.0.pick, self.wish(context, roll))?;
+        let picked = Picked::new(Arc::clone(member), context).by(route);
         picked.count();
         Some(picked)
     }
@@ -131,8 +158,9 @@ impl<C: Send + Sync + 'static> Balance<C> {
     /// Chooses an endpoint whose label is not in `asked` already, if there is one now; with `only_others` nobody
     /// rather than one of those.
     ///
-    /// The picker is asked first, and believed for as long as it names somebody new. Then the cheaper of two of the
-    /// others is taken.
+    /// What failed in our own zone goes to another one, and what failed at a variant with a share to `stable`; there
+    /// the picker is asked first, and believed if it names somebody new, and then the cheaper of two of the others is
+    /// taken. A call that asked for a variant by name stays with it while there is somebody new.
     pub fn try_pick_other(
         &self,
         context: &Context,
@@ -140,27 +168,29 @@ impl<C: Send + Sync + 'static> Balance<C> {
         asked: &[Arc<str>],
         only_others: bool,
     ) -> Option<Picked<C>> {
-        let ready = self.0.board.ready.load();
-        let members = ready.members();
-        let is_new = |index: usize| !asked.contains(members[index].label());
-        let first = self.0.pick.pick(&ready, context, roll)?;
-        let index = if is_new(first) {
-            first
-        } else {
-            // From a random place on, so that repeats of many calls do not all go to the same neighbour.
-            let start = usize::try_from(roll % members.len() as u64).unwrap_or_default();
-            let mut others = (start..members.len()).chain(0..start).filter(|index| is_new(*index));
-            match (others.next(), others.next()) {
-                (Some(one), Some(other)) => ready.cheaper(one, other, roll),
-                (Some(one), None) => one,
-                (None, _) if only_others => return None,
-                (None, _) => first,
-            }
-        };
-        let member = members.get(index)?;
-        let picked = Picked::new(Arc::clone(member), context);
+        let groups = self.0.board.groups.load();
+        let others = Others { asked, only: only_others };
+        let (member, route) = groups.pick_other(&*self.0.pick, self.wish(context, roll), others)?;
+        let picked = Picked::new(Arc::clone(member), context).by(route);
         picked.count();
         Some(picked)
+    }
+
+    /// Is there somebody whose label is not in `asked`, for a call that asks for nobody by name?
+    pub fn has_other(&self, asked: &[Arc<str>]) -> bool {
+        self.0.board.groups.load().has_other(asked)
+    }
+
+    /// The roll for a call: 64 random bits; where `pick = "ring_hash"` those of its key, which is what is `given`, else
+    /// its tenant.
+    pub fn roll(&self, context: &Context, given: Option<&[u8]>) -> u64 {
+        let tenant = || context.tenant().map(|tenant| tenant.as_str().as_bytes());
+        let key = if self.0.by_key { given.or_else(tenant) } else { None };
+        key.map_or_else(|| fastrand::u64(..), ring_hash::key)
+    }
+
+    fn wish<'a>(&'a self, context: &'a Context, roll: u64) -> Wish<'a> {
+        Wish { context, wanted: self.wanted(context), roll }
     }
 
     async fn wait(&self, context: &Context, roll: u64) -> Result<Picked<C>> {
@@ -195,9 +225,17 @@ impl<C> Balance<C> {
         &self.0.watch.target
     }
 
-    /// Who may be chosen now; never cached, it changes.
+    /// The variant or the version that a call asks for by name: `platform-route` may name the target as this process
+    /// calls it, or as the registry does.
+    pub fn wanted<'a>(&self, context: &'a Context) -> Option<&'a str> {
+        let target = &self.0.watch.target;
+        let by_service = || context.route_override(target.service()?);
+        context.route_override(target.name()).or_else(by_service)
+    }
+
+    /// Who may be chosen now, by any call: never cached, it changes. Of very many only this client's subset.
     pub fn ready(&self) -> Arc<ReadySet<C>> {
-        self.0.board.ready.load_full()
+        Arc::clone(&self.0.board.groups.load().whole)
     }
 
     /// All that is believed in, the draining ones too.
@@ -221,18 +259,25 @@ impl<C> std::fmt::Debug for Balance<C> {
 impl<C> Board<C> {
     fn publish(&self, set: &EndpointSet) -> u64 {
         let mut pool = self.lock();
-        self.ready.store(Arc::new(pool.apply(set, Instant::now())));
+        let healthy = pool.apply(set, Instant::now());
+        self.divide(&pool, &Arc::new(healthy));
         drop(pool);
         self.published.send_replace(set.version());
         set.version()
+    }
+
+    /// Decides anew who is considered for what.
+    fn divide(&self, pool: &Pool<C>, healthy: &Arc<ReadySet<C>>) {
+        let sick = pool.sick(healthy);
+        self.groups.store(Arc::new(self.layout.groups(healthy, &sick)));
     }
 
     /// What is due once a second while somebody calls. Is more to come, even if nobody does?
     fn sweep(&self) -> bool {
         let mut pool = self.lock();
         let swept = pool.sweep(Instant::now());
-        if let Some(ready) = swept.ready {
-            self.ready.store(Arc::new(ready));
+        if let Some(healthy) = swept.ready {
+            self.divide(&pool, &Arc::new(healthy));
         }
         swept.more
     }
@@ -249,6 +294,12 @@ impl<C: Send + Sync> Members for Board<C> {
 
     fn panic(&self) -> Option<String> {
         self.lock().panic()
+    }
+
+    fn refresh(&self) {
+        let pool = self.lock();
+        let healthy = Arc::clone(&self.groups.load().healthy);
+        self.divide(&pool, &healthy);
     }
 }
 
