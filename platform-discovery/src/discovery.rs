@@ -14,12 +14,13 @@ use crate::{
     balance::{self, Balance, Origin, Pick},
     config::{Config, Registry},
     endpoint::{Endpoint, State},
+    folder::Folder,
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     target::{Place, Target},
     view::TargetView,
-    watch::Watch,
+    watch::{Store, Watch},
 };
 
 /// Finds endpoints and watches them. Cheap to clone; clones watch the same targets.
@@ -188,7 +189,10 @@ impl Inner {
             None => self.source(target)?,
         };
         let meters = Meters::new(&self.metrics, target.name());
-        let watch = Arc::new(Watch::start(target.clone(), &*source, self.config.removals.hold, meters));
+        let store = source.is_remembered().then(|| Folder::of_snapshots(&self.config)).flatten();
+        let store = store.map(|folder| Store::new(folder, target, &source.describe(target)));
+        let watch = Watch::start(target.clone(), source, self.config.removals, meters, store);
+        let watch = Arc::new(watch);
         known.watches.insert(target.clone(), Arc::downgrade(&watch));
         Ok(watch)
     }

@@ -18,7 +18,8 @@ pub static ENDPOINTS: GaugeSpec<StateLabels> =
 pub static AGE: GaugeSpec<TargetLabels> =
     GaugeSpec::new("platform_discovery_age_seconds", "Time since a target's set was known to be true");
 
-/// Answers of the sources: `changed`, `unchanged`, `partial` (changed, and records made no sense), `error`.
+/// Answers of the sources: `changed`, `unchanged`, `partial` (changed, and records made no sense), `suspect` (a loss
+/// that is not believed yet), `error`.
 pub static UPDATES: CounterSpec<UpdateLabels> =
     CounterSpec::new("platform_discovery_updates", "Answers of a target's source by result");
 
@@ -78,6 +79,7 @@ pub(crate) struct Meters {
     pub(crate) changed: Counter,
     pub(crate) unchanged: Counter,
     pub(crate) partial: Counter,
+    pub(crate) suspect: Counter,
     pub(crate) failed: Counter,
 }
 
@@ -89,6 +91,7 @@ impl Meters {
             changed: of("changed"),
             unchanged: of("unchanged"),
             partial: of("partial"),
+            suspect: of("suspect"),
             failed: of("error"),
         }
     }

@@ -29,6 +29,10 @@ pub struct TargetView {
     pub skipped: usize,
     /// Endpoints that are missing and still believed in.
     pub held: usize,
+    /// Why the source's last answer is not believed yet.
+    pub suspect: Option<String>,
+    /// The set was read from disk, and no answer has confirmed it.
+    pub saved: bool,
     /// The endpoints.
     pub endpoints: Vec<EndpointView>,
 }
@@ -97,6 +101,8 @@ impl TargetView {
             failing: belief.failing.as_ref().map(|error| format!("{error:?}")),
             skipped: belief.skipped,
             held: belief.held,
+            suspect: belief.doubt.map(|doubt| doubt.explain(now)),
+            saved: belief.recalled.is_some(),
             endpoints: endpoints.collect(),
         }
     }
