@@ -3,10 +3,14 @@
 //! Storms in paused time: a town of replicas with queues and slots, ten client processes on the production stack
 //! with the preset `interactive`, and a naive client beside them with the same seed. One bar for each storm; a bar
 //! is missed if two of three seeds miss it. Latency-aware balancing, ejection and the server's own guards are not
-//! built, so the storms that need them are not here, and S2 and S4 show what a client can do alone.
+//! built, so the storms that need them are not here, and S2 and S4 show what a client can do alone. S10 has a registry
+//! that dies, freezes and lies, with the production leases, watches and balancers around it.
 
 mod chain;
 mod client;
+mod found;
+mod outage;
+mod registry;
 mod runs;
 mod town;
 
@@ -20,7 +24,7 @@ use crate::table::{Report, Table};
 /// # Errors
 /// A storm that does not exist.
 pub(crate) fn run(named: &[String], quick: bool) -> Result<Report> {
-    let all = ["S0", "S2", "S4", "S11"];
+    let all = ["S0", "S2", "S4", "S10", "S11"];
     if let Some(unknown) = named.iter().find(|name| !all.contains(&name.as_str())) {
         let why = format!("no storm is named {unknown}; there are {}", all.join(", "));
         return Err(Error::new(ErrorKind::Usage, why));
@@ -46,6 +50,7 @@ pub(crate) fn run(named: &[String], quick: bool) -> Result<Report> {
                 "S0" => Box::pin(runs::s0(*seed, scale)) as runs::Run,
                 "S2" => Box::pin(runs::s2(*seed, scale)),
                 "S4" => Box::pin(runs::s4(*seed, scale)),
+                "S10" => Box::pin(outage::s10(*seed, scale)),
                 _ => Box::pin(runs::s11(*seed, scale)),
             })?;
             passed += usize::from(seen.passed);
@@ -92,6 +97,11 @@ mod tests {
     #[test]
     fn s4_a_slow_down_is_survived_where_the_naive_client_stays_dead() {
         passes("S4");
+    }
+
+    #[test]
+    fn s10_a_registry_that_dies_freezes_or_lies_costs_no_request() {
+        passes("S10");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     /// Seconds of traffic under the fault.
-    storm: u64,
+    pub(super) storm: u64,
     /// Loads of the recovery map, in percent of capacity.
     loads: &'static [u32],
 }

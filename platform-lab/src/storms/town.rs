@@ -266,7 +266,7 @@ pub(crate) fn chance(share: f64) -> bool {
     DICE.with_borrow_mut(|dice| dice.f64() < share)
 }
 
-fn roll(below: usize) -> usize {
+pub(crate) fn roll(below: usize) -> usize {
     DICE.with_borrow_mut(|dice| dice.usize(..below))
 }
 
