@@ -11,16 +11,16 @@ use platform_core::{Error, Result, identity::Identity, telemetry::Metrics};
 use tokio::time::{self, Instant};
 
 use crate::{
-    balance::{self, Balance, Origin, Pick},
+    balance::{self, Balance, Link, Origin, Pick},
     config::{Config, Registry},
-    endpoint::{Endpoint, State},
+    endpoint::{Endpoint, EndpointSet, State},
     folder::Folder,
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     target::{Place, Target},
     view::TargetView,
-    watch::{Store, Watch},
+    watch::{Belief, Store, Watch},
 };
 
 /// Finds endpoints and watches them. Cheap to clone; clones watch the same targets.
@@ -108,6 +108,28 @@ impl Discovery {
         config: &balance::Config,
         make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
     ) -> Result<Balance<C>> {
+        self.balance_linked(target, config, connected(make))
+    }
+
+    /// The same for who keeps connections: what is made for an endpoint says by its [`Link`] whether there is a way to
+    /// it, and one without is asked only where no other has one.
+    ///
+    /// The link of an endpoint that joins others is not connected at first, so that it gets no call before it says that
+    /// it is; those of a first set are.
+    ///
+    /// # Errors
+    ///
+    /// As [`balance`](Self::balance).
+    ///
+    /// # Panics
+    ///
+    /// As [`balance`](Self::balance).
+    pub fn balance_linked<C: Send + Sync + 'static>(
+        &self,
+        target: &Target,
+        config: &balance::Config,
+        make: impl Fn(&Endpoint, Link) -> C + Send + Sync + 'static,
+    ) -> Result<Balance<C>> {
         let origin = Origin { watch: self.0.watch(target)?, metrics: &self.0.metrics, zone: &self.0.zone };
         Ok(Balance::new(origin, config, Box::new(make)))
     }
@@ -129,7 +151,27 @@ impl Discovery {
         make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
     ) -> Result<Balance<C>> {
         let origin = Origin { watch: self.0.watch(target)?, metrics: &self.0.metrics, zone: &self.0.zone };
-        Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(make)))
+        Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(connected(make))))
+    }
+
+    /// Reads along who answers for `target`, without calling anybody: to count one's equals, say. It is not among
+    /// the [`targets`](Self::targets) unless somebody calls it as well.
+    ///
+    /// # Errors
+    ///
+    /// When this build has no source for the target.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn follow(&self, target: &Target) -> Result<Followed> {
+        let mut known = self.0.known();
+        let watch = match known.watches.get(target).and_then(Weak::upgrade) {
+            Some(watch) => watch,
+            None => Arc::new(self.0.start(&mut known, target)?),
+        };
+        drop(known);
+        Ok(Followed { belief: watch.subscribe(), watch, seen: 0 })
     }
 
     /// Waits until every watched target has had its first answer, at most `wait`; then says which of them
@@ -168,6 +210,42 @@ impl Discovery {
     }
 }
 
+/// A set that is read along; dropping it ends the watch unless somebody else watches the target.
+pub struct Followed {
+    watch: Arc<Watch>,
+    belief: tokio::sync::watch::Receiver<Belief>,
+    /// The version of the set that was told last.
+    seen: u64,
+}
+
+impl Followed {
+    /// All that is believed in now, the draining ones too.
+    pub fn endpoints(&self) -> Arc<EndpointSet> {
+        self.watch.belief().set
+    }
+
+    /// Waits for another set than the one that it told last; the first time for the first answer.
+    pub async fn changed(&mut self) -> Arc<EndpointSet> {
+        loop {
+            let set = Arc::clone(&self.belief.borrow_and_update().set);
+            if set.version() != self.seen {
+                self.seen = set.version();
+                return set;
+            }
+            if self.belief.changed().await.is_err() {
+                // The source has said its last word.
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Followed").field("target", &self.watch.target).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Discovery").field("config", &self.0.config).finish_non_exhaustive()
@@ -184,6 +262,12 @@ impl Inner {
         if let Some(watch) = known.watches.get(target).and_then(Weak::upgrade) {
             return Ok(watch);
         }
+        let watch = Arc::new(self.start(&mut known, target)?);
+        known.watches.insert(target.clone(), Arc::downgrade(&watch));
+        Ok(watch)
+    }
+
+    fn start(&self, known: &mut Known, target: &Target) -> Result<Watch> {
         let source = match known.sources.get(target.name()) {
             Some(source) => Arc::clone(source),
             None => self.source(target)?,
@@ -191,10 +275,7 @@ impl Inner {
         let meters = Meters::new(&self.metrics, target.name());
         let store = source.is_remembered().then(|| Folder::of_snapshots(&self.config)).flatten();
         let store = store.map(|folder| Store::new(folder, target, &source.describe(target)));
-        let watch = Watch::start(target.clone(), source, self.config.removals, meters, store);
-        let watch = Arc::new(watch);
-        known.watches.insert(target.clone(), Arc::downgrade(&watch));
-        Ok(watch)
+        Ok(Watch::start(target.clone(), source, self.config.removals, meters, store))
     }
 
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
@@ -238,6 +319,14 @@ fn not_built(target: &Target, what: &str, feature: &str) -> Error {
         "target \"{target}\": this build has no {what} source; build with the feature `{feature}` of platform-http \
          or platform-discovery, or choose another registry"
     ))
+}
+
+/// Who keeps no connections is always ready to be asked.
+fn connected<C>(make: impl Fn(&Endpoint) -> C) -> impl Fn(&Endpoint, Link) -> C {
+    move |endpoint, link| {
+        link.set(true);
+        make(endpoint)
+    }
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {

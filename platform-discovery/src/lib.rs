@@ -38,7 +38,7 @@ use std::time::SystemTime;
 pub use balance::Balance;
 pub use catalogue::{catalogue, signals};
 pub use config::Config;
-pub use discovery::{Discovery, NotReady};
+pub use discovery::{Discovery, Followed, NotReady};
 pub use endpoint::{Endpoint, EndpointSet, Found, Protocol, State};
 pub use record::Record;
 pub use register::Registration;

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use platform_core::{App, Result};
-use platform_discovery::Discovery;
+use platform_core::{
+    App, Result,
+    lifecycle::{Drain, OnDeath},
+    stack::Targets,
+};
+use platform_discovery::{Discovery, State, Target};
 
 /// What this process knows about others; made when it is first asked for, and shared by all its clients.
 ///
@@ -22,4 +26,33 @@ pub fn discovery(app: &App) -> Result<Arc<Discovery>> {
         });
         Ok(discovery)
     })
+}
+
+/// Counts the instances of this service in its registry, because they share the floor of each target's budget:
+/// a hundred instances that each repeat ten times a second for nothing are a thousand.
+///
+/// # Errors
+/// When this build cannot read that registry.
+pub(crate) fn count_equals(app: &App, discovery: Arc<Discovery>) -> Result<()> {
+    let Ok(own) = Target::parse(&app.identity().name) else {
+        // Nor can it be registered, and that is where it is told.
+        return Ok(());
+    };
+    // Said now, and not once a second by a task that cannot begin.
+    discovery.follow(&own).map(drop)?;
+    let targets = Targets::of(app);
+    app.spawn("equals", OnDeath::Restart, move |drain: Drain| {
+        let (targets, equals) = (Arc::clone(&targets), discovery.follow(&own));
+        async move {
+            let mut equals = equals?;
+            loop {
+                let known = tokio::select! {
+                    set = equals.changed() => set.count(State::Ready),
+                    () = drain.asked() => return Ok(()),
+                };
+                targets.set_clients(u32::try_from(known).unwrap_or(u32::MAX).max(1));
+            }
+        }
+    });
+    Ok(())
 }

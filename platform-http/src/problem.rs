@@ -50,10 +50,15 @@ pub(crate) struct Refused(pub(crate) Error);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = render(&self.0, &Teller::default()).map(Body::into_axum);
-        response.extensions_mut().insert(Refused(self.0));
-        response
+        refused(self.0).map(Body::into_axum)
     }
+}
+
+/// The reply to an error, which the server's stack completes.
+pub(crate) fn refused(error: Error) -> http::Response<Body> {
+    let mut response = render(&error, &Teller::default());
+    response.extensions_mut().insert(Refused(error));
+    response
 }
 
 /// Who tells, and how much.

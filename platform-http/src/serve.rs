@@ -1,6 +1,6 @@
 //! Serve: the server, the admin listener, the registration, and one lifecycle.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use axum::Router;
 use platform_core::{App, Result, telemetry::catalogue::Catalogue};
@@ -17,7 +17,7 @@ use crate::{Admin, Server, admin::Views, client, discovery, server};
 /// 1 that a `main` gets for its `?`.
 ///
 /// ```no_run
-/// use std::process::ExitCode;
+/// use std::{process::ExitCode, sync::Arc};
 ///
 /// use axum::Router;
 /// use platform_core::{App, Result};
@@ -121,6 +121,7 @@ pub fn prepare(app: &App, server: Server) -> Result<()> {
     });
     let views = Views::of(app);
     let (clients, found) = (app.clone(), discovery(app)?);
+    let known = Arc::clone(&found);
     let stack = move || -> Value {
         let clients = client::described(&clients);
         clients.into_iter().map(|(target, layers)| json!({ "target": &*target, "layers": layers })).collect()
@@ -131,6 +132,7 @@ pub fn prepare(app: &App, server: Server) -> Result<()> {
     let discovery: platform_discovery::Config = app.config().section("discovery")?;
     if let Some(announcement) = Announcement::of(discovery, app.identity()) {
         app.announce(announcement);
+        discovery::count_equals(app, known)?;
     }
     Ok(())
 }

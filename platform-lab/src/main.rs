@@ -10,6 +10,7 @@ use tokio::runtime::Builder;
 mod child;
 mod client;
 mod cores;
+mod limits;
 mod load;
 mod measure;
 mod options;
@@ -90,7 +91,7 @@ fn alone<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
 const STORMS: &str =
     "[S0 S2 S4 S11] [--quick]: what the client stack survives, in paused time, a naive client beside it.";
 
-const MEASUREMENTS: [Measurement; 2] = [
+const MEASUREMENTS: [Measurement; 3] = [
     Measurement {
         name: "server",
         about: "CPU, user instructions and allocations of one HTTP/1 request on our server stack and beside it.",
@@ -100,5 +101,10 @@ const MEASUREMENTS: [Measurement; 2] = [
         name: "client",
         about: "Time, user instructions and allocations of one call through our client stack and beside it.",
         run: client::run,
+    },
+    Measurement {
+        name: "limits",
+        about: "What each rule for a concurrency limit makes of simulated targets: ours, AIMD, Gradient2.",
+        run: limits::run,
     },
 ];

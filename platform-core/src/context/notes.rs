@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use super::Tenant;
 use crate::error::Error;
 
 /// What is remembered about one served request.
@@ -20,6 +21,7 @@ pub struct Notes {
     attempts: AtomicU32,
     cut: OnceLock<Error>,
     fault: OnceLock<Arc<str>>,
+    tenant: OnceLock<Tenant>,
     fields: Mutex<Vec<(&'static str, Cow<'static, str>)>>,
 }
 
@@ -42,6 +44,16 @@ impl Notes {
     /// Attempts that clients made while serving this request.
     pub fn attempts(&self) -> u32 {
         self.attempts.load(Relaxed)
+    }
+
+    /// A layer of the server found out on whose behalf the request runs; the first word stands.
+    pub fn set_tenant(&self, tenant: &Tenant) {
+        let _ = self.tenant.set(tenant.clone());
+    }
+
+    /// The tenant that the server itself found out.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.get()
     }
 
     /// The request was cut short from outside its handler: its body was too large or too slow. The first

@@ -112,6 +112,11 @@ impl Budget {
         self.clients.store(known.max(1), SeqCst);
     }
 
+    /// How many instances share the floor.
+    pub fn clients(&self) -> u32 {
+        self.clients.load(Relaxed)
+    }
+
     fn moment(&self, now: Instant) -> Moment {
         let passed = now.saturating_duration_since(self.origin);
         // Ticks last for 13 years; the casts cut nothing before.

@@ -66,6 +66,10 @@ pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
             let state = guards.breaker.engine().state(Instant::now());
             row.settings.insert(STATE.to_owned(), state.to_string());
         }
+        if layer == BUDGET {
+            // Who wonders why the floor is not what the file says.
+            row.settings.insert("clients".to_owned(), guards.budget.clients().to_string());
+        }
         row
     };
     let recovery = match policy.recovery {
@@ -80,7 +84,7 @@ pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
         of(Call, guards::RATE_LIMIT, "How often may it be called?", &policy.rate_limit),
         of(Call, guards::BULKHEAD, "How much of us may this target hold?", &policy.bulkhead),
         recovery.with("recovery", &format_args!("{}", policy.recovery.as_str())),
-        of(Call, "budget", "What may repeats cost?", &policy.budget),
+        of(Call, BUDGET, "What may repeats cost?", &policy.budget),
         Row::new(Attempt, "observe-attempt", "What happened?"),
         of(Attempt, guards::THROTTLE, "Is it worth sending at all?", &policy.throttle),
         of(Attempt, guards::BREAKER, "Is this target worth asking?", &policy.breaker),
@@ -92,6 +96,7 @@ pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
 
 /// What a breaker does now; the one thing in a row that nobody has set.
 pub(super) const STATE: &str = "state";
+const BUDGET: &str = "budget";
 
 mod erased {
     //! The settings of a room as they would be written in a file.

@@ -97,6 +97,12 @@ impl Parts {
         self.lock().force(hand)
     }
 
+    /// So many processes of this one's kind are known, this one included: they share the floors of the target's
+    /// budgets, those of clients to come too.
+    pub fn set_clients(&self, known: u32) {
+        self.lock().set_clients(known);
+    }
+
     pub(super) fn seat(&self, policy: ClientPolicy) -> Arc<Seat> {
         self.lock().seat(policy, &self.target, &self.metrics)
     }

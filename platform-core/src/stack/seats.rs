@@ -25,6 +25,8 @@ pub(super) struct Seats {
     /// In the order in which it was laid: what came later lies above.
     laid: Vec<(String, Overlay)>,
     hand: Option<Forced>,
+    /// How many processes of this kind are known; `None` as long as nobody counted.
+    clients: Option<u32>,
 }
 
 struct Entry {
@@ -44,6 +46,9 @@ impl Seats {
         let guards = alike.filter_map(|entry| entry.guards.upgrade()).next().unwrap_or_else(|| {
             let guards = Guards::new(target, &policy, Instant::now(), metrics);
             guards.breaker.engine().force(self.hand);
+            if let Some(clients) = self.clients {
+                guards.set_clients(clients);
+            }
             Arc::new(guards)
         });
         // Guards that outlived their last client have missed what was laid since.
@@ -104,6 +109,11 @@ impl Seats {
         // A second time for the same guards changes nothing.
         self.guards().for_each(|guards| guards.breaker.engine().force(hand));
         std::mem::replace(&mut self.hand, hand)
+    }
+
+    pub(super) fn set_clients(&mut self, known: u32) {
+        self.clients = Some(known);
+        self.guards().for_each(|guards| guards.set_clients(known));
     }
 
     /// What was laid fitted when it was laid; one that does not fit what has changed since is left out, because a
@@ -206,5 +216,24 @@ mod tests {
         assert_eq!(state(), State::Forced(Forced::Open));
         assert_eq!(parts.force(None), Some(Forced::Open));
         assert_eq!(state(), State::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_floor_is_shared_by_all_that_are_known_also_for_clients_to_come() {
+        let parts = parts();
+        let early = client(&parts);
+        let bought = |stack: &ClientStack| {
+            let now = Instant::now();
+            std::iter::from_fn(|| stack.guards().budget.withdraw(now).ok()).take(1_000).count()
+        };
+        parts.set_clients(10);
+        // A floor of 10 a second over a window of 10 s, for one in ten.
+        assert_eq!(bought(&early), 10);
+        let other = ClientPolicy {
+            budget: crate::recovery::BudgetConfig { floor_per_second: 20, ..Default::default() },
+            ..ClientPolicy::default()
+        };
+        let late = ClientStack::new(other, Arc::clone(&parts)).unwrap();
+        assert_eq!(bought(&late), 20);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use super::{Parts, Row, describe::STATE};
@@ -15,8 +15,14 @@ use crate::{
 /// The targets of one process, and the order of each client of them.
 #[derive(Default)]
 pub struct Targets {
-    parts: Mutex<BTreeMap<Arc<str>, Arc<Parts>>>,
+    parts: Mutex<Known>,
     shown: Mutex<Vec<Box<dyn Shown>>>,
+}
+
+#[derive(Default)]
+struct Known {
+    parts: BTreeMap<Arc<str>, Arc<Parts>>,
+    clients: Option<u32>,
 }
 
 impl Targets {
@@ -27,9 +33,22 @@ impl Targets {
 
     /// The parts of a target, made where there are none.
     pub fn parts(&self, app: &App, target: &Arc<str>) -> Arc<Parts> {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = parts.entry(Arc::clone(target));
-        Arc::clone(known.or_insert_with(|| Arc::new(Parts::new(target, app.metrics()))))
+        let mut known = self.lock();
+        let clients = known.clients;
+        let parts = known.parts.entry(Arc::clone(target)).or_insert_with(|| {
+            let parts = Parts::new(target, app.metrics());
+            clients.into_iter().for_each(|clients| parts.set_clients(clients));
+            Arc::new(parts)
+        });
+        Arc::clone(parts)
+    }
+
+    /// So many processes of this one's kind are known, this one included: they share the floor of each target's
+    /// budget. Whoever knows the registry says so, and again when it changes.
+    pub fn set_clients(&self, known: u32) {
+        let mut targets = self.lock();
+        targets.clients = Some(known);
+        targets.parts.values().for_each(|parts| parts.set_clients(known));
     }
 
     /// One target, or with `None` all of them, that somebody has a client of.
@@ -37,9 +56,9 @@ impl Targets {
     /// # Errors
     /// [`ErrorKind::NotFound`] for a target that nobody calls, with those that somebody does.
     pub fn called(&self, target: Option<&str>) -> Result<Vec<Arc<Parts>>> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let used: Vec<_> = parts.values().filter(|parts| parts.is_used()).cloned().collect();
-        drop(parts);
+        let known = self.lock();
+        let used: Vec<_> = known.parts.values().filter(|parts| parts.is_used()).cloned().collect();
+        drop(known);
         let wanted = |parts: &&Arc<Parts>| target.is_none_or(|target| &**parts.target() == target);
         let found: Vec<_> = used.iter().filter(wanted).cloned().collect();
         if !found.is_empty() {
@@ -52,6 +71,10 @@ impl Targets {
             None => "this process has no client yet".to_owned(),
         };
         Err(Error::new(ErrorKind::NotFound, why))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows a client in [`described`](Self::described) for as long as it lives.
@@ -113,7 +136,6 @@ impl<T: Send + Sync> Shown for One<T> {
 
 impl fmt::Debug for Targets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        f.debug_tuple("Targets").field(&parts.keys()).finish()
+        f.debug_tuple("Targets").field(&self.lock().parts.keys()).finish()
     }
 }

@@ -8,6 +8,7 @@
 //! A layer in a slot that replaces the body loses the context; slots are typed so that it cannot.
 
 mod incoming;
+mod replay;
 
 use std::{
     error, fmt,
@@ -29,6 +30,8 @@ use tokio::time::Instant;
 
 pub use incoming::Incoming;
 
+use replay::Replay;
+
 /// What a body fails with.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
 
@@ -45,6 +48,7 @@ enum Kind {
     Incoming(Incoming),
     Axum(axum::body::Body),
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
+    Replay(Replay),
 }
 
 /// A request needs no guards and a reply no context: one or the other keeps the type small.
@@ -65,13 +69,14 @@ impl Body {
         Body::request(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
     }
 
-    /// A request whose bytes come one by one; it cannot be repeated.
+    /// A request whose bytes come one by one. It can be repeated as long as no more than `retry.body` of them have
+    /// been sent.
     pub fn stream<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Body::request(Kind::Boxed(body.map_err(Into::into).boxed_unsync()))
+        Body::request(Kind::Replay(Replay::new(body.map_err(Into::into).boxed_unsync())))
     }
 
     /// A request that came in from a connection.
@@ -135,6 +140,7 @@ impl Body {
             Kind::Incoming(body) => axum::body::Body::new(body),
             Kind::Axum(body) => body,
             Kind::Boxed(body) => axum::body::Body::new(body),
+            Kind::Replay(body) => axum::body::Body::new(body),
         }
     }
 
@@ -157,6 +163,7 @@ impl Body {
             Kind::Incoming(body) => Pin::new(body).poll_frame(cx),
             Kind::Axum(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
+            Kind::Replay(body) => Pin::new(body).poll_frame(cx),
         }
     }
 }
@@ -187,6 +194,7 @@ impl http_body::Body for Body {
             Kind::Incoming(body) => body.is_end_stream(),
             Kind::Axum(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
+            Kind::Replay(body) => body.is_end_stream(),
         }
     }
 
@@ -197,6 +205,7 @@ impl http_body::Body for Body {
             Kind::Incoming(body) => body.size_hint(),
             Kind::Axum(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
+            Kind::Replay(body) => body.size_hint(),
         }
     }
 }
@@ -224,6 +233,7 @@ impl CarryCall for Body {
         let kind = match &self.kind {
             Kind::Empty => Kind::Empty,
             Kind::Full(bytes) if bytes.len() as u64 <= body => Kind::Full(bytes.clone()),
+            Kind::Replay(replay) => Kind::Replay(replay.again(body)?),
             _ => return None,
         };
         let Side::Call { context, idempotent } = &self.side else { return None };
@@ -287,7 +297,7 @@ impl fmt::Debug for Body {
             Kind::Full(_) => "full",
             Kind::Incoming(_) => "incoming",
             Kind::Axum(_) => "axum",
-            Kind::Boxed(_) => "boxed",
+            Kind::Boxed(_) | Kind::Replay(_) => "boxed",
         };
         let side = if matches!(self.side, Side::Call { .. }) { "request" } else { "reply" };
         write!(f, "Body({side}, {kind})")
@@ -376,10 +386,12 @@ mod tests {
     }
 
     #[test]
-    fn only_bytes_at_hand_are_repeated() {
+    fn no_more_is_repeated_than_may_be_kept() {
+        let stream = |text: &'static str| Body::stream(http_body_util::Full::new(Bytes::from(text)));
         assert!(CarryCall::repeat(&Body::full("x"), 1).is_some());
         assert!(CarryCall::repeat(&Body::full("xy"), 1).is_none());
-        assert!(CarryCall::repeat(&Body::stream(http_body_util::Full::new(Bytes::from("x"))), 1).is_none());
+        assert!(CarryCall::repeat(&stream("x"), 1).is_some());
+        assert!(CarryCall::repeat(&stream("xy"), 1).is_none());
         assert!(CarryCall::repeat(&Body::empty_reply(), 1).is_none());
     }
 

@@ -13,6 +13,7 @@ use platform_core::{
 };
 use serde::{Deserialize, Serialize};
 use tower_http::{cors::CorsLayer, sensitive_headers::SetSensitiveRequestHeadersLayer};
+use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
@@ -22,6 +23,7 @@ use super::{
     observe::Observer,
     of_the_key,
     route::NoteRoute,
+    slots::{Around, Rest, Slots},
     stack::{Settings, Stack},
 };
 use crate::Body;
@@ -40,6 +42,7 @@ use crate::Body;
 #[must_use]
 pub struct Server {
     serving: Serving,
+    slots: Slots,
     lines: bool,
     bound: Option<Ready>,
 }
@@ -141,7 +144,7 @@ impl TrustConfig {
 impl Server {
     /// A server of an axum router.
     pub fn new(routes: Router) -> Self {
-        Server { serving: Serving::Routes(routes), lines: true, bound: None }
+        Server { serving: Serving::Routes(routes), slots: Slots::default(), lines: true, bound: None }
     }
 
     /// A server of any tower service on our [`Body`].
@@ -154,13 +157,35 @@ impl Server {
             + 'static,
         S::Future: Send,
     {
-        Server { serving: Serving::Service(Box::new(Whole(service))), lines: true, bound: None }
+        let serving = Serving::Service(Box::new(Whole(service)));
+        Server { serving, slots: Slots::default(), lines: true, bound: None }
     }
 
     /// Writes the canonical line of each request (as it does unless told otherwise), or leaves that to somebody
     /// in front.
     pub fn canonical_lines(mut self, write: bool) -> Self {
         self.lines = write;
+        self
+    }
+
+    /// Puts a layer into the slot `identity`: who asks, and on whose behalf? It sees a request that is alive and
+    /// not too large; the tenant that it sets is true for everything below and stands in the canonical line. Of
+    /// several the first sees a request first. See [`slots`](super::slots).
+    pub fn identity<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.slots.identity(layer);
+        self
+    }
+
+    /// Puts a layer into the slot `handler`, directly around the routes. Of several the first sees a request
+    /// first. A layer that is wanted around some routes only belongs into the router: `Router::layer`.
+    pub fn handler<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.slots.handler(layer);
         self
     }
 
@@ -213,19 +238,26 @@ impl Serve for Server {
     }
 
     fn serve(self: Box<Self>, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
-        let Some(ready) = self.bound else {
+        let Server { serving, slots, bound, .. } = *self;
+        let Some(ready) = bound else {
             let error =
                 Error::new(ErrorKind::Internal, "a server serves only after it has taken its address");
             return Box::pin(async { Err(error) });
         };
-        match self.serving {
+        match serving {
             Serving::Routes(routes) => {
                 let around = NoteRoute::new(ready.observer.routes());
                 // `with_state` makes services of all handlers now; axum would do it, layer included, per request.
                 let routes = routes.layer(around).with_state(());
-                Box::pin(ready.serve(Edge(routes), drain, grace))
+                if slots.is_empty() {
+                    return Box::pin(ready.serve(Edge(routes), drain, grace));
+                }
+                Box::pin(ready.serve(Whole(slots.around(Rest::routes(routes))), drain, grace))
             }
-            Serving::Service(service) => service.begin(ready, drain, grace),
+            Serving::Service(service) if slots.is_empty() => service.begin(ready, drain, grace),
+            Serving::Service(service) => {
+                Box::pin(ready.serve(Whole(slots.around(service.rest())), drain, grace))
+            }
         }
     }
 }
@@ -249,11 +281,22 @@ impl Ready {
 /// A service whose type is known here and nowhere else.
 trait Begin: Send + Sync {
     fn begin(self: Box<Self>, ready: Ready, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>>;
+
+    /// The service below slots.
+    fn rest(self: Box<Self>) -> Rest;
 }
 
-impl<S: Answer> Begin for S {
+impl<S> Begin for Whole<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
     fn begin(self: Box<Self>, ready: Ready, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
         Box::pin(ready.serve(*self, drain, grace))
+    }
+
+    fn rest(self: Box<Self>) -> Rest {
+        Rest::service(self.0)
     }
 }
 

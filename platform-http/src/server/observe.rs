@@ -29,6 +29,7 @@ use platform_core::{
 use tokio::time::Instant;
 
 use super::{
+    load::Load,
     metrics::{
         ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, DurationLabels, FieldLabels, PANICS,
         REJECTED,
@@ -51,6 +52,7 @@ struct Inner {
     traces: Traces,
     logs: Logs,
     lines: bool,
+    load: Load,
 }
 
 /// One route's durations: a cell for each method, status and reason that was seen, found without a lock.
@@ -81,6 +83,8 @@ pub(super) struct Seen {
     /// How long the head of a reply that streams took.
     head: Option<Duration>,
     method: u8,
+    /// How many others were under way when it arrived.
+    rif: u32,
     began: Instant,
     context: Context,
     parent: Option<SpanId>,
@@ -109,6 +113,7 @@ impl Observer {
             traces: app.traces().clone(),
             logs: app.logs().clone(),
             lines,
+            load: Load::default(),
         }))
     }
 
@@ -152,6 +157,7 @@ impl Observer {
             told: false,
             head: None,
             method,
+            rif: self.0.load.arrive(),
             began: context.now(),
             context: context.clone(),
             parent,
@@ -166,6 +172,11 @@ impl Seen {
     /// The context that the request came with.
     pub(super) fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// How busy this server was when the request arrived, as callers that choose are told.
+    pub(super) fn load_report(&self) -> Option<HeaderValue> {
+        self.observer.0.load.report(self.rif)
     }
 
     /// Whether a route of the router matched.
@@ -232,6 +243,11 @@ impl Seen {
         let duration = self.began.elapsed();
         let inner = &*self.observer.0;
         inner.active[usize::from(self.method)].dec();
+        inner.load.leave();
+        // A refusal is fast and a stream as long as somebody listens: neither says how long a request takes.
+        if self.reason.is_none() && self.head.is_none() && !self.status.is_server_error() {
+            inner.load.took(self.rif, duration);
+        }
         let trace = self.context.trace();
         let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
         let routes = inner.routes.load();
@@ -274,7 +290,7 @@ impl Seen {
             reason: self.reason.map_or("", ErrorKind::as_str),
             attempts: notes.map_or(0, Notes::attempts),
             criticality: self.context.criticality(),
-            tenant: self.context.tenant().map(|tenant| tenant.as_str()),
+            tenant: notes.and_then(Notes::tenant).or(self.context.tenant()).map(|tenant| tenant.as_str()),
             client: self.client.as_ref().and_then(|client| client.to_str().ok()),
             fault: notes.and_then(Notes::fault),
             sample_rate: 1,

@@ -96,6 +96,7 @@ impl<S: Answer> Stack<S> {
         };
         shared.name(&mut response, &seen);
         shared.tell_degraded(&mut response, &seen);
+        shared.tell_load(&mut response, &seen);
         seen.end(&mut response);
         response
     }
@@ -207,6 +208,17 @@ impl Shared {
         let told = if self.trust.internal { names.as_str() } else { "yes" };
         if let Ok(value) = HeaderValue::from_str(told) {
             response.headers_mut().insert(&wire::DEGRADED, value);
+        }
+    }
+
+    /// Callers of ours choose by it; how busy we are is no stranger's business.
+    #[inline]
+    fn tell_load(&self, response: &mut Response<Body>, seen: &Seen) {
+        if !self.trust.internal {
+            return;
+        }
+        if let Some(report) = seen.load_report() {
+            response.headers_mut().insert(&wire::LOAD_REPORT, report);
         }
     }
 

@@ -147,6 +147,11 @@ async fn listen<S: AsyncRead + Unpin>(stream: &mut S, read: &mut Vec<u8>) -> Opt
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())))
         .collect();
+    if headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked") {
+        read.drain(..end + 4);
+        let body = chunks(stream, read).await?;
+        return Some(Heard { line, headers, body });
+    }
     let length = headers.iter().find(|(name, _)| name == "content-length");
     let length: usize = length.map_or(0, |(_, length)| length.parse().expect("a length"));
     while read.len() < end + 4 + length {
@@ -157,6 +162,28 @@ async fn listen<S: AsyncRead + Unpin>(stream: &mut S, read: &mut Vec<u8>) -> Opt
     let body = read[end + 4..end + 4 + length].to_vec();
     read.drain(..end + 4 + length);
     Some(Heard { line, headers, body })
+}
+
+/// A body of unknown length, to its last chunk.
+async fn chunks<S: AsyncRead + Unpin>(stream: &mut S, read: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        while let Some(end) = read.windows(2).position(|two| two == b"\r\n") {
+            let size = std::str::from_utf8(&read[..end]).ok()?;
+            let size = usize::from_str_radix(size, 16).expect("a chunk begins with its size");
+            if read.len() < end + 2 + size + 2 {
+                break;
+            }
+            body.extend_from_slice(&read[end + 2..end + 2 + size]);
+            read.drain(..end + 2 + size + 2);
+            if size == 0 {
+                return Some(body);
+            }
+        }
+        if stream.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
 }
 
 /// A reply in full.

@@ -5,7 +5,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
+use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use platform_core::ErrorKind;
+use platform_http::{Body, body::BoxError};
 
 use crate::peer::{Does, Heard, Peer, app, builder, ok, reply};
 
@@ -82,6 +86,32 @@ async fn a_body_that_is_too_large_to_keep_is_sent_once() {
     assert_eq!(catalog.put("/a").body("123456789").send().await.expect("a reply").status(), 500);
     assert_eq!(peer.heard().len(), 1);
     assert_eq!(catalog.put("/a").body("12345678").send().await.expect("a reply").status(), 200);
+}
+
+/// Pieces that come one by one, and no word of how many.
+fn stream(pieces: &'static [&'static str]) -> Body {
+    let frames =
+        pieces.iter().map(|piece| Ok::<_, BoxError>(Frame::data(Bytes::from_static(piece.as_bytes()))));
+    Body::stream(StreamBody::new(futures_util::stream::iter(frames)))
+}
+
+#[tokio::test]
+async fn a_stream_is_sent_again_from_its_beginning_while_it_is_small_enough_to_keep() {
+    let peer = peer(failing).await;
+    let app = app("[clients.catalog.policy.retry]\nbody = \"8B\"").await;
+    let catalog = builder(&app, &peer).build().expect("a client");
+    let too_large = catalog.put("/a").body(stream(&["1234", "5678", "9"])).send().await;
+    assert_eq!((too_large.expect("a reply").status().as_u16(), peer.heard().len()), (500, 1));
+    assert_eq!(peer.heard()[0].body, b"123456789", "sent whole all the same");
+
+    let peer = self::peer(failing).await;
+    let catalog = builder(&app, &peer).build().expect("a client");
+    assert_eq!(
+        catalog.put("/a").body(stream(&["1234", "5678"])).send().await.expect("a reply").status(),
+        200
+    );
+    let bodies: Vec<_> = peer.heard().into_iter().map(|one| one.body).collect();
+    assert_eq!(bodies, [b"12345678", b"12345678"]);
 }
 
 #[tokio::test]

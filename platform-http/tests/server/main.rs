@@ -7,4 +7,5 @@ mod bad_input;
 mod compression;
 mod limits;
 mod signals;
+mod slots;
 mod streams;

@@ -119,6 +119,30 @@ async fn the_caller_decides_whether_to_record_and_a_stranger_does_not() {
 }
 
 #[tokio::test]
+async fn a_reply_says_how_busy_its_server_is_and_not_to_strangers() {
+    let served = Served::routes(routes()).await;
+    assert_eq!(
+        served.get("/about/7", "").await.header("endpoint-load-metrics"),
+        None,
+        "nothing is known yet"
+    );
+    served.lines(1).await;
+    let reply = served.get("/about/7", "").await;
+    let report = reply.header("endpoint-load-metrics").expect("a report");
+    let latency = report.strip_prefix("TEXT named_metrics.rif=0,named_metrics.latency_ms=").expect(report);
+    assert!(latency.parse::<f64>().is_ok_and(|ms| ms < 1_000.0), "{report}");
+    assert_eq!(served.stop().await.code(), 0);
+
+    let served = Served::start(Server::new(routes()), "[server]\ntrust = { inbound = \"edge\" }").await;
+    for _ in 0..2 {
+        let reply = served.get("/about/7", "").await;
+        assert_eq!(reply.header("endpoint-load-metrics"), None);
+        served.lines(1).await;
+    }
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
 async fn cors_and_sensitive_headers_are_a_line_each() {
     let server = Server::new(routes())
         .cors(CorsLayer::permissive())

@@ -12,6 +12,7 @@ mod collector;
 mod context;
 mod degraded;
 mod drain;
+mod equals;
 mod faults;
 mod registry;
 mod scrape;

@@ -115,8 +115,16 @@ impl Town {
 
     /// Asks the catalog, and says what it said.
     pub(crate) async fn edge(&self, toml: &str) -> House {
+        self.edge_named("edge-1", toml).await
+    }
+
+    pub(crate) async fn another_edge(&self, instance: &str) -> House {
+        self.edge_named(instance, "").await
+    }
+
+    async fn edge_named(&self, instance: &str, toml: &str) -> House {
         let house = self
-            .open(("edge", "edge-1"), toml, |app| {
+            .open(("edge", instance), toml, |app| {
                 let catalog = Client::for_target(app, "catalog").expect("a client");
                 Router::new()
                     .route("/films/{id}", get(pass_on))

@@ -22,6 +22,8 @@ pub static GRPC_PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-pr
 pub static RETRY: HeaderName = HeaderName::from_static("platform-retry");
 /// The dependencies that a reply is made without, joined by commas.
 pub static DEGRADED: HeaderName = HeaderName::from_static("platform-degraded");
+/// How busy the endpoint was that replied: ORCA's text form.
+pub static LOAD_REPORT: HeaderName = HeaderName::from_static("endpoint-load-metrics");
 /// The id that a caller gave its request; always returned.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

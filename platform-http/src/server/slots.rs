@@ -1,0 +1,263 @@
+//! Where may a team insert layers of its own?
+//!
+//! Two places in the server's order, each for a tower layer. `identity` sees a request when it is known to be
+//! alive and not too large, and before business code: whom it authenticates, it lets pass, refuses, or gives
+//! a tenant, which is true for everything below and stands in the canonical line (unless a service of ours has
+//! named one before: nobody changes on whose behalf a call runs). `handler` sees what the routes see. Both are
+//! inside the observer and the deadline, so that what they refuse is counted and how long they take is cut.
+//!
+//! A layer refuses with an `Err`, which becomes a problem document like any other refusal:
+//!
+//! ```
+//! use std::{future::{Future, Ready, ready}, pin::Pin, task::{Context, Poll}};
+//!
+//! use axum::{Router, routing::get};
+//! use http::{Request, Response, header};
+//! use platform_core::{Error, ErrorKind, call::Call as _, context::Tenant};
+//! use platform_http::{Body, Server, server::slots::Rest};
+//! use tower_layer::layer_fn;
+//! use tower_service::Service;
+//!
+//! /// Every tenant has a key of its own; a real one would look it up.
+//! #[derive(Clone)]
+//! struct ByKey(Rest);
+//!
+//! impl Service<Request<Body>> for ByKey {
+//!     type Response = Response<Body>;
+//!     type Error = Error;
+//!     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+//!
+//!     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+//!         self.0.poll_ready(cx)
+//!     }
+//!
+//!     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+//!         let key = request.headers().get(header::AUTHORIZATION).and_then(|key| key.to_str().ok());
+//!         let Some(tenant) = key.and_then(|key| key.strip_prefix("Key ")).and_then(Tenant::parse) else {
+//!             let error = Error::new(ErrorKind::Unauthenticated, "send `authorization: Key YOURS`");
+//!             return Box::pin(ready(Err(error.at_layer("by-key"))));
+//!         };
+//!         request.context_mut().set_tenant(tenant);
+//!         Box::pin(self.0.call(request))
+//!     }
+//! }
+//!
+//! let routes = Router::new().route("/", get(|| async { "hello" }));
+//! let server = Server::new(routes).identity(layer_fn(ByKey));
+//! # let _ = server;
+//! ```
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+};
+
+use axum::Router;
+use http::{Request, Response};
+use platform_core::{Error, call::CarryCall as _, context};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{Body, problem};
+
+/// All that stands below a slot, down to the routes: what a slot's layer is put around.
+///
+/// Always ready; cloning it copies a pointer. Each request costs it a box.
+#[derive(Clone)]
+pub struct Rest(Arc<dyn Below>);
+
+/// What a slot's layer makes of the rest.
+pub trait Around:
+    Service<Request<Body>, Response = Response<Body>, Error = Error, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Around for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Error, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The layers in a server's slots.
+#[derive(Default)]
+pub(super) struct Slots {
+    identity: Vec<Wrap>,
+    handler: Vec<Wrap>,
+}
+
+impl Slots {
+    pub(super) fn is_empty(&self) -> bool {
+        self.identity.is_empty() && self.handler.is_empty()
+    }
+
+    pub(super) fn identity<L>(&mut self, layer: L)
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.identity.push(wrap(layer));
+    }
+
+    pub(super) fn handler<L>(&mut self, layer: L)
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.handler.push(wrap(layer));
+    }
+
+    /// The routes with everything in its slot.
+    pub(super) fn around(self, routes: Rest) -> Slotted {
+        let inner = within(self.handler, routes);
+        Slotted(within(self.identity, Rest(Arc::new(Scoped(inner)))))
+    }
+}
+
+/// Who was put in first sees a request first.
+fn within(layers: Vec<Wrap>, inner: Rest) -> Rest {
+    layers.into_iter().rev().fold(inner, |inner, wrap| wrap(inner))
+}
+
+fn wrap<L>(layer: L) -> Wrap
+where
+    L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+{
+    Box::new(move |rest| Rest(Arc::new(Any(layer.layer(rest)))))
+}
+
+type Wrap = Box<dyn FnOnce(Rest) -> Rest + Send + Sync>;
+type Reply = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+trait Below: Send + Sync {
+    fn answer(&self, request: Request<Body>) -> Reply;
+}
+
+impl Rest {
+    pub(super) fn routes(routes: Router) -> Self {
+        Rest(Arc::new(Routes(routes)))
+    }
+
+    pub(super) fn service<S>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        Rest(Arc::new(Never(service)))
+    }
+}
+
+impl Service<Request<Body>> for Rest {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut task::Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.0.answer(request)
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rest").finish_non_exhaustive()
+    }
+}
+
+/// The routes; the router finds the context in the scope around it.
+struct Routes(Router);
+
+impl Below for Routes {
+    fn answer(&self, request: Request<Body>) -> Reply {
+        // A router is always ready.
+        let reply = self.0.clone().call(request.map(Body::into_axum));
+        Box::pin(async move {
+            match reply.await {
+                Ok(reply) => Ok(reply.map(Body::reply_from_axum)),
+                Err(never) => match never {},
+            }
+        })
+    }
+}
+
+/// A service of a team that answers everything.
+struct Never<S>(S);
+
+impl<S> Below for Never<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    fn answer(&self, request: Request<Body>) -> Reply {
+        let mut service = self.0.clone();
+        Box::pin(async move {
+            let ready = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
+            match ready {
+                Ok(()) => {}
+                Err(never) => match never {},
+            }
+            match service.call(request).await {
+                Ok(reply) => Ok(reply),
+                Err(never) => match never {},
+            }
+        })
+    }
+}
+
+/// What a slot's layer made.
+struct Any<S>(S);
+
+impl<S: Around> Below for Any<S> {
+    fn answer(&self, request: Request<Body>) -> Reply {
+        let mut service = self.0.clone();
+        Box::pin(async move {
+            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        })
+    }
+}
+
+/// Between the slots: what `identity` found out is true for everything below.
+struct Scoped(Rest);
+
+impl Below for Scoped {
+    fn answer(&self, request: Request<Body>) -> Reply {
+        let context = request.body().context().clone();
+        if let (Some(notes), Some(tenant)) = (context.notes(), context.tenant()) {
+            notes.set_tenant(tenant);
+        }
+        Box::pin(context::scope(context, self.0.0.answer(request)))
+    }
+}
+
+/// Routes with all slots around them; what a layer refuses is a reply.
+#[derive(Clone)]
+pub(super) struct Slotted(Rest);
+
+impl Service<Request<Body>> for Slotted {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let reply = self.0.0.answer(request);
+        Box::pin(async move { Ok(reply.await.unwrap_or_else(problem::refused)) })
+    }
+}
