@@ -1,12 +1,13 @@
 //! What does an operator see of the targets?
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
+use platform_core::Outcome;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    endpoint::{Protocol, State},
+    endpoint::{Endpoint, Protocol, State},
     watch::Watch,
 };
 
@@ -62,35 +63,63 @@ pub struct EndpointView {
     pub owner: String,
     /// Calls of this process that it has not finished.
     pub in_flight: u32,
+    /// How long its answers take, as far as this process knows: up at once, down slowly, and a failure counts as a slow
+    /// answer. Absent before the first.
+    pub latency_ms: Option<f64>,
+    /// Answers as asked, since this process knows it.
+    pub successes: u64,
+    /// Failures, the same.
+    pub failures: u64,
+    /// What the last failure was; absent if there was none.
+    pub last_failure: Option<&'static str>,
+    /// The share of its weight that it gets while it is new; absent when it gets all.
+    pub warming: Option<f64>,
 }
 
 /// What a balancer tells about those it chooses from, whatever it keeps for each.
 pub(crate) trait Members: Send + Sync {
-    /// Adds what is in flight, by instance and address.
-    fn in_flight(&self, add: &mut dyn FnMut(&str, SocketAddr, u32));
+    /// Shows each of them.
+    fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen));
+}
+
+/// What one balancer knows of one endpoint.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) in_flight: u32,
+    pub(crate) latency: Option<Duration>,
+    pub(crate) successes: u32,
+    pub(crate) failures: u32,
+    pub(crate) last_failure: Option<Outcome>,
+    pub(crate) warming: Option<f64>,
+}
+
+impl Seen {
+    /// What several balancers of one target know together: clients that are set differently have one each.
+    fn and(&mut self, other: &Seen) {
+        self.in_flight += other.in_flight;
+        self.latency = self.latency.max(other.latency);
+        self.successes = self.successes.saturating_add(other.successes);
+        self.failures = self.failures.saturating_add(other.failures);
+        self.last_failure = self.last_failure.or(other.last_failure);
+        self.warming = match (self.warming, other.warming) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
 }
 
 impl TargetView {
     pub(crate) fn of(watch: &Watch, now: Instant) -> Self {
         let belief = watch.belief();
-        let mut in_flight: HashMap<(String, SocketAddr), u32> = HashMap::new();
+        let mut known: HashMap<(String, SocketAddr), Seen> = HashMap::new();
         for balancer in watch.balancers() {
-            balancer.in_flight(&mut |instance, address, calls| {
-                *in_flight.entry((instance.to_owned(), address)).or_default() += calls;
+            balancer.each(now, &mut |instance, address, seen| {
+                known.entry((instance.to_owned(), address)).or_default().and(&seen);
             });
         }
-        let endpoints = belief.set.endpoints().iter().map(|endpoint| EndpointView {
-            instance: endpoint.instance.clone(),
-            address: endpoint.address,
-            admin: endpoint.admin,
-            protocol: endpoint.protocol,
-            state: endpoint.state,
-            zone: endpoint.zone.clone(),
-            version: endpoint.version.clone(),
-            variant: endpoint.variant.clone(),
-            weight: endpoint.weight,
-            owner: endpoint.owner.clone(),
-            in_flight: in_flight.get(&(endpoint.instance.clone(), endpoint.address)).copied().unwrap_or(0),
+        let endpoints = belief.set.endpoints().iter().map(|endpoint| {
+            let seen = known.remove(&(endpoint.instance.clone(), endpoint.address)).unwrap_or_default();
+            EndpointView::of(endpoint, &seen)
         });
         TargetView {
             target: watch.target.name().to_string(),
@@ -104,6 +133,30 @@ impl TargetView {
             suspect: belief.doubt.map(|doubt| doubt.explain(now)),
             saved: belief.recalled.is_some(),
             endpoints: endpoints.collect(),
+        }
+    }
+}
+
+impl EndpointView {
+    fn of(endpoint: &Endpoint, seen: &Seen) -> Self {
+        EndpointView {
+            instance: endpoint.instance.clone(),
+            address: endpoint.address,
+            admin: endpoint.admin,
+            protocol: endpoint.protocol,
+            state: endpoint.state,
+            zone: endpoint.zone.clone(),
+            version: endpoint.version.clone(),
+            variant: endpoint.variant.clone(),
+            weight: endpoint.weight,
+            owner: endpoint.owner.clone(),
+            in_flight: seen.in_flight,
+            // A tenth of a millisecond is as much as anybody reads.
+            latency_ms: seen.latency.map(|latency| (latency.as_secs_f64() * 1e4).round() / 10.0),
+            successes: u64::from(seen.successes),
+            failures: u64::from(seen.failures),
+            last_failure: seen.last_failure.map(Outcome::label),
+            warming: seen.warming.map(|share| (share * 100.0).round() / 100.0),
         }
     }
 }

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose scene cannot be set fails")]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use platform_core::{Context, Error, ErrorKind, context::Deadline, identity::Identity, telemetry::Metrics};
+use platform_core::{
+    Context, Error, ErrorKind, Hint, Outcome, Verdict, context::Deadline, identity::Identity,
+    telemetry::Metrics,
+};
 use platform_discovery::{
     Balance, Config, Discovery, Endpoint, Found, Resolve, Snapshot, State, Target, balance,
     balance::{Picker, ReadySet},
@@ -70,6 +73,118 @@ async fn calls_go_to_who_has_less_to_do() {
     assert_eq!(balance.ready().members().iter().map(|member| member.in_flight()).sum::<u32>(), 1);
     drop(guard);
     assert_eq!(balance.ready().members().iter().map(|member| member.in_flight()).sum::<u32>(), 0);
+}
+
+/// Calls of `millis` each, one after the other; whom `fails` names fails at once. Returns who was asked how often.
+async fn calls(
+    balance: &Balance<Arc<str>>,
+    count: usize,
+    millis: u64,
+    fails: impl Fn(u16) -> bool,
+) -> BTreeMap<u16, usize> {
+    let mut asked = BTreeMap::new();
+    let mut dice = fastrand::Rng::with_seed(count as u64);
+    for _ in 0..count {
+        let mut picked = balance.pick(&context(), dice.u64(..)).await.unwrap();
+        let port = picked.endpoint().address.port();
+        *asked.entry(port).or_default() += 1;
+        let failed = fails(port);
+        time::sleep(Duration::from_millis(if failed { 0 } else { millis })).await;
+        let outcome = if failed { Outcome::ServerFault } else { Outcome::Success };
+        picked.report(&Verdict::new(outcome, Instant::now()));
+    }
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_fails_at_once_is_nobodys_favourite() {
+    let Scene { source, balance, .. } = scene(&balance::Config::default());
+    source.say((1..=10).map(endpoint));
+    settle().await;
+    let asked = calls(&balance, 2_000, 10, |port| port == 3).await;
+    assert!(asked[&3] <= 3, "{asked:?}");
+    assert!(asked.values().all(|times| *times < 400), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_a_call_waited_for_in_vain_depends_on_who_ended_it() {
+    let config = balance::Config { pick: Picker::RoundRobin, ..balance::Config::default() };
+    let Scene { source, balance, .. } = scene(&config);
+    source.say([endpoint(1)]);
+    let latency = || balance.ready().members()[0].latency(Instant::now());
+    let until = |millis| {
+        let mut context = context();
+        context.narrow(Deadline::at(Instant::now() + Duration::from_millis(millis)));
+        context
+    };
+    let mut picked = balance.pick(&until(250), 0).await.unwrap();
+    assert_eq!(latency(), None);
+    time::sleep(Duration::from_millis(20)).await;
+    picked.report(&Verdict::new(Outcome::Success, Instant::now()));
+    picked.report(&Verdict::new(Outcome::ServerFault, Instant::now()));
+    drop(picked);
+    assert_eq!(latency().unwrap().as_millis(), 20, "only the first word counts");
+
+    // The caller left, or another attempt was faster: at least so long, and no failure.
+    let picked = balance.pick(&until(250), 0).await.unwrap();
+    time::sleep(Duration::from_millis(100)).await;
+    drop(picked);
+    assert_eq!(latency().unwrap().as_millis(), 100);
+
+    // The attempt's own time was up.
+    let picked = balance.pick(&until(250), 0).await.unwrap();
+    time::sleep(Duration::from_millis(250)).await;
+    drop(picked);
+    assert_eq!(latency().unwrap().as_millis(), 5_000);
+
+    // A delay that the target asks for binds for this endpoint.
+    let hint = Hint { after: Some(Duration::from_secs(30)), mark: None };
+    let mut picked = balance.pick(&until(250), 0).await.unwrap();
+    picked.report(&Verdict::new(Outcome::Overload, Instant::now()).with_hint(hint));
+    assert_eq!(latency().unwrap().as_millis(), 30_000);
+    // Our own refusal says nothing.
+    let mut picked = balance.pick(&until(250), 0).await.unwrap();
+    picked.report(&Verdict::new(Outcome::Local, Instant::now()));
+    assert_eq!(latency().unwrap().as_millis(), 30_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_is_asked_a_little_first_and_one_call_at_a_time() {
+    let Scene { source, balance, .. } = scene(&balance::Config::default());
+    source.say((1..=4).map(endpoint));
+    settle().await;
+    calls(&balance, 400, 10, |_| false).await;
+    source.say((1..=5).map(endpoint));
+    settle().await;
+    // Nobody has had its answer yet: however many come, one of them waits for it.
+    let mut dice = fastrand::Rng::with_seed(1);
+    let mut waiting = Vec::new();
+    for _ in 0..400 {
+        waiting.push(balance.pick(&context(), dice.u64(..)).await.unwrap());
+    }
+    assert_eq!(waiting.iter().filter(|picked| picked.endpoint().address.port() == 5).count(), 1);
+    for mut picked in waiting.drain(..) {
+        picked.report(&Verdict::new(Outcome::Success, Instant::now() + Duration::from_millis(10)));
+    }
+    let asked = calls(&balance, 2_000, 1, |_| false).await;
+    assert!(asked[&5] < 120, "a tenth of its fifth: {asked:?}");
+    time::sleep(Duration::from_secs(30)).await;
+    let asked = calls(&balance, 2_000, 1, |_| false).await;
+    assert!((300..500).contains(&asked[&5]), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn weights_are_honoured_whoever_chooses() {
+    for pick in [Picker::P2c, Picker::LeastRequest, Picker::RoundRobin] {
+        let Scene { source, balance, .. } = scene(&balance::Config { pick, ..balance::Config::default() });
+        source.say((1..=3).map(|port| Endpoint { weight: u32::from(port), ..endpoint(port) }));
+        settle().await;
+        let asked = calls(&balance, 6_000, 1, |_| false).await;
+        for port in 1..=3 {
+            let wanted = 1_000 * usize::from(port);
+            assert!(asked[&port].abs_diff(wanted) < 150, "{pick:?}: {asked:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use platform_core::config::duration;
+use platform_core::config::{Refusal, Rules, duration};
 use serde::{Deserialize, Serialize};
 
 /// The `[defaults.balance]` section, and each client's own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How an endpoint is chosen.
     pub pick: Picker,
     /// What is done about the set as a whole.
     pub set: Set,
+    /// What is remembered of each endpoint.
+    pub load: LoadConfig,
 }
 
 /// The ways to choose.
@@ -20,20 +22,48 @@ pub struct Config {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Picker {
-    /// The less loaded of two chosen at random.
+    /// The cheaper of two drawn by weight: latency times calls in flight.
     #[default]
     P2c,
-    /// One after the other.
+    /// The one with fewer calls in flight, of two drawn by weight.
+    LeastRequest,
+    /// One after the other, as often as each weighs.
     RoundRobin,
 }
 
-/// What is done about the set as a whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl Picker {
+    /// The word in files and views.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Picker::P2c => "p2c",
+            Picker::LeastRequest => "least_request",
+            Picker::RoundRobin => "round_robin",
+        }
+    }
+}
+
+/// What is done about the set as a whole: `balance.set`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Set {
     /// How long a call waits for an endpoint when there is none.
     #[serde(with = "duration")]
     pub empty_wait: Duration,
+}
+
+/// What is remembered of each endpoint: `balance.load`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadConfig {
+    /// How long a slow answer is remembered: after so long a third of it is left; 100 ms to 10 m.
+    #[serde(with = "duration")]
+    pub ewma: Duration,
+    /// What a failed answer is said to have taken, at least; at most 5 m.
+    #[serde(with = "duration")]
+    pub failure_penalty: Duration,
+    /// How long one that is new, or back, gets less than its share; at most 10 m, `0ms` is not at all.
+    #[serde(with = "duration")]
+    pub slow_start: Duration,
 }
 
 impl Default for Set {
@@ -42,8 +72,49 @@ impl Default for Set {
     }
 }
 
+impl Default for LoadConfig {
+    fn default() -> Self {
+        LoadConfig { ewma: EWMA, failure_penalty: FAILURE_PENALTY, slow_start: SLOW_START }
+    }
+}
+
+impl Rules for Config {
+    fn refusals(&self) -> Vec<Refusal> {
+        let LoadConfig { ewma, failure_penalty, slow_start } = self.load;
+        let mut refusals = Vec::new();
+        if !(SHORTEST_EWMA..=LONGEST).contains(&ewma) {
+            let why = format!("is {ewma:?}; an average needs {SHORTEST_EWMA:?} to {LONGEST:?} of memory");
+            refusals.push(Refusal::new("load.ewma", why));
+        }
+        if failure_penalty > LONGEST_PENALTY {
+            let why = format!(
+                "is {failure_penalty:?}; nobody would be asked again, use {LONGEST_PENALTY:?} or less"
+            );
+            refusals.push(Refusal::new("load.failure_penalty", why));
+        }
+        if slow_start > LONGEST {
+            let why = format!("is {slow_start:?}; use {LONGEST:?} or less");
+            refusals.push(Refusal::new("load.slow_start", why));
+        }
+        refusals
+    }
+}
+
 /// Longer than a look at a registry, shorter than a caller's patience.
 const EMPTY_WAIT: Duration = Duration::from_secs(1);
+/// Finagle's: longer than a hiccup, and a minute after a failure somebody looks again.
+const EWMA: Duration = Duration::from_secs(10);
+/// A hundred ordinary latencies, so that a failure outweighs any queue; half a second was enough in storm S2, and 50 ms
+/// was not.
+const FAILURE_PENALTY: Duration = Duration::from_secs(5);
+/// Caches, pools and just-in-time compilers warm up within that; Envoy's users choose as much.
+const SLOW_START: Duration = Duration::from_secs(30);
+/// Shorter than that, and it is the last sample and no average.
+const SHORTEST_EWMA: Duration = Duration::from_millis(100);
+/// What is older says nothing about now.
+const LONGEST: Duration = Duration::from_secs(600);
+/// As long as the longest delay that a target may ask for.
+const LONGEST_PENALTY: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
@@ -57,9 +128,30 @@ mod tests {
             config.section::<Config>("defaults.balance")
         };
         let set = Set { empty_wait: Duration::from_millis(250) };
-        assert_eq!(read(text).unwrap(), Config { pick: Picker::RoundRobin, set });
-        assert_eq!(read("").unwrap(), Config { pick: Picker::P2c, set: Set { empty_wait: EMPTY_WAIT } });
+        assert_eq!(read(text).unwrap(), Config { pick: Picker::RoundRobin, set, ..Config::default() });
+        assert_eq!(read("").unwrap(), Config::default());
         let error = read("[defaults.balance]\npick = \"p3c\"").unwrap_err();
         assert!(error.detail().contains("p2c"), "{error}");
+    }
+
+    #[test]
+    fn what_would_make_no_sense_is_refused_by_its_key() {
+        let load = LoadConfig::default();
+        let table = [
+            ("load.ewma", LoadConfig { ewma: Duration::from_millis(99), ..load }),
+            ("load.ewma", LoadConfig { ewma: Duration::from_secs(601), ..load }),
+            ("load.failure_penalty", LoadConfig { failure_penalty: Duration::from_secs(301), ..load }),
+            ("load.slow_start", LoadConfig { slow_start: Duration::from_secs(601), ..load }),
+        ];
+        let check = |load| {
+            let config = Config { load, ..Config::default() };
+            platform_core::config::Config::default().check("defaults.balance", &config)
+        };
+        for (key, load) in table {
+            let error = check(load).unwrap_err();
+            assert!(error.detail().contains(&format!("`defaults.balance.{key}`")), "{error}");
+        }
+        check(LoadConfig { slow_start: Duration::ZERO, ..load }).unwrap();
+        check(load).unwrap();
     }
 }

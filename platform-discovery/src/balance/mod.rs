@@ -9,8 +9,11 @@
 //!
 //! | setting | value | because |
 //! |---|---|---|
-//! | `pick` | `p2c` | the less loaded of two chosen at random: almost as good as looking at all, and clients do not herd |
+//! | `pick` | `p2c` | the cheaper of two drawn by weight: almost as good as looking at all, and clients do not herd |
 //! | `set.empty_wait` | 1 s | longer than a look at a registry, shorter than a caller's patience |
+//! | `load.ewma` | 10 s | a slow answer is remembered for longer than a hiccup, and is forgotten within a minute |
+//! | `load.failure_penalty` | 5 s | a failure is recorded as a slow answer, or whoever fails at once is everybody's favourite |
+//! | `load.slow_start` | 30 s | caches and pools warm up; a newcomer gets a tenth of its share at first, and one call at a time until it has answered |
 //!
 //! # Signals
 //!
@@ -19,21 +22,32 @@
 //! # Traps
 //!
 //! Waiting for an empty set for ever: a call that cannot be made fails, and says who was expected to answer.
+//!
+//! Latency alone: whoever fails at once looks fast. And an average of answers alone: whoever is silent has none, so what
+//! was waited for in vain counts too.
 
+mod average;
 mod config;
+mod draw;
+mod least_request;
 mod load;
+mod member;
 pub mod metrics;
 mod p2c;
 mod pick;
+mod picked;
 mod pool;
 mod ready;
 mod round_robin;
 mod service;
 
-pub use config::{Config, Picker, Set};
+pub use config::{Config, LoadConfig, Picker, Set};
+pub use least_request::LeastRequest;
+pub use member::Member;
 pub use p2c::P2c;
 pub use pick::Pick;
-pub use ready::{Member, Picked, ReadySet};
+pub use picked::Picked;
+pub use ready::ReadySet;
 pub use round_robin::RoundRobin;
 pub use service::Balance;
 

@@ -1,10 +1,15 @@
 //! Who came, who stayed, who left?
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
+    average::Average,
+    load::{Scale, WHOLE},
+    member::{Member, Rules},
     metrics::Picks,
-    ready::{Member, ReadySet},
+    ready::ReadySet,
 };
 use crate::endpoint::{Endpoint, EndpointSet, Protocol, State};
 
@@ -17,51 +22,97 @@ pub(super) type Make<C> = Box<dyn Fn(&Endpoint) -> C + Send + Sync>;
 pub(super) struct Pool<C> {
     make: Make<C>,
     picks: Picks,
-    members: HashMap<Key, Arc<Member<C>>>,
+    rules: Arc<Rules>,
+    slow_start: Duration,
+    entries: HashMap<Key, Entry<C>>,
+}
+
+struct Entry<C> {
+    member: Arc<Member<C>>,
+    /// Since when it warms up; `None` when it is warm.
+    warming: Option<Instant>,
 }
 
 /// The same process: the same name at the same address, speaking the same.
 type Key = (String, SocketAddr, Protocol);
 
 impl<C> Pool<C> {
-    pub(super) fn new(make: Make<C>, picks: Picks) -> Self {
-        Pool { make, picks, members: HashMap::new() }
+    pub(super) fn new(make: Make<C>, picks: Picks, rules: Arc<Rules>, slow_start: Duration) -> Self {
+        Pool { make, picks, rules, slow_start, entries: HashMap::new() }
     }
 
     /// Follows `set`: one pass, and work only for those who changed.
-    pub(super) fn apply(&mut self, set: &EndpointSet) -> ReadySet<C> {
-        let mut members = HashMap::with_capacity(set.endpoints().len());
+    pub(super) fn apply(&mut self, set: &EndpointSet, now: Instant) -> ReadySet<C> {
+        let like = self.usual(now);
+        // Where all are new, nobody is newer than the others.
+        let warming = (!self.entries.is_empty() && !self.slow_start.is_zero()).then_some(now);
+        let mut entries = HashMap::with_capacity(set.endpoints().len());
         let mut ready = Vec::with_capacity(set.endpoints().len());
         for endpoint in set.endpoints() {
             let key = (endpoint.instance.clone(), endpoint.address, endpoint.protocol);
-            let member = match self.members.remove(&key) {
-                Some(known) if Arc::ptr_eq(known.endpoint(), endpoint) => known,
-                Some(known) => Arc::new(known.described(Arc::clone(endpoint), self.picks.of(endpoint))),
+            let entry = match self.entries.remove(&key) {
+                Some(known) if Arc::ptr_eq(known.member.endpoint(), endpoint) => known,
+                Some(Entry { member, warming }) => {
+                    let described = member.described(Arc::clone(endpoint), self.picks.of(endpoint));
+                    Entry { member: Arc::new(described), warming }
+                }
                 None => {
-                    let service = (self.make)(endpoint);
-                    Arc::new(Member::new(Arc::clone(endpoint), service, self.picks.of(endpoint)))
+                    let (service, picks) = ((self.make)(endpoint), self.picks.of(endpoint));
+                    let member = Member::new(Arc::clone(endpoint), service, picks, &self.rules, like);
+                    Entry { member: Arc::new(member), warming }
                 }
             };
             if endpoint.state == State::Ready {
-                ready.push(Arc::clone(&member));
+                ready.push(Arc::clone(&entry.member));
             }
-            members.insert(key, member);
+            entries.insert(key, entry);
         }
-        self.members = members;
+        self.entries = entries;
+        self.warm(now);
         ReadySet::new(ready)
+    }
+
+    /// Gives those who warm up what they have earned by their age. Does anybody?
+    pub(super) fn warm(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        for entry in self.entries.values_mut() {
+            let Some(since) = entry.warming else { continue };
+            let age = now.saturating_duration_since(since);
+            let share = (age.as_secs_f64() / self.slow_start.as_secs_f64()).max(LEAST_SHARE);
+            entry.member.load().warm_to((share * f64::from(WHOLE)).min(f64::from(WHOLE)) as u32);
+            if share >= 1.0 {
+                entry.warming = None;
+            } else {
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// What one that nobody has asked is taken to be like: the median of those that were.
+    fn usual(&self, now: Instant) -> Average {
+        let Scale { ewma, .. } = self.rules.scale;
+        let (tick, tau) = (self.rules.scale.tick(now), ewma.as_secs_f32());
+        let known = self.entries.values().map(|entry| entry.member.load()).filter(|load| !load.is_untried());
+        let mut seconds: Vec<f32> = known.map(|load| load.average().at(tick, tau)).collect();
+        seconds.sort_unstable_by(f32::total_cmp);
+        seconds.get(seconds.len() / 2).map_or(Average::default(), |median| Average::of(*median, tick))
     }
 
     /// Everybody, whatever the state.
     pub(super) fn members(&self) -> impl Iterator<Item = &Arc<Member<C>>> {
-        self.members.values()
+        self.entries.values().map(|entry| &entry.member)
     }
 }
+
+/// Enough to learn how it answers, too little to be missed if it does not.
+const LEAST_SHARE: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::ready::Picked;
-    use platform_core::{identity::Identity, telemetry::Metrics};
+    use crate::balance::picked::Picked;
+    use platform_core::{Context, Outcome, Verdict, identity::Identity, telemetry::Metrics};
     use proptest::prelude::*;
     use std::{
         collections::BTreeMap,
@@ -72,7 +123,18 @@ mod tests {
         let metrics = Metrics::new(&Identity::default());
         let made = AtomicUsize::new(0);
         let make = Box::new(move |_: &Endpoint| made.fetch_add(1, Ordering::Relaxed));
-        Pool::new(make, Picks::new(&metrics, &Arc::from("catalog"), &Arc::from("")))
+        let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
+        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
+        Pool::new(make, picks, rules, Duration::from_secs(30))
+    }
+
+    fn apply(pool: &mut Pool<usize>, set: &EndpointSet) -> ReadySet<usize> {
+        pool.apply(set, Instant::now())
+    }
+
+    fn pick(member: &Arc<Member<usize>>) -> Picked<usize> {
+        Picked::new(Arc::clone(member), &Context::root(Instant::now()))
     }
 
     fn endpoint(port: u16, state: State, version: u8) -> Arc<Endpoint> {
@@ -86,27 +148,56 @@ mod tests {
     fn another_process_at_the_same_address_begins_anew() {
         let mut pool = pool();
         let first = endpoint(1, State::Ready, 0);
-        pool.apply(&EndpointSet::new(vec![Arc::clone(&first)], 1));
+        apply(&mut pool, &EndpointSet::new(vec![Arc::clone(&first)], 1));
         let mut restarted = (*first).clone();
         restarted.instance = "another".into();
-        let ready = pool.apply(&EndpointSet::new(vec![Arc::new(restarted.clone())], 2));
+        let ready = apply(&mut pool, &EndpointSet::new(vec![Arc::new(restarted.clone())], 2));
         assert_eq!(*ready.members()[0].service(), 1);
         restarted.protocol = Protocol::H2;
-        let ready = pool.apply(&EndpointSet::new(vec![Arc::new(restarted)], 3));
+        let ready = apply(&mut pool, &EndpointSet::new(vec![Arc::new(restarted)], 3));
         assert_eq!(*ready.members()[0].service(), 2);
     }
 
     #[test]
     fn who_left_lives_until_its_calls_end() {
         let mut pool = pool();
-        let ready = pool.apply(&EndpointSet::new(vec![endpoint(1, State::Ready, 0)], 1));
-        let picked = Picked::new(Arc::clone(&ready.members()[0]));
+        let ready = apply(&mut pool, &EndpointSet::new(vec![endpoint(1, State::Ready, 0)], 1));
+        let picked = pick(&ready.members()[0]);
         let member = Arc::downgrade(&ready.members()[0]);
         drop(ready);
-        assert!(pool.apply(&EndpointSet::new(Vec::new(), 2)).is_empty());
+        assert!(apply(&mut pool, &EndpointSet::new(Vec::new(), 2)).is_empty());
         assert_eq!(member.upgrade().unwrap().in_flight(), 1);
         drop(picked);
         assert!(member.upgrade().is_none());
+    }
+
+    #[test]
+    fn who_joins_others_warms_up_and_is_taken_to_be_like_them() {
+        let mut pool = pool();
+        let first = [endpoint(1, State::Ready, 0), endpoint(2, State::Ready, 0)];
+        let now = Instant::now();
+        let ready = pool.apply(&EndpointSet::new(first.to_vec(), 1), now);
+        let warmth = |ready: &ReadySet<usize>, index: usize| {
+            f64::from(ready.members()[index].load().warmth()) / f64::from(WHOLE)
+        };
+        assert_eq!((warmth(&ready, 0), warmth(&ready, 1)), (1.0, 1.0), "together from the beginning");
+        for member in ready.members() {
+            let verdict = Verdict::new(Outcome::Success, now + Duration::from_millis(20));
+            let mut picked = Picked::new(Arc::clone(member), &Context::root(now));
+            picked.report(&verdict);
+        }
+        let both = [first[0].clone(), first[1].clone(), endpoint(3, State::Ready, 0)];
+        let ready = pool.apply(&EndpointSet::new(both.to_vec(), 2), now);
+        assert!((warmth(&ready, 2) - 0.1).abs() < 1e-3);
+        let known = pool.rules.scale.tick(now);
+        assert!((ready.members()[2].load().average().at(known, 10.0) - 0.02).abs() < 1e-4);
+        assert!(ready.members()[2].load().is_untried());
+        for (seconds, share) in [(2, 0.1), (15, 0.5), (29, 0.966)] {
+            assert!(pool.warm(now + Duration::from_secs(seconds)));
+            assert!((warmth(&ready, 2) - share).abs() < 1e-2, "{seconds}");
+        }
+        assert!(!pool.warm(now + Duration::from_secs(30)));
+        assert_eq!(warmth(&ready, 2), 1.0);
     }
 
     proptest! {
@@ -124,7 +215,7 @@ mod tests {
                 let endpoints = said.iter().map(|(port, (ready, version))| {
                     endpoint(*port, if *ready { State::Ready } else { State::Draining }, *version)
                 }).collect();
-                let ready = pool.apply(&EndpointSet::new(endpoints, version as u64 + 1));
+                let ready = apply(&mut pool, &EndpointSet::new(endpoints, version as u64 + 1));
 
                 known.retain(|port, _| said.contains_key(port));
                 prop_assert_eq!(pool.members().count(), said.len());
@@ -146,7 +237,7 @@ mod tests {
                 prop_assert_eq!(ports, wanted);
                 for member in ready.members() {
                     let (_, calls) = known.get_mut(&member.endpoint().address.port()).unwrap();
-                    calls.push(Picked::new(Arc::clone(member)));
+                    calls.push(pick(member));
                 }
             }
         }

@@ -1,9 +1,8 @@
 //! Choosing, one call after the other.
 
 use std::{
-    future::pending,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -15,7 +14,9 @@ use tokio::{
 };
 
 use super::{
-    Config, Member, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
+    Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
+    load::Scale,
+    member::Rules,
     metrics::Picks,
     pool::{Make, Pool},
 };
@@ -23,7 +24,7 @@ use crate::{
     endpoint::EndpointSet,
     target::Target,
     task::Background,
-    view::Members,
+    view::{Members, Seen},
     watch::{Belief, Watch},
 };
 
@@ -47,6 +48,8 @@ struct Board<C> {
     pool: Mutex<Pool<C>>,
     /// Wakes those who wait for an endpoint.
     published: watch::Sender<u64>,
+    /// Wakes the task that writes.
+    rules: Arc<Rules>,
 }
 
 /// What a balancer is made from.
@@ -60,7 +63,8 @@ impl<C: Send + Sync + 'static> Balance<C> {
     pub(crate) fn new(origin: Origin<'_>, config: &Config, make: Make<C>) -> Self {
         let pick: Box<dyn Pick<C>> = match config.pick {
             Picker::P2c => Box::new(P2c),
-            Picker::RoundRobin => Box::new(RoundRobin::starting_at(fastrand::usize(..1 << 16))),
+            Picker::LeastRequest => Box::new(LeastRequest),
+            Picker::RoundRobin => Box::new(RoundRobin::starting_at(fastrand::u32(..))),
         };
         Balance::with_pick(origin, config, pick, make)
     }
@@ -73,10 +77,13 @@ impl<C: Send + Sync + 'static> Balance<C> {
     ) -> Self {
         let Origin { watch, metrics, zone } = origin;
         let picks = Picks::new(metrics, watch.target.name(), zone);
+        let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
+        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
         let board = Arc::new(Board {
             ready: ArcSwap::from_pointee(ReadySet::new([])),
-            pool: Mutex::new(Pool::new(make, picks)),
+            pool: Mutex::new(Pool::new(make, picks, Arc::clone(&rules), config.load.slow_start)),
             published: watch::Sender::new(0),
+            rules,
         });
         watch.add_balancer(Arc::downgrade(&board) as Weak<dyn Members>);
         // What is known already is known from the first call on.
@@ -112,7 +119,7 @@ impl<C: Send + Sync + 'static> Balance<C> {
     pub fn try_pick(&self, context: &Context, roll: u64) -> Option<Picked<C>> {
         let ready = self.0.board.ready.load();
         let index = self.0.pick.pick(&ready, context, roll)?;
-        let picked = Picked::new(Arc::clone(ready.members().get(index)?));
+        let picked = Picked::new(Arc::clone(ready.members().get(index)?), context);
         picked.count();
         Some(picked)
     }
@@ -120,8 +127,8 @@ impl<C: Send + Sync + 'static> Balance<C> {
     /// Chooses an endpoint whose label is not in `asked` already, if there is one now; with `only_others` nobody
     /// rather than one of those.
     ///
-    /// The picker is asked first, and believed for as long as it names somebody new; it may look at load alone,
-    /// and who has just failed is often the idlest. Then the less loaded of two of the others is taken.
+    /// The picker is asked first, and believed for as long as it names somebody new. Then the cheaper of two of the
+    /// others is taken.
     pub fn try_pick_other(
         &self,
         context: &Context,
@@ -131,22 +138,23 @@ impl<C: Send + Sync + 'static> Balance<C> {
     ) -> Option<Picked<C>> {
         let ready = self.0.board.ready.load();
         let members = ready.members();
-        let is_new = |member: &Arc<Member<C>>| !asked.contains(member.label());
-        let first = members.get(self.0.pick.pick(&ready, context, roll)?)?;
-        let member = if is_new(first) {
+        let is_new = |index: usize| !asked.contains(members[index].label());
+        let first = self.0.pick.pick(&ready, context, roll)?;
+        let index = if is_new(first) {
             first
         } else {
             // From a random place on, so that repeats of many calls do not all go to the same neighbour.
             let start = usize::try_from(roll % members.len() as u64).unwrap_or_default();
-            let mut others = members[start..].iter().chain(&members[..start]).filter(|one| is_new(one));
+            let mut others = (start..members.len()).chain(0..start).filter(|index| is_new(*index));
             match (others.next(), others.next()) {
-                (Some(one), Some(other)) if other.in_flight() < one.in_flight() => other,
-                (Some(one), _) => one,
+                (Some(one), Some(other)) => ready.cheaper(one, other, roll),
+                (Some(one), None) => one,
                 (None, _) if only_others => return None,
                 (None, _) => first,
             }
         };
-        let picked = Picked::new(Arc::clone(member));
+        let member = members.get(index)?;
+        let picked = Picked::new(Arc::clone(member), context);
         picked.count();
         Some(picked)
     }
@@ -208,35 +216,52 @@ impl<C> std::fmt::Debug for Balance<C> {
 
 impl<C> Board<C> {
     fn publish(&self, set: &EndpointSet) -> u64 {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        self.ready.store(Arc::new(pool.apply(set)));
+        let mut pool = self.lock();
+        self.ready.store(Arc::new(pool.apply(set, Instant::now())));
         drop(pool);
         self.published.send_replace(set.version());
         set.version()
     }
+
+    /// What is due once a second while somebody calls. Is more to come, even if nobody does?
+    fn sweep(&self) -> bool {
+        self.lock().warm(Instant::now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pool<C>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<C: Send + Sync> Members for Board<C> {
-    fn in_flight(&self, add: &mut dyn FnMut(&str, SocketAddr, u32)) {
-        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        for member in pool.members() {
+    fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen)) {
+        for member in self.lock().members() {
             let endpoint = member.endpoint();
-            add(&endpoint.instance, endpoint.address, member.in_flight());
+            show(&endpoint.instance, endpoint.address, member.seen(now));
         }
     }
 }
 
+/// The one task of a balancer: it follows the watch, and does each second what no call should wait for.
 async fn follow<C>(board: Arc<Board<C>>, mut belief: watch::Receiver<Belief>, mut seen: u64) {
+    let mut told = true;
     loop {
         let set = Arc::clone(&belief.borrow_and_update().set);
         // Most answers confirm the set; only another one is work.
         if set.version() != seen {
             seen = board.publish(&set);
         }
-        if belief.changed().await.is_err() {
-            // Nothing will change any more, and the board is kept by whoever chooses.
-            drop(board);
-            return pending().await;
+        // Asleep from here on unless there is something to do; the first report wakes it.
+        let busy = board.sweep();
+        board.rules.asleep.store(!busy, Relaxed);
+        tokio::select! {
+            // When nothing will change any more, the rest goes on all the same.
+            changed = belief.changed(), if told => told = changed.is_ok(),
+            () = board.rules.wake.notified() => {}
+            () = time::sleep(SWEEP), if busy => {}
         }
     }
 }
+
+/// As often as a person looks at a graph; a run of failures does not wait for it.
+const SWEEP: Duration = Duration::from_secs(1);

@@ -49,7 +49,7 @@ impl Wire for Http {
         let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
-        let picked = match self.pick(call.body_mut().context_mut(), asked).await {
+        let mut picked = match self.pick(call.body_mut().context_mut(), asked).await {
             Ok(picked) => picked,
             Err(error) => return Err(exchange.failed(error)),
         };
@@ -72,12 +72,17 @@ impl Wire for Http {
         };
         let mut reply = match sent {
             Ok(reply) => reply,
-            Err(error) => return Err(exchange.failed(error)),
+            Err(error) => {
+                picked.report(&Verdict::new(error.outcome(), Instant::now()).with_hint(error.hint()));
+                return Err(exchange.failed(error));
+            }
         };
         // The judge: once per attempt, and the second of its two clock readings.
         let (outcome, hint) = ByStatus.classify(&reply);
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
         reply.body_mut().judge(verdict);
+        // The next choice goes by it. A choice that is dropped without a report was cut off, and knows why.
+        picked.report(&verdict);
         // In flight until the reply has been read: an endpoint that streams to us is busy with us.
         reply.body_mut().hold(picked.into_guard());
         exchange.replied(reply.status(), verdict.at);
@@ -94,7 +99,11 @@ impl Wire for Http {
         let reader = if self.reader == Reader::Ours { "everything" } else { "traceparent" };
         vec![
             Row::new(Endpoint, "balance", "Which one do we ask?")
-                .with("pick", &format_args!("{}", written(&balance.pick))),
+                .with("pick", &format_args!("{}", balance.pick.as_str()))
+                .with("set.empty_wait", &balance.set.empty_wait)
+                .with("load.ewma", &balance.load.ewma)
+                .with("load.failure_penalty", &balance.load.failure_penalty)
+                .with("load.slow_start", &balance.load.slow_start),
             Row::new(Endpoint, "fault", "What if it went wrong on purpose?").with(
                 "rules",
                 &format_args!(
