@@ -1,6 +1,6 @@
 //! What is counted about sources and their sets?
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use platform_core::telemetry::{
     Counter, GaugeFamily, Metrics,
@@ -35,8 +35,9 @@ pub struct TargetLabels {
 pub struct StateLabels {
     /// The target's name.
     pub target: Arc<str>,
-    /// The endpoints' state.
-    pub state: State,
+    /// The endpoints' state: `ready`, `draining`, or `connecting` for those that would be ready if there were a way to
+    /// them.
+    pub state: &'static str,
 }
 
 /// One series per target and result.
@@ -61,7 +62,7 @@ impl Labels for StateLabels {
 
     fn each_value(&self, show: &mut dyn FnMut(&str)) {
         show(&self.target);
-        show(self.state.as_str());
+        show(self.state);
     }
 }
 
@@ -111,9 +112,27 @@ impl Gauges {
     pub(crate) fn refresh(&self, watch: &Watch, now: Instant) {
         let belief = watch.belief();
         let target = watch.target.name();
-        for state in [State::Ready, State::Draining] {
-            #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
-            let count = belief.set.count(state) as f64;
+        let mut unconnected = HashSet::new();
+        for balancer in watch.balancers() {
+            balancer.each(now, &mut |instance, address, seen| {
+                if seen.connecting {
+                    unconnected.insert((instance.to_owned(), address));
+                }
+            });
+        }
+        let (mut ready, mut connecting, mut draining) = (0.0, 0.0, 0.0);
+        for endpoint in belief.set.endpoints() {
+            *match endpoint.state {
+                State::Draining => &mut draining,
+                // Mostly there is nobody to look for.
+                State::Ready if unconnected.is_empty() => &mut ready,
+                State::Ready if unconnected.contains(&(endpoint.instance.clone(), endpoint.address)) => {
+                    &mut connecting
+                }
+                State::Ready => &mut ready,
+            } += 1.0;
+        }
+        for (state, count) in STATES.into_iter().zip([ready, draining, connecting]) {
             self.endpoints.with(&StateLabels { target: Arc::clone(target), state }).set(count);
         }
         // Before the first answer the set is as old as the watch: a registry that was never reached must alert too.
@@ -123,9 +142,11 @@ impl Gauges {
 
     /// A target that is called no more is not stale.
     pub(crate) fn forget(&self, target: &Arc<str>) {
-        for state in [State::Ready, State::Draining] {
+        for state in STATES {
             self.endpoints.forget(&StateLabels { target: Arc::clone(target), state });
         }
         self.age.forget(&TargetLabels { target: Arc::clone(target) });
     }
 }
+
+const STATES: [&str; 3] = [State::Ready.as_str(), State::Draining.as_str(), "connecting"];

@@ -74,6 +74,8 @@ pub struct EndpointView {
     pub last_failure: Option<&'static str>,
     /// The share of its weight that it gets while it is new; absent when it gets all.
     pub warming: Option<f64>,
+    /// A connection to it is being made, or tried again; others are asked meanwhile.
+    pub connecting: bool,
 }
 
 /// What a balancer tells about those it chooses from, whatever it keeps for each.
@@ -91,6 +93,7 @@ pub(crate) struct Seen {
     pub(crate) failures: u32,
     pub(crate) last_failure: Option<Outcome>,
     pub(crate) warming: Option<f64>,
+    pub(crate) connecting: bool,
 }
 
 impl Seen {
@@ -101,6 +104,7 @@ impl Seen {
         self.successes = self.successes.saturating_add(other.successes);
         self.failures = self.failures.saturating_add(other.failures);
         self.last_failure = self.last_failure.or(other.last_failure);
+        self.connecting |= other.connecting;
         self.warming = match (self.warming, other.warming) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -157,6 +161,7 @@ impl EndpointView {
             failures: u64::from(seen.failures),
             last_failure: seen.last_failure.map(Outcome::label),
             warming: seen.warming.map(|share| (share * 100.0).round() / 100.0),
+            connecting: seen.connecting,
         }
     }
 }

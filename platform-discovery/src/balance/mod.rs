@@ -30,6 +30,7 @@ mod average;
 mod config;
 mod draw;
 mod least_request;
+mod link;
 mod load;
 mod member;
 pub mod metrics;
@@ -43,6 +44,7 @@ mod service;
 
 pub use config::{Config, LoadConfig, Picker, Set};
 pub use least_request::LeastRequest;
+pub use link::Link;
 pub use member::Member;
 pub use p2c::P2c;
 pub use pick::Pick;

@@ -2,10 +2,11 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     average::Average,
+    link::Link,
     load::{Scale, WHOLE},
     member::{Member, Rules},
     metrics::Picks,
@@ -14,7 +15,7 @@ use super::{
 use crate::endpoint::{Endpoint, EndpointSet, Protocol, State};
 
 /// Makes what is kept for a new endpoint.
-pub(super) type Make<C> = Box<dyn Fn(&Endpoint) -> C + Send + Sync>;
+pub(super) type Make<C> = Box<dyn Fn(&Endpoint, Link) -> C + Send + Sync>;
 
 /// The members of all states, with all that is kept for them. The only writer of ready sets.
 ///
@@ -25,10 +26,17 @@ pub(super) struct Pool<C> {
     rules: Arc<Rules>,
     slow_start: Duration,
     entries: HashMap<Key, Entry<C>>,
+    /// Those that take calls, in order.
+    ready: Vec<(Arc<Member<C>>, Link)>,
+    /// Told when a link changes.
+    links: watch::Sender<()>,
 }
 
 struct Entry<C> {
     member: Arc<Member<C>>,
+    link: Link,
+    /// Whether there was a way to it when that was last looked at.
+    connected: bool,
     /// Since when it warms up; `None` when it is warm.
     warming: Option<Instant>,
 }
@@ -38,38 +46,68 @@ type Key = (String, SocketAddr, Protocol);
 
 impl<C> Pool<C> {
     pub(super) fn new(make: Make<C>, picks: Picks, rules: Arc<Rules>, slow_start: Duration) -> Self {
-        Pool { make, picks, rules, slow_start, entries: HashMap::new() }
+        let links = watch::Sender::new(());
+        Pool { make, picks, rules, slow_start, entries: HashMap::new(), ready: Vec::new(), links }
+    }
+
+    /// Wakes when there is a way to somebody, or none any more; [`relink`](Self::relink) is due then.
+    pub(super) fn links(&self) -> watch::Receiver<()> {
+        self.links.subscribe()
     }
 
     /// Follows `set`: one pass, and work only for those who changed.
     pub(super) fn apply(&mut self, set: &EndpointSet, now: Instant) -> ReadySet<C> {
         let like = self.usual(now);
         // Where all are new, nobody is newer than the others.
-        let warming = (!self.entries.is_empty() && !self.slow_start.is_zero()).then_some(now);
+        let joins = !self.entries.is_empty();
+        let warming = (joins && !self.slow_start.is_zero()).then_some(now);
         let mut entries = HashMap::with_capacity(set.endpoints().len());
         let mut ready = Vec::with_capacity(set.endpoints().len());
         for endpoint in set.endpoints() {
             let key = (endpoint.instance.clone(), endpoint.address, endpoint.protocol);
             let entry = match self.entries.remove(&key) {
                 Some(known) if Arc::ptr_eq(known.member.endpoint(), endpoint) => known,
-                Some(Entry { member, warming }) => {
-                    let described = member.described(Arc::clone(endpoint), self.picks.of(endpoint));
-                    Entry { member: Arc::new(described), warming }
+                Some(known) => {
+                    let described = known.member.described(Arc::clone(endpoint), self.picks.of(endpoint));
+                    Entry { member: Arc::new(described), ..known }
                 }
                 None => {
-                    let (service, picks) = ((self.make)(endpoint), self.picks.of(endpoint));
+                    // Who joins others says itself when there is a way to it.
+                    let link = Link::new(!joins, &self.links);
+                    let (service, picks) = ((self.make)(endpoint, link.clone()), self.picks.of(endpoint));
                     let member = Member::new(Arc::clone(endpoint), service, picks, &self.rules, like);
-                    Entry { member: Arc::new(member), warming }
+                    Entry { member: Arc::new(member), connected: link.is_connected(), link, warming }
                 }
             };
             if endpoint.state == State::Ready {
-                ready.push(Arc::clone(&entry.member));
+                ready.push((Arc::clone(&entry.member), entry.link.clone()));
             }
             entries.insert(key, entry);
         }
-        self.entries = entries;
+        (self.entries, self.ready) = (entries, ready);
         self.warm(now);
-        ReadySet::new(ready)
+        self.choosable()
+    }
+
+    /// The set again, after links have changed.
+    pub(super) fn relink(&mut self, now: Instant) -> ReadySet<C> {
+        let like = self.usual(now);
+        for entry in self.entries.values_mut() {
+            let connected = entry.link.is_connected();
+            if connected && !entry.connected {
+                // What it was like before it went says nothing of what it is like now.
+                entry.member.load().begin_anew(like);
+            }
+            entry.connected = connected;
+        }
+        self.choosable()
+    }
+
+    /// Those that take calls and are connected; where nobody is, all that take calls: a set is never emptied here.
+    fn choosable(&self) -> ReadySet<C> {
+        let any = self.ready.iter().any(|(_, link)| link.is_connected());
+        let ready = self.ready.iter().filter(|(_, link)| link.is_connected() || !any);
+        ReadySet::new(ready.map(|(member, _)| Arc::clone(member)))
     }
 
     /// Gives those who warm up what they have earned by their age. Does anybody?
@@ -89,19 +127,20 @@ impl<C> Pool<C> {
         any
     }
 
-    /// What one that nobody has asked is taken to be like: the median of those that were.
+    /// What one that nobody has asked is taken to be like: the median of those that were, and could be reached.
     fn usual(&self, now: Instant) -> Average {
         let Scale { ewma, .. } = self.rules.scale;
         let (tick, tau) = (self.rules.scale.tick(now), ewma.as_secs_f32());
-        let known = self.entries.values().map(|entry| entry.member.load()).filter(|load| !load.is_untried());
+        let reached = self.entries.values().filter(|entry| entry.connected);
+        let known = reached.map(|entry| entry.member.load()).filter(|load| !load.is_untried());
         let mut seconds: Vec<f32> = known.map(|load| load.average().at(tick, tau)).collect();
         seconds.sort_unstable_by(f32::total_cmp);
         seconds.get(seconds.len() / 2).map_or(Average::default(), |median| Average::of(*median, tick))
     }
 
-    /// Everybody, whatever the state.
-    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<Member<C>>> {
-        self.entries.values().map(|entry| &entry.member)
+    /// Everybody, whatever the state, and whether there is a way to each.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&Arc<Member<C>>, bool)> {
+        self.entries.values().map(|entry| (&entry.member, entry.link.is_connected()))
     }
 }
 
@@ -122,7 +161,10 @@ mod tests {
     fn pool() -> Pool<usize> {
         let metrics = Metrics::new(&Identity::default());
         let made = AtomicUsize::new(0);
-        let make = Box::new(move |_: &Endpoint| made.fetch_add(1, Ordering::Relaxed));
+        let make = Box::new(move |_: &Endpoint, link: Link| {
+            link.set(true);
+            made.fetch_add(1, Ordering::Relaxed)
+        });
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
         let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
@@ -200,6 +242,56 @@ mod tests {
         assert_eq!(warmth(&ready, 2), 1.0);
     }
 
+    /// A pool whose links are given out, and the ports of those that would be asked.
+    fn linked() -> (Pool<Link>, impl Fn(&ReadySet<Link>) -> Vec<u16>) {
+        let metrics = Metrics::new(&Identity::default());
+        let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
+        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
+        let pool = Pool::new(Box::new(|_: &Endpoint, link: Link| link), picks, rules, Duration::ZERO);
+        (pool, |ready| ready.members().iter().map(|member| member.endpoint().address.port()).collect())
+    }
+
+    #[test]
+    fn who_joins_others_is_asked_when_there_is_a_way_and_a_first_set_at_once() {
+        let (mut pool, ports) = linked();
+        let now = Instant::now();
+        let mut links = pool.links();
+        let set = |ports: &[u16]| {
+            EndpointSet::new(ports.iter().map(|port| endpoint(*port, State::Ready, 0)).collect(), 1)
+        };
+        let first = pool.apply(&set(&[1, 2]), now);
+        assert_eq!(ports(&first), [1, 2]);
+        assert_eq!(ports(&pool.apply(&set(&[1, 2, 3]), now)), [1, 2]);
+        assert!(!links.has_changed().unwrap());
+        let (third, connected) =
+            pool.members().find(|(member, _)| member.endpoint().address.port() == 3).unwrap();
+        assert!(!connected);
+        third.service().set(true);
+        assert!(links.has_changed().unwrap());
+        links.mark_unchanged();
+        assert_eq!(ports(&pool.relink(now)), [1, 2, 3]);
+
+        // Who cannot be reached is asked no more, until nobody can.
+        first.members()[0].service().set(false);
+        first.members()[0].service().set(false);
+        assert_eq!(ports(&pool.relink(now)), [2, 3]);
+        for (member, _) in pool.members() {
+            member.service().set(false);
+        }
+        assert_eq!(ports(&pool.relink(now)), [1, 2, 3]);
+        // Who comes back begins anew.
+        let away = &first.members()[0];
+        let mut picked = Picked::new(Arc::clone(away), &Context::root(now));
+        picked.report(&Verdict::new(Outcome::Unreachable, now));
+        assert!(away.latency(now) >= Some(Duration::from_secs(5)));
+        away.service().set(true);
+        assert_eq!(ports(&pool.relink(now)), [1]);
+        assert_eq!(away.latency(now), None);
+        // All are replaced by others: nobody is connected, and everybody is asked.
+        assert_eq!(ports(&pool.apply(&set(&[7, 8]), now)), [7, 8]);
+    }
+
     proptest! {
         /// Whatever set follows whatever set: who stays keeps its service and its calls, who is new gets a new
         /// service, who comes back after leaving begins anew, and the ready set is who is ready.
@@ -219,7 +311,7 @@ mod tests {
 
                 known.retain(|port, _| said.contains_key(port));
                 prop_assert_eq!(pool.members().count(), said.len());
-                for member in pool.members() {
+                for (member, _) in pool.members() {
                     let port = member.endpoint().address.port();
                     if let Some((service, calls)) = known.get(&port) {
                         prop_assert_eq!(member.service(), service);

@@ -89,7 +89,8 @@ impl<C: Send + Sync + 'static> Balance<C> {
         // What is known already is known from the first call on.
         let belief = watch.subscribe();
         let seen = board.publish(&Arc::clone(&belief.borrow().set));
-        let following = Background::spawn(follow(Arc::clone(&board), belief, seen));
+        let links = board.lock().links();
+        let following = Background::spawn(follow(Arc::clone(&board), belief, links, seen));
         Balance(Arc::new(Inner {
             empty_wait: config.set.empty_wait,
             pick,
@@ -223,6 +224,12 @@ impl<C> Board<C> {
         set.version()
     }
 
+    /// The same set, of which others can be reached now.
+    fn relink(&self) {
+        let mut pool = self.lock();
+        self.ready.store(Arc::new(pool.relink(Instant::now())));
+    }
+
     /// What is due once a second while somebody calls. Is more to come, even if nobody does?
     fn sweep(&self) -> bool {
         self.lock().warm(Instant::now())
@@ -235,15 +242,21 @@ impl<C> Board<C> {
 
 impl<C: Send + Sync> Members for Board<C> {
     fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen)) {
-        for member in self.lock().members() {
+        for (member, connected) in self.lock().members() {
             let endpoint = member.endpoint();
-            show(&endpoint.instance, endpoint.address, member.seen(now));
+            let seen = Seen { connecting: !connected, ..member.seen(now) };
+            show(&endpoint.instance, endpoint.address, seen);
         }
     }
 }
 
 /// The one task of a balancer: it follows the watch, and does each second what no call should wait for.
-async fn follow<C>(board: Arc<Board<C>>, mut belief: watch::Receiver<Belief>, mut seen: u64) {
+async fn follow<C>(
+    board: Arc<Board<C>>,
+    mut belief: watch::Receiver<Belief>,
+    mut links: watch::Receiver<()>,
+    mut seen: u64,
+) {
     let mut told = true;
     loop {
         let set = Arc::clone(&belief.borrow_and_update().set);
@@ -257,6 +270,8 @@ async fn follow<C>(board: Arc<Board<C>>, mut belief: watch::Receiver<Belief>, mu
         tokio::select! {
             // When nothing will change any more, the rest goes on all the same.
             changed = belief.changed(), if told => told = changed.is_ok(),
+            // Its sender is on the board.
+            _ = links.changed() => board.relink(),
             () = board.rules.wake.notified() => {}
             () = time::sleep(SWEEP), if busy => {}
         }

@@ -5,6 +5,7 @@ mod peer;
 mod calls;
 mod failures;
 mod protocol;
+mod reach;
 mod repeats;
 mod strangers;
 #[cfg(feature = "tls")]

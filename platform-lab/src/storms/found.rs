@@ -8,7 +8,7 @@ use std::{
 };
 
 use platform_core::{
-    Error, ErrorKind, Outcome, Result, context,
+    Error, ErrorKind, Outcome, Result, Verdict, context,
     identity::Identity,
     stack::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire},
     telemetry::Metrics,
@@ -179,13 +179,14 @@ impl Wire for Road<'_> {
     type Reply = Told;
 
     async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
-        let picked = self.found.pick(&call, asked).await?;
+        let mut picked = self.found.pick(&call, asked).await?;
         asked.set(picked.label());
         let Some(index) = index(picked.endpoint().address) else {
             return Err(Error::new(ErrorKind::Internal, "an address outside the town"));
         };
         let deadline = call.context.deadline().map(|deadline| deadline.instant());
         let (outcome, hint) = self.lane.ask(index, deadline).await;
+        picked.report(&Verdict::new(outcome, Instant::now()).with_hint(hint));
         Ok(told(outcome, hint))
     }
 
