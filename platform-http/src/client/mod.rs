@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | `policy.timeout`, `policy.attempt_timeout` | 10 s, 3 s | see `platform_core::stack` |
 //! | `connect.timeout` | 1 s | [`CONNECT_TIMEOUT`] |
-//! | pauses between tries to connect | up to 200 ms, doubled to 8 s | [`Reach`] |
+//! | pauses between tries to connect | up to 200 ms, doubled to 9 s | [`Reach`] |
 //! | `connect.pool.idle` | 60 s | [`POOL_IDLE`] |
 //! | `connect.pool.per_endpoint` | 32 | [`POOL_PER_ENDPOINT`] |
 //! | `connect.max_response` | 64 MiB | [`MAX_RESPONSE`] |

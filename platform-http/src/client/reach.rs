@@ -18,12 +18,12 @@
 //! # Defaults
 //! | constant | value | because |
 //! |---|---|---|
-//! | [`BACKOFF`], [`BACKOFF_MAX`] | 200 ms, doubled up to 8 s; each a random part of it | a thousand clients of one server make 250 tries a second |
+//! | [`BACKOFF`], [`BACKOFF_MAX`] | 200 ms, doubled up to 9 s; each a random part of it | a thousand clients of one server make 220 tries a second |
 //! | [`SPREAD`] | 1 s | so many clients meet a newcomer one after the other |
 //! | [`FRESH`] | 5 s | servers close a connection that brings no request after ten |
 //!
 //! # Traps
-//! An endpoint that was away for long is found again after up to [`BACKOFF_MAX`], four seconds on average. A process
+//! An endpoint that was away for long is found again after up to [`BACKOFF_MAX`], half of it on average. A process
 //! with a single endpoint that restarts it by hand sees refusals for as long.
 
 use std::{
@@ -270,9 +270,9 @@ fn left_alone(tries: u32, why: &str, next: Instant) -> io::Error {
 
 /// A restart that takes a moment is found within one.
 pub const BACKOFF: Duration = Duration::from_millis(200);
-/// A thousand clients that wait for one server make 250 tries a second, four seconds apart on average; a server's
+/// A thousand clients that wait for one server make 220 tries a second, four and a half seconds apart on average; a server's
 /// handshakes begin to hurt at about as many.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(8);
+pub const BACKOFF_MAX: Duration = Duration::from_secs(9);
 /// As long as a person notices nothing of.
 pub const SPREAD: Duration = Duration::from_secs(1);
 /// Half of what our servers, and most others, wait for a first request (`server.times.header`).
@@ -471,7 +471,7 @@ mod tests {
             let pause = backoff(tries, roll);
             prop_assert!(pause <= BACKOFF_MAX);
             let whole = backoff(tries, 1.0);
-            let wanted = (200_u128 << (tries - 1).min(16)).min(8_000);
+            let wanted = (200_u128 << (tries - 1).min(16)).min(9_000);
             prop_assert_eq!(whole.as_millis(), wanted);
             prop_assert!((pause.as_secs_f64() - whole.as_secs_f64() * roll).abs() < 1e-6);
         }

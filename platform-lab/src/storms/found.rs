@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     client::{CLIENTS, Felt},
-    registry::{LOOK, Registry},
+    registry::{LOOK, Registry, index},
     town::{Lane, Town, gap, roll, root, told},
 };
 
@@ -224,11 +224,4 @@ pub(crate) async fn arrive(
     }
     felt.extend(calls.join_all().await);
     felt
-}
-
-fn index(address: std::net::SocketAddr) -> Option<usize> {
-    match address.ip() {
-        std::net::IpAddr::V4(ip) => Some(usize::from(ip.octets()[3])),
-        std::net::IpAddr::V6(_) => None,
-    }
 }

@@ -3,12 +3,15 @@
 //! Storms in paused time: a town of replicas with queues and slots, ten client processes on the production stack
 //! with the preset `interactive`, and a naive client beside them with the same seed. One bar for each storm; a bar
 //! is missed if two of three seeds miss it. Latency-aware balancing, ejection and the server's own guards are not
-//! built, so the storms that need them are not here, and S2 and S4 show what a client can do alone. S10 has a registry
-//! that dies, freezes and lies, with the production leases, watches and balancers around it.
+//! built, so the storms that need them are not here, and S2 and S4 show what a client can do alone. S7 has a rolling
+//! deploy, S9 a thousand ways to one server, S10 a registry that dies, freezes and lies, with the production leases,
+//! watches and balancers around it.
 
 mod chain;
 mod client;
+mod deploy;
 mod found;
+mod herd;
 mod outage;
 mod registry;
 mod runs;
@@ -24,7 +27,7 @@ use crate::table::{Report, Table};
 /// # Errors
 /// A storm that does not exist.
 pub(crate) fn run(named: &[String], quick: bool) -> Result<Report> {
-    let all = ["S0", "S2", "S4", "S10", "S11"];
+    let all = ["S0", "S2", "S4", "S7", "S9", "S10", "S11"];
     if let Some(unknown) = named.iter().find(|name| !all.contains(&name.as_str())) {
         let why = format!("no storm is named {unknown}; there are {}", all.join(", "));
         return Err(Error::new(ErrorKind::Usage, why));
@@ -50,6 +53,8 @@ pub(crate) fn run(named: &[String], quick: bool) -> Result<Report> {
                 "S0" => Box::pin(runs::s0(*seed, scale)) as runs::Run,
                 "S2" => Box::pin(runs::s2(*seed, scale)),
                 "S4" => Box::pin(runs::s4(*seed, scale)),
+                "S7" => Box::pin(deploy::s7(*seed, scale)),
+                "S9" => Box::pin(herd::s9(*seed)),
                 "S10" => Box::pin(outage::s10(*seed, scale)),
                 _ => Box::pin(runs::s11(*seed, scale)),
             })?;
@@ -97,6 +102,16 @@ mod tests {
     #[test]
     fn s4_a_slow_down_is_survived_where_the_naive_client_stays_dead() {
         passes("S4");
+    }
+
+    #[test]
+    fn s7_a_rolling_deploy_in_order_is_noticed_by_nobody() {
+        passes("S7");
+    }
+
+    #[test]
+    fn s9_a_server_that_comes_back_is_not_trampled() {
+        passes("S9");
     }
 
     #[test]

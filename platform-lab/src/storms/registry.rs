@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -62,30 +62,35 @@ impl Registry {
         (self.0.reads.load(Relaxed), self.0.writes.load(Relaxed))
     }
 
-    /// So many services register, with the production lease, each some time within the first renewal.
+    /// So many services register, with the production lease, one after the other within the first renewal.
     pub(crate) async fn register(&self, count: u16) -> Result<Vec<Registration>> {
         let mut registrations = Vec::new();
         for index in 0..count {
-            let record = Record {
-                name: "town".into(),
-                instance: format!("i{index}"),
-                address: address(index),
-                admin: None,
-                protocol: Protocol::Http1,
-                state: State::Ready,
-                zone: String::new(),
-                version: String::new(),
-                variant: "stable".into(),
-                weight: 1,
-                owner: String::new(),
-                expires_unix_ms: 0,
-            };
-            let registration = Registration::with(&Config::default(), record, Arc::new(self.clone()))?;
-            registration.announce().await?;
-            registrations.push(registration);
+            registrations.push(self.announce(index, &format!("i{index}")).await?);
             sleep(Config::default().register.renew / u32::from(count)).await;
         }
         Ok(registrations)
+    }
+
+    /// Replica `index` registers under a name.
+    pub(crate) async fn announce(&self, index: u16, instance: &str) -> Result<Registration> {
+        let record = Record {
+            name: "town".into(),
+            instance: instance.into(),
+            address: address(index),
+            admin: None,
+            protocol: Protocol::Http1,
+            state: State::Ready,
+            zone: String::new(),
+            version: String::new(),
+            variant: "stable".into(),
+            weight: 1,
+            owner: String::new(),
+            expires_unix_ms: 0,
+        };
+        let registration = Registration::with(&Config::default(), record, Arc::new(self.clone()))?;
+        registration.announce().await?;
+        Ok(registration)
     }
 
     /// Those whose leases live, once the registry answers.
@@ -173,8 +178,16 @@ impl Resolve for Registry {
     }
 }
 
+/// Which replica of a town is there.
+pub(crate) fn index(address: SocketAddr) -> Option<usize> {
+    match address.ip() {
+        IpAddr::V4(ip) => Some(usize::from(ip.octets()[3])),
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// Where replica `index` of a town is.
-pub(crate) fn address(index: u16) -> SocketAddr {
+fn address(index: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(10, 0, 0, u8::try_from(index).unwrap_or(u8::MAX)), 80))
 }
 
