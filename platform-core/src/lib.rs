@@ -15,6 +15,7 @@ pub mod classify;
 pub mod context;
 pub mod error;
 pub mod outcome;
+pub mod tick;
 
 pub mod config;
 pub mod identity;
@@ -44,3 +45,4 @@ pub use classify::Classify;
 pub use context::Context;
 pub use error::{Error, ErrorKind, Result};
 pub use outcome::{Hint, Mark, Outcome, Verdict};
+pub use tick::Tick;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use crate::tick::Tick;
 
 /// The meaning of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,15 +137,15 @@ pub struct Verdict {
     /// The meaning.
     pub outcome: Outcome,
     /// When it was known.
-    pub at: Instant,
+    pub at: Tick,
     /// What the target said about coming back.
     pub hint: Hint,
 }
 
 impl Verdict {
     /// A verdict without a hint.
-    pub const fn new(outcome: Outcome, at: Instant) -> Self {
-        Verdict { outcome, at, hint: Hint::NONE }
+    pub fn new(outcome: Outcome, at: impl Into<Tick>) -> Self {
+        Verdict { outcome, at: at.into(), hint: Hint::NONE }
     }
 
     /// The same with what the target said.

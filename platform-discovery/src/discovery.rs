@@ -50,6 +50,8 @@ struct Inner {
     config: Config,
     zone: Arc<str>,
     metrics: Metrics,
+    #[cfg(feature = "etcd")]
+    etcd: Mutex<Option<source::Etcd>>,
     /// Shared with the registry of metrics, which reads it whoever else is left.
     known: Arc<Mutex<Known>>,
 }
@@ -82,7 +84,14 @@ impl Discovery {
         let known: Arc<Mutex<Known>> = Arc::default();
         let (read, gauges) = (Arc::clone(&known), Gauges::new(metrics));
         metrics.on_scrape(move || refresh(&read, &gauges));
-        Ok(Discovery(Arc::new(Inner { config, zone, metrics: metrics.clone(), known })))
+        Ok(Discovery(Arc::new(Inner {
+            config,
+            zone,
+            metrics: metrics.clone(),
+            #[cfg(feature = "etcd")]
+            etcd: Mutex::default(),
+            known,
+        })))
     }
 
     /// From now on `source` answers for the target of this name, whatever its scheme.
@@ -281,8 +290,11 @@ impl Inner {
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
         let registry = match target.place() {
             Place::Fixed(_) => return Ok(Arc::new(source::Fixed)),
+            #[cfg(feature = "dns")]
+            Place::Host { .. } => Registry::Dns,
+            #[cfg(not(feature = "dns"))]
             Place::Host { .. } => return Ok(Arc::new(source::Host)),
-            Place::File(_) => return Err(not_built(target, "file", "")),
+            Place::File(_) => return Ok(Arc::new(source::File)),
             Place::Registry(_) => self.config.registry,
             Place::Directory(_) => Registry::Dir,
             Place::Etcd(_) => Registry::Etcd,
@@ -292,11 +304,27 @@ impl Inner {
         };
         match registry {
             Registry::Dir => Ok(Arc::new(source::Directory::of(&self.config.dir))),
+            #[cfg(feature = "etcd")]
+            Registry::Etcd => Ok(Arc::new(self.etcd()?)),
+            #[cfg(not(feature = "etcd"))]
             Registry::Etcd => Err(not_built(target, "etcd", "etcd")),
             Registry::Consul => Err(not_built(target, "Consul", "consul")),
             Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
+            #[cfg(feature = "dns")]
+            Registry::Dns => Ok(Arc::new(source::Dns::of(&self.config.dns))),
+            #[cfg(not(feature = "dns"))]
             Registry::Dns => Err(not_built(target, "DNS", "dns")),
         }
+    }
+
+    /// One for all targets, which share its connection.
+    #[cfg(feature = "etcd")]
+    fn etcd(&self) -> Result<source::Etcd> {
+        let mut etcd = self.etcd.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(etcd) = &*etcd {
+            return Ok(etcd.clone());
+        }
+        Ok(etcd.insert(source::Etcd::of(&self.config.etcd)?).clone())
     }
 
     fn watches(&self) -> Vec<Arc<Watch>> {

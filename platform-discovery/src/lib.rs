@@ -22,6 +22,8 @@ mod catalogue;
 pub mod config;
 mod discovery;
 mod endpoint;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod folder;
 pub mod metrics;
 mod record;

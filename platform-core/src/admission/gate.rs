@@ -1,14 +1,17 @@
 //! Gate: an engine with its place in the stack, its mode, and the count of its refusals.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-
-use tokio::time::Instant;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
+};
 
 use super::{Admission, Answer, Permit, Refusal, metrics::Refusals};
 use crate::{
     config::Mode,
     context::Context,
     error::{Error, ErrorKind, Result},
+    tick::Tick,
 };
 
 /// An engine at its place. The mode may change while calls are under way.
@@ -45,7 +48,13 @@ impl<A: Admission> Gate<A> {
 
     /// How much it may do now.
     pub fn mode(&self) -> Mode {
-        Mode::ALL[usize::from(self.mode.load(Relaxed))]
+        let mode = self.mode.load(Relaxed);
+        // Nobody stores anything else, and this needs no look at a list.
+        match mode {
+            ENFORCE => Mode::Enforce,
+            OBSERVE => Mode::Observe,
+            _ => Mode::Off,
+        }
     }
 
     /// How much it may do from now on.
@@ -78,13 +87,30 @@ impl<A: Admission> Gate<A> {
     pub async fn enter(&self, context: &mut Context) -> Result<Permit<&Self, A>> {
         match self.turn(self, context) {
             Turn::Now(done) => done,
-            // Rare and long: its state should not be part of every call's.
-            Turn::Wait => {
-                let answer = Box::pin(self.engine.wait(context)).await;
-                context.set_now(Instant::now());
-                self.settle(self, context, answer)
-            }
+            Turn::Wait => self.wait(context).await,
         }
+    }
+
+    /// [`enter`](Self::enter) without a future where there is nothing to wait for: `None` says that
+    /// [`wait`](Self::wait) comes next.
+    #[inline]
+    pub(crate) fn try_enter(&self, context: &Context) -> Result<Option<Permit<&Self, A>>> {
+        match self.turn(self, context) {
+            Turn::Now(done) => done.map(Some),
+            Turn::Wait => Ok(None),
+        }
+    }
+
+    /// Waits for a turn. Boxed: it is rare and long, and its state should not be part of every call's.
+    pub(crate) fn wait<'a, 'c>(
+        &'a self,
+        context: &'c mut Context,
+    ) -> Pin<Box<impl Future<Output = Result<Permit<&'a Self, A>>> + use<'a, 'c, A>>> {
+        Box::pin(async move {
+            let answer = self.engine.wait(context).await;
+            context.set_now(Tick::now());
+            self.settle(self, context, answer)
+        })
     }
 
     /// A permit, a refusal, or a turn to wait for.
@@ -130,6 +156,9 @@ impl<A: Admission> Gate<A> {
         }
     }
 }
+
+const ENFORCE: u8 = Mode::Enforce as u8;
+const OBSERVE: u8 = Mode::Observe as u8;
 
 /// What a gate says when it may wait.
 pub(super) enum Turn<P: AsGate<A>, A: Admission> {

@@ -1,9 +1,7 @@
 //! Permit: the right to go on, and the duty to report.
 
-use tokio::time::Instant;
-
 use super::{Admission, gate::AsGate};
-use crate::{context::Deadline, observe::dropped, outcome::Verdict};
+use crate::{context::Deadline, observe::dropped, outcome::Verdict, tick::Tick};
 
 /// The right to go on. It ends in exactly one report: [`report`](Self::report), or being dropped.
 #[must_use = "dropping it reports the request as abandoned"]
@@ -49,7 +47,7 @@ impl<P: AsGate<A>, A: Admission> Permit<P, A> {
 impl<P: AsGate<A>, A: Admission> Drop for Permit<P, A> {
     fn drop(&mut self) {
         if let (Some(ticket), Some(owner)) = (self.ticket.take(), &self.owner) {
-            let now = Instant::now();
+            let now = Tick::now();
             let engine = owner.gate().engine();
             engine.report(ticket, &Verdict::new(dropped(self.deadline, now), now));
             if A::HOLDS {

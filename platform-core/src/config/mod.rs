@@ -66,6 +66,7 @@ mod secret;
 pub mod size;
 mod sources;
 mod suggest;
+mod together;
 
 pub use builder::ConfigBuilder;
 pub use claim::Effective;
@@ -76,6 +77,7 @@ pub use origin::Origin;
 pub use ratio::Ratio;
 pub use refusal::{Refusal, Rules};
 pub use secret::Secret;
+pub(crate) use together::Together;
 
 use claim::{Claim, Claims, set_by};
 use key::Key;

@@ -22,7 +22,7 @@ pub mod wire;
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use crate::tick::Tick;
 
 pub use carrier::Carrier;
 pub use criticality::Criticality;
@@ -40,7 +40,7 @@ pub use trace::{SpanId, TraceId, TraceParent};
 /// deadline allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Context {
-    now: Instant,
+    now: Tick,
     deadline: Option<Deadline>,
     trace: TraceParent,
     attempt: u16,
@@ -67,14 +67,14 @@ struct Rest {
 
 impl Context {
     /// The beginning of a new trace, without a deadline.
-    pub fn root(now: Instant) -> Self {
+    pub fn root(now: impl Into<Tick>) -> Self {
         Context::with_trace(now, TraceParent::random())
     }
 
     /// The beginning of work that belongs to `trace`.
-    pub fn with_trace(now: Instant, trace: TraceParent) -> Self {
+    pub fn with_trace(now: impl Into<Tick>, trace: TraceParent) -> Self {
         Context {
-            now,
+            now: now.into(),
             deadline: None,
             trace,
             attempt: 0,
@@ -88,12 +88,12 @@ impl Context {
 
     /// What a call made while serving this request begins with: the same, at `now`, as a first attempt.
     #[must_use]
-    pub fn child(&self, now: Instant) -> Self {
-        Context { now, attempt: 0, ..self.clone() }
+    pub fn child(&self, now: impl Into<Tick>) -> Self {
+        Context { now: now.into(), attempt: 0, ..self.clone() }
     }
 
     /// The clock reading that this attempt began with. Layers on the way down use it instead of their own.
-    pub fn now(&self) -> Instant {
+    pub fn now(&self) -> Tick {
         self.now
     }
 
@@ -187,14 +187,14 @@ impl Context {
     }
 
     /// The clock was read again: when a call begins, and after a real wait.
-    pub fn set_now(&mut self, now: Instant) {
-        self.now = now;
+    pub fn set_now(&mut self, now: impl Into<Tick>) {
+        self.now = now.into();
     }
 
     /// Begins attempt number `attempt` at `now`, under a span of its own.
-    pub fn begin_attempt(&mut self, attempt: u16, now: Instant) {
+    pub fn begin_attempt(&mut self, attempt: u16, now: impl Into<Tick>) {
         self.attempt = attempt;
-        self.now = now;
+        self.now = now.into();
         self.trace = self.trace.child();
     }
 

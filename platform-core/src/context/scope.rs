@@ -4,10 +4,11 @@
 
 use std::{borrow::Cow, future::Future};
 
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::Context;
+use crate::tick::Tick;
 
 tokio::task_local! {
     static CURRENT: Context;
@@ -24,7 +25,8 @@ pub fn current() -> Option<Context> {
 }
 
 /// What a call begun at `now` starts with: the context of the request being served, else a new root.
-pub fn inherit(now: Instant) -> Context {
+pub fn inherit(now: impl Into<Tick>) -> Context {
+    let now = now.into();
     with_current(|context| context.child(now)).unwrap_or_else(|| Context::root(now))
 }
 

@@ -27,6 +27,7 @@
 mod remaining;
 mod within;
 
+pub(crate) use remaining::NEVER;
 pub use remaining::{Limit, Whose};
 pub use within::{Within, within};
 

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::{
     context::Deadline,
     error::{Error, ErrorKind},
     outcome::Outcome,
+    tick::{Tick, nanos},
 };
 
 /// When something ends, after how long, and who wanted it so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     deadline: Deadline,
-    length: Duration,
+    /// In nanoseconds.
+    length: u64,
     whose: Whose,
 }
 
@@ -32,16 +32,34 @@ pub enum Whose {
 impl Limit {
     /// The limit of a call begun at `now`: what its caller left it or what its policy allows, whichever is
     /// less. `None` if neither says anything.
-    pub fn of_call(known: Option<Deadline>, timeout: Option<Duration>, now: Instant) -> Option<Limit> {
-        let own = timeout.and_then(|length| Limit::new(length, Whose::Call, now));
-        let callers =
-            known.map(|deadline| Limit { deadline, length: deadline.remaining(now), whose: Whose::Caller });
-        nearest(callers, own)
+    pub fn of_call(
+        known: Option<Deadline>,
+        timeout: Option<Duration>,
+        now: impl Into<Tick>,
+    ) -> Option<Limit> {
+        Limit::of_call_within(known, timeout.map_or(NEVER, nanos), now.into())
     }
 
     /// The limit of an attempt begun at `now` within a call that ends at `call`.
-    pub fn of_attempt(call: Option<Limit>, timeout: Option<Duration>, now: Instant) -> Option<Limit> {
-        nearest(call, timeout.and_then(|length| Limit::new(length, Whose::Attempt, now)))
+    pub fn of_attempt(call: Option<Limit>, timeout: Option<Duration>, now: impl Into<Tick>) -> Option<Limit> {
+        Limit::of_attempt_within(call, timeout.map_or(NEVER, nanos), now.into())
+    }
+
+    /// [`of_call`](Self::of_call) in nanoseconds, of which the stack's are.
+    #[inline]
+    pub(crate) fn of_call_within(known: Option<Deadline>, timeout: u64, now: Tick) -> Option<Limit> {
+        let callers = known.map(|deadline| Limit {
+            deadline,
+            length: deadline.tick().nanos_since(now),
+            whose: Whose::Caller,
+        });
+        nearest(callers, Limit::new(timeout, Whose::Call, now))
+    }
+
+    /// [`of_attempt`](Self::of_attempt) in nanoseconds.
+    #[inline]
+    pub(crate) fn of_attempt_within(call: Option<Limit>, timeout: u64, now: Tick) -> Option<Limit> {
+        nearest(call, Limit::new(timeout, Whose::Attempt, now))
     }
 
     /// When it ends.
@@ -51,7 +69,7 @@ impl Limit {
 
     /// How long it was when it was set.
     pub fn length(self) -> Duration {
-        self.length
+        Duration::from_nanos(self.length)
     }
 
     /// Who set it.
@@ -62,7 +80,7 @@ impl Limit {
     /// Refuses what could not be answered in time even if it were sent: `None` while there is time left.
     ///
     /// Nobody was asked, so it is evidence of nothing.
-    pub fn spent(self, now: Instant) -> Option<Error> {
+    pub fn spent(self, now: impl Into<Tick>) -> Option<Error> {
         self.deadline.has_passed(now).then(|| {
             Error::new(ErrorKind::Timeout, "the deadline had passed before anything was sent")
                 .at_layer(LAYER_CALL)
@@ -77,7 +95,7 @@ impl Limit {
 
     /// The same of something else that was not there in time.
     pub fn exceeded_by(self, what: &str) -> Error {
-        let Limit { length, whose, .. } = self;
+        let (length, whose) = (self.length(), self.whose);
         let (layer, why) = match whose {
             Whose::Attempt => (LAYER_ATTEMPT, "one attempt's limit (policy.attempt_timeout)"),
             Whose::Call => (LAYER_CALL, "the whole call's limit (policy.timeout)"),
@@ -87,12 +105,17 @@ impl Limit {
     }
 
     /// `None` for a length that the clock cannot say, which is no limit.
-    fn new(length: Duration, whose: Whose, now: Instant) -> Option<Limit> {
-        Deadline::after(now, length).map(|deadline| Limit { deadline, length, whose })
+    #[inline]
+    fn new(length: u64, whose: Whose, now: Tick) -> Option<Limit> {
+        now.after_nanos(length).map(|end| Limit { deadline: Deadline::at(end), length, whose })
     }
 }
 
+/// A length that is no limit: beyond what the clock can say.
+pub(crate) const NEVER: u64 = u64::MAX;
+
 /// The earlier; the outer of two that end together, because after it there is nothing left to try.
+#[inline]
 fn nearest(outer: Option<Limit>, inner: Option<Limit>) -> Option<Limit> {
     match (outer, inner) {
         (Some(outer), Some(inner)) if inner.deadline < outer.deadline => Some(inner),
@@ -108,6 +131,8 @@ const LAYER_ATTEMPT: &str = "attempt-deadline";
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     const fn ms(ms: u64) -> Duration {

@@ -8,15 +8,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use super::{
     abort::Abort,
     metrics::Injected,
     rule::{DEFAULT_MAX_ACTIVE, Effect},
     rule_set::Faults,
 };
-use crate::context::Context;
+use crate::{context::Context, tick::Tick};
 
 /// What happens to one call. It counts as active until it is dropped, or its delay has ended.
 #[derive(Debug)]
@@ -47,13 +45,13 @@ impl Faults {
         target: &str,
         endpoint: Option<&str>,
         zone: &str,
-        now: Instant,
+        now: impl Into<Tick>,
         rolls: [u64; 2],
     ) -> Option<Injection> {
         if !self.is_armed() && context.faults().is_empty() {
             return None;
         }
-        self.plan_one(context, target, endpoint, zone, now, rolls)
+        self.plan_one(context, target, endpoint, zone, now.into().instant(), rolls)
     }
 
     #[cold]
@@ -63,7 +61,7 @@ impl Faults {
         target: &str,
         endpoint: Option<&str>,
         zone: &str,
-        now: Instant,
+        now: tokio::time::Instant,
         rolls: [u64; 2],
     ) -> Option<Injection> {
         let (mut draws, mut over) = (Draws { rolls, asked: 0 }, false);

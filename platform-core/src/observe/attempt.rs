@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::time::Instant;
-
 use super::{ATTEMPTS, AttemptKind, AttemptLabels, dropped};
 use crate::{
     context::{Context, Deadline},
+    error::Error,
     outcome::{Outcome, Verdict},
     telemetry::{Counter, CounterFamily, Metrics},
+    tick::Tick,
 };
 
 /// The attempts to call one target.
@@ -61,8 +61,14 @@ impl AttemptSeen<'_> {
     }
 
     /// It ended so.
-    pub fn report(mut self, verdict: Verdict) {
+    pub fn report(mut self, verdict: &Verdict) {
         self.put(verdict.outcome);
+    }
+
+    /// It was not made, for this reason.
+    pub fn refused(mut self, error: Error) -> Error {
+        self.put(error.outcome());
+        error
     }
 
     fn put(&mut self, outcome: Outcome) {
@@ -74,7 +80,7 @@ impl AttemptSeen<'_> {
 impl Drop for AttemptSeen<'_> {
     fn drop(&mut self) {
         if !self.reported {
-            self.put(dropped(self.deadline, Instant::now()));
+            self.put(dropped(self.deadline, Tick::now()));
         }
     }
 }

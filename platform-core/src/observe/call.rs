@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::time::Instant;
-
 use super::{CALL_DURATION, CallLabels, dropped};
 use crate::{
     context::{Context, Deadline, TraceId},
     outcome::{Outcome, Verdict},
     telemetry::{Histogram, HistogramFamily, Metrics},
+    tick::Tick,
 };
 
 /// The calls of one target.
@@ -48,7 +47,7 @@ impl Calls {
 #[must_use = "dropping it reports the call as abandoned"]
 pub struct CallSeen<'a> {
     calls: &'a Calls,
-    since: Instant,
+    since: Tick,
     deadline: Option<Deadline>,
     trace: Option<TraceId>,
     reported: bool,
@@ -61,20 +60,20 @@ impl CallSeen<'_> {
     }
 
     /// It ended so.
-    pub fn report(mut self, verdict: Verdict) {
+    pub fn report(mut self, verdict: &Verdict) {
         self.put(verdict.outcome, verdict.at);
     }
 
-    fn put(&mut self, outcome: Outcome, at: Instant) {
+    fn put(&mut self, outcome: Outcome, at: Tick) {
         self.reported = true;
-        self.calls.duration(outcome).observe(at.saturating_duration_since(self.since), self.trace);
+        self.calls.duration(outcome).observe_nanos(at.nanos_since(self.since), self.trace);
     }
 }
 
 impl Drop for CallSeen<'_> {
     fn drop(&mut self) {
         if !self.reported {
-            let now = Instant::now();
+            let now = Tick::now();
             self.put(dropped(self.deadline, now), now);
         }
     }

@@ -21,13 +21,12 @@ pub use call::{CallSeen, Calls};
 pub use labels::{AttemptKind, AttemptLabels, CallLabels};
 pub use metrics::{ATTEMPTS, CALL_DURATION};
 
-use tokio::time::Instant;
-
 use crate::{
     call::Reply,
     context::Deadline,
     error::Error,
     outcome::{Outcome, Verdict},
+    tick::Tick,
 };
 
 /// What a result meant: a reply carries its verdict, an error its outcome. The hint of an error is for our own
@@ -36,13 +35,13 @@ use crate::{
 /// The verdict's instant is the second clock reading of an attempt; where nobody took it, it is taken here.
 pub fn verdict<R: Reply>(result: Result<&R, &Error>) -> Verdict {
     match result {
-        Ok(reply) => reply.verdict().unwrap_or_else(|| Verdict::new(Outcome::Success, Instant::now())),
-        Err(error) => Verdict::new(error.outcome(), Instant::now()),
+        Ok(reply) => reply.verdict().unwrap_or_else(|| Verdict::new(Outcome::Success, Tick::now())),
+        Err(error) => Verdict::new(error.outcome(), Tick::now()),
     }
 }
 
 /// What it means that nobody waited for the end.
-pub(crate) fn dropped(deadline: Option<Deadline>, now: Instant) -> Outcome {
+pub(crate) fn dropped(deadline: Option<Deadline>, now: Tick) -> Outcome {
     if deadline.is_some_and(|deadline| deadline.has_passed(now)) {
         Outcome::Timeout
     } else {

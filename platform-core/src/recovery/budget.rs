@@ -9,12 +9,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use super::{
     config::BudgetConfig,
     ledger::{Ledger, MILLION, Moment, Sums, Terms},
 };
+use crate::tick::Tick;
 
 /// A budget that calls fill and extra attempts empty; what is not used within the window is gone.
 ///
@@ -25,7 +24,7 @@ use super::{
 /// The floor may be taken in one burst, once per window.
 #[derive(Debug)]
 pub struct Budget {
-    origin: Instant,
+    origin: Tick,
     /// The setting that a refusal names.
     key: &'static str,
     /// Read together by nobody who would mind a mixture: after a change, one call may be judged by old and new.
@@ -54,14 +53,14 @@ pub struct Spent {
 
 impl Budget {
     /// A budget with nothing in it but its floor.
-    pub fn new(config: BudgetConfig, now: Instant) -> Self {
+    pub fn new(config: BudgetConfig, now: impl Into<Tick>) -> Self {
         Budget::named("budget.ratio", config, now)
     }
 
     /// A budget whose refusals name another setting.
-    pub(super) fn named(key: &'static str, config: BudgetConfig, now: Instant) -> Self {
+    pub(super) fn named(key: &'static str, config: BudgetConfig, now: impl Into<Tick>) -> Self {
         let budget = Budget {
-            origin: now,
+            origin: now.into(),
             key,
             ratio: AtomicU32::new(0),
             width: AtomicU32::new(1),
@@ -74,7 +73,7 @@ impl Budget {
     }
 
     /// The first attempt of a call was answered as asked; a repeat that was puts nothing in.
-    pub fn deposit(&self, now: Instant) {
+    pub fn deposit(&self, now: impl Into<Tick>) {
         self.ledger.deposit(self.moment(now));
     }
 
@@ -82,13 +81,13 @@ impl Budget {
     ///
     /// # Errors
     /// [`Spent`], with the numbers that say why.
-    pub fn withdraw(&self, now: Instant) -> Result<(), Spent> {
+    pub fn withdraw(&self, now: impl Into<Tick>) -> Result<(), Spent> {
         let terms = self.terms();
         self.ledger.withdraw(self.moment(now), &terms).map_err(|sums| self.spent(sums))
     }
 
     /// The share of what the window allows that is left, from 0 to 1; 0 as well where nothing is allowed.
-    pub fn ratio(&self, now: Instant) -> f64 {
+    pub fn ratio(&self, now: impl Into<Tick>) -> f64 {
         let sums = self.ledger.sums(self.moment(now));
         let capacity = self.terms().capacity(sums.deposits);
         let used = sums.withdrawals * MILLION;
@@ -117,10 +116,9 @@ impl Budget {
         self.clients.load(Relaxed)
     }
 
-    fn moment(&self, now: Instant) -> Moment {
-        let passed = now.saturating_duration_since(self.origin);
-        // Ticks last for 13 years; the casts cut nothing before.
-        let tick = passed.as_secs() as u32 * (1000 / TICK_MS) + passed.subsec_millis() / TICK_MS;
+    fn moment(&self, now: impl Into<Tick>) -> Moment {
+        // Ticks last for 13 years; the cast cuts nothing before.
+        let tick = (now.into().nanos_since(self.origin) / TICK_NANOS) as u32;
         Moment::new(FIRST + tick, self.width.load(Relaxed))
     }
 
@@ -173,6 +171,7 @@ const BUCKETS: usize = 10;
 
 /// The finest bucket: a tenth of the shortest window. In 32 bits, ticks last for 13 years.
 const TICK_MS: u32 = 100;
+const TICK_NANOS: u64 = TICK_MS as u64 * 1_000_000;
 
 /// Longer than the longest window and [`LEAST_MS`], in ticks: whatever was never used has long expired.
 const FIRST: u32 = 1000;
@@ -195,6 +194,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use tokio::time::Instant;
+
     use crate::config::Ratio;
 
     const S: Duration = Duration::from_secs(1);

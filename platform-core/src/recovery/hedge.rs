@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{
     budget::{Budget, Spent},
     config::{BudgetConfig, Hedge},
     latency::{LONGEST, Latencies},
 };
+use crate::tick::Tick;
 
 /// How long the first may take before a second is sent.
 ///
 /// `None` sends no second: while it is not known what is slow, and when the target is so slow that the time is
 /// beyond what is measured, where a second copy would not be faster either.
-pub fn delay(hedge: &Hedge, latencies: &Latencies, now: Instant) -> Option<Duration> {
+pub fn delay(hedge: &Hedge, latencies: &Latencies, now: impl Into<Tick>) -> Option<Duration> {
     if !hedge.mode.is_on() {
         return None;
     }
@@ -24,7 +23,7 @@ pub fn delay(hedge: &Hedge, latencies: &Latencies, now: Instant) -> Option<Durat
 
 /// What hedges alone may cost: the share `hedge.extra` of the calls, and nothing where there are none. A quiet client
 /// needs no hedges, it has nobody to learn from. `window` is that of the budget for repeats.
-pub fn budget(hedge: &Hedge, window: Duration, now: Instant) -> Budget {
+pub fn budget(hedge: &Hedge, window: Duration, now: impl Into<Tick>) -> Budget {
     Budget::named("hedge.extra", settings(hedge, window), now)
 }
 
@@ -39,7 +38,8 @@ pub fn settings(hedge: &Hedge, window: Duration) -> BudgetConfig {
 ///
 /// # Errors
 /// [`Spent`], with the numbers of the one that refused.
-pub fn withdraw(hedges: &Budget, repeats: &Budget, now: Instant) -> Result<(), Spent> {
+pub fn withdraw(hedges: &Budget, repeats: &Budget, now: impl Into<Tick>) -> Result<(), Spent> {
+    let now = now.into();
     hedges.withdraw(now)?;
     repeats.withdraw(now)
 }
@@ -47,6 +47,8 @@ pub fn withdraw(hedges: &Budget, repeats: &Budget, now: Instant) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::Instant;
+
     use crate::config::{Mode, Ratio};
 
     const MS: Duration = Duration::from_millis(1);

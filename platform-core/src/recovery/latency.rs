@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use crate::tick::{Tick, nanos};
 
 /// What calls took during the last 20 to 30 seconds.
 ///
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 /// most, and a second old at most, so that asking is one load.
 #[derive(Debug)]
 pub struct Latencies {
-    origin: Instant,
+    origin: Tick,
     slices: [Slice; SLICES],
     quantile: AtomicU64,
     median: AtomicU64,
@@ -34,11 +34,11 @@ struct Slice {
 
 impl Latencies {
     /// Nothing is known yet.
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: impl Into<Tick>) -> Self {
         let zero = || AtomicU32::new(0);
         let slice = |_| Slice { number: zero(), counts: array::from_fn(|_| zero()) };
         Latencies {
-            origin: now,
+            origin: now.into(),
             slices: array::from_fn(slice),
             quantile: AtomicU64::new(0),
             median: AtomicU64::new(0),
@@ -46,7 +46,13 @@ impl Latencies {
     }
 
     /// A call that ended at `now` took so long.
-    pub fn record(&self, now: Instant, took: Duration) {
+    pub fn record(&self, now: impl Into<Tick>, took: Duration) {
+        self.record_nanos(now.into(), nanos(took));
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn record_nanos(&self, now: Tick, took: u64) {
         let number = self.number(now);
         let slice = &self.slices[number as usize % SLICES];
         if slice.number.load(Acquire) == number || slice.turn(number) {
@@ -58,20 +64,21 @@ impl Latencies {
     /// are samples enough to say: 20, and 2 beyond the quantile.
     ///
     /// The answer for one `q` is kept; who asks for several in turn pays for each.
-    pub fn quantile(&self, now: Instant, q: f64) -> Option<Duration> {
+    pub fn quantile(&self, now: impl Into<Tick>, q: f64) -> Option<Duration> {
         // The cast takes what is no number for 0.
         let q = (q * f64::from(Q_ONE)).round().clamp(0.0, f64::from(Q_ONE)) as u32;
         self.kept(&self.quantile, now, q)
     }
 
     /// What half of the recent calls took at most, as [`quantile`](Self::quantile).
-    pub fn median(&self, now: Instant) -> Option<Duration> {
+    pub fn median(&self, now: impl Into<Tick>) -> Option<Duration> {
         self.kept(&self.median, now, Q_ONE / 2)
     }
 
-    fn kept(&self, word: &AtomicU64, now: Instant, q: u32) -> Option<Duration> {
+    fn kept(&self, word: &AtomicU64, now: impl Into<Tick>, q: u32) -> Option<Duration> {
         // 24 bits of time, 14 of the quantile, 26 of the answer.
-        let second = now.saturating_duration_since(self.origin).as_secs() + 1;
+        let now = now.into();
+        let second = now.nanos_since(self.origin) / NANOS_PER_SEC + 1;
         let key = (second & 0xff_ffff) << 14 | u64::from(q);
         let kept = word.load(Relaxed);
         let micros = if kept >> 26 == key {
@@ -111,9 +118,9 @@ impl Latencies {
         found.map(middle)
     }
 
-    fn number(&self, now: Instant) -> u32 {
+    fn number(&self, now: impl Into<Tick>) -> u32 {
         // 1300 years of slices; 0 is of nobody.
-        (now.saturating_duration_since(self.origin).as_secs() / SLICE_SECS) as u32 + 1
+        (now.into().nanos_since(self.origin) / (SLICE_SECS * NANOS_PER_SEC)) as u32 + 1
     }
 }
 
@@ -138,8 +145,8 @@ impl Slice {
 }
 
 /// Eight buckets to each doubling of microseconds; below eight, one for each.
-fn bucket(took: Duration) -> usize {
-    let micros = took.min(LONGEST).as_micros() as usize;
+fn bucket(took: u64) -> usize {
+    let micros = (took / 1_000).min(LONGEST_MICROS) as usize;
     match micros.checked_ilog2() {
         Some(power @ PRECISION..) => {
             let shift = power - PRECISION;
@@ -152,7 +159,7 @@ fn bucket(took: Duration) -> usize {
 /// The middle of a bucket; of the last, [`LONGEST`].
 fn middle(bucket: usize) -> u64 {
     if bucket == BUCKETS - 1 {
-        return LONGEST.as_micros() as u64;
+        return LONGEST_MICROS;
     }
     let (row, column) = ((bucket / PER_DOUBLING) as u32, (bucket % PER_DOUBLING) as u64);
     match row {
@@ -166,6 +173,9 @@ fn middle(bucket: usize) -> u64 {
 
 /// Whatever takes longer is as long.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST_MICROS: u64 = LONGEST.as_micros() as u64;
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 const SLICES: usize = 3;
 const SLICE_SECS: u64 = 10;
@@ -195,6 +205,8 @@ const EMPTYING: u32 = u32::MAX;
 mod tests {
     use std::thread;
 
+    use tokio::time::Instant;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -217,15 +229,15 @@ mod tests {
     fn buckets_follow_each_other_up_to_the_longest() {
         let mut last = 0;
         for micros in (0..100_000).chain((100_000..60_000_000).step_by(997)) {
-            let found = bucket(Duration::from_micros(micros));
+            let found = bucket(micros * 1_000);
             assert!(found == last || found == last + 1, "{micros}");
             last = found;
             if found < BUCKETS - 1 {
                 assert!(middle(found).abs_diff(micros) * 16 <= micros, "{micros} is near {}", middle(found));
             }
         }
-        assert_eq!(bucket(LONGEST), BUCKETS - 1);
-        assert_eq!(bucket(Duration::MAX), BUCKETS - 1);
+        assert_eq!(bucket(nanos(LONGEST)), BUCKETS - 1);
+        assert_eq!(bucket(nanos(Duration::MAX)), BUCKETS - 1);
         assert_eq!(middle(BUCKETS - 1), 60_000_000);
     }
 

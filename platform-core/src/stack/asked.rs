@@ -1,6 +1,6 @@
 //! Asked: what an attempt and its wire tell each other.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     context::{SpanId, TraceParent},
@@ -14,21 +14,27 @@ use crate::{
 /// was silent, and by then the future that knew it is gone. A repeat tells the wire whom not to ask again.
 #[derive(Debug)]
 pub struct Asked {
-    endpoint: OnceLock<Arc<str>>,
+    /// Nobody else looks while it is written; a lock that is free costs less than a cell that can be set once.
+    endpoint: Mutex<Option<Arc<str>>>,
     parent: SpanId,
-    avoid: Vec<Arc<str>>,
+    /// `None` for a first attempt, which has nobody to avoid and nothing to clear away.
+    avoid: Option<Vec<Arc<str>>>,
     only_others: bool,
 }
 
 impl Asked {
     pub(super) fn first(trace: TraceParent) -> Self {
-        Asked::again(trace, Vec::new())
+        Asked::new(trace, None)
     }
 
     /// An attempt that prefers others than those in `avoid`.
     pub(super) fn again(trace: TraceParent, avoid: Vec<Arc<str>>) -> Self {
+        Asked::new(trace, Some(avoid))
+    }
+
+    fn new(trace: TraceParent, avoid: Option<Vec<Arc<str>>>) -> Self {
         let parent = if trace.is_sampled() { innermost(trace) } else { trace.span_id() };
-        Asked { endpoint: OnceLock::new(), parent, avoid, only_others: false }
+        Asked { endpoint: Mutex::new(None), parent, avoid, only_others: false }
     }
 
     /// An attempt that is not made at all if there is nobody else: a hedge.
@@ -38,7 +44,7 @@ impl Asked {
 
     /// This endpoint is asked.
     pub fn set(&self, endpoint: &Arc<str>) {
-        self.endpoint.get_or_init(|| Arc::clone(endpoint));
+        self.lock().get_or_insert_with(|| Arc::clone(endpoint));
     }
 
     /// The span that the attempt's own stands under.
@@ -48,7 +54,7 @@ impl Asked {
 
     /// Who was asked before in this call; somebody else is preferred.
     pub fn avoid(&self) -> &[Arc<str>] {
-        &self.avoid
+        self.avoid.as_deref().unwrap_or_default()
     }
 
     /// Is nobody asked rather than one of those again?
@@ -56,14 +62,19 @@ impl Asked {
         self.only_others
     }
 
-    pub(super) fn endpoint(&self) -> Option<&Arc<str>> {
-        self.endpoint.get()
+    pub(super) fn endpoint(&self) -> Option<Arc<str>> {
+        self.lock().clone()
     }
 
     pub(super) fn name(&self, error: Error) -> Error {
-        match self.endpoint.get() {
+        match &*self.lock() {
             Some(endpoint) if error.endpoint().is_none() => error.at_endpoint(endpoint),
             _ => error,
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        // Each change is whole before the next line that could panic.
+        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,24 +1,26 @@
 //! The client order: one storey a function, one layer a line, a reason a line.
 
-use std::{future::Future, sync::Arc, time::Duration};
-
-use tokio::time::Instant;
+use std::{future::Future, pin::pin, sync::Arc};
 
 use super::{
     Asked, ClientPolicy, Guards, Parts, Row,
     guards::{HELD_BULKHEAD, HELD_CONCURRENCY},
+    knobs::Knobs,
     seats::Seat,
 };
 use crate::{
-    admission::{Gate, Kept, concurrency::Concurrency},
+    admission::{
+        Gate, Kept, Permit, breaker::Breaker, bulkhead::Bulkhead, concurrency::Concurrency,
+        rate_limit::RateLimit, throttle::Throttle,
+    },
     call::{Call, Guard, Release, Reply},
     config::Live,
     context::{Context, Notes},
     deadline::{Limit, within},
     error::{Error, Result},
-    observe::{self, AttemptKind},
-    outcome::Outcome,
-    recovery::Recovery,
+    observe::{self, AttemptKind, CallSeen},
+    outcome::{Outcome, Verdict},
+    tick::Tick,
 };
 
 /// Everything below the attempt's clock: the choice of an endpoint, the headers, the connection, the judge.
@@ -66,14 +68,20 @@ pub struct ClientStack {
     seat: Arc<Seat>,
 }
 
-/// What every call reads of its policy; the rest is read by those that fail.
-#[derive(Clone, Copy)]
-pub(super) struct Knobs {
-    timeout: Option<Duration>,
-    pub(super) attempt_timeout: Option<Duration>,
-    pub(super) recovery: Recovery,
-    /// The largest body that is kept for a repeat, in bytes.
-    pub(super) body: u64,
+/// What lets a call in.
+struct Entered<'a> {
+    limit: Option<Limit>,
+    rate: Permit<&'a Gate<RateLimit>, RateLimit>,
+    /// `None`: its turn has to be waited for.
+    bulkhead: Option<Permit<&'a Gate<Bulkhead>, Bulkhead>>,
+}
+
+/// What lets an attempt in.
+struct Admitted<'a> {
+    throttle: Permit<&'a Gate<Throttle>, Throttle>,
+    breaker: Permit<&'a Gate<Breaker>, Breaker>,
+    /// `None`: its turn has to be waited for.
+    room: Option<Permit<&'a Gate<Concurrency>, Concurrency>>,
 }
 
 /// An attempt that was answered.
@@ -135,49 +143,64 @@ impl ClientStack {
 
     /// The call storey: once per call, whatever happens below.
     async fn whole<W: Wire>(&self, call: &mut Sending<W::Call>, wire: &W) -> Result<Answered<W::Reply>> {
-        let knobs = self.knobs();
+        let knobs = Knobs::of(self.seat.knobs.read());
         let context = call.context_mut();
         // The first of the two clock readings of an attempt; all on the way down use it.
-        context.set_now(Instant::now());
+        context.set_now(Tick::now());
         // R1 What the caller felt: waits, repeats and refusals included.
         let mut seen = self.parts.calls.begin(context);
         let notes = context.notes().cloned();
 
-        let result = async {
-            // R5 Above everything that may wait. It narrows and checks, and arms nothing: whoever waits ends
-            //    at the context's deadline.
-            let context = call.context_mut();
-            let limit = Limit::of_call(context.deadline(), knobs.timeout, context.now());
-            if let Some(limit) = limit {
-                context.narrow(limit.deadline());
-                seen.ends_at(context.deadline());
-                // R9 Nobody would read the answer.
-                limit.spent(context.now()).map_or(Ok(()), Err)?;
-            }
-            // R2 Arithmetic only, before anything that keeps state. It counts calls; the budget counts repeats.
-            let rate = self.guards.rate_limit.ask(context)?;
-            // Above recovery: a call asleep between two attempts still holds our memory.
-            let bulkhead = self.guards.bulkhead.enter(context).await?;
+        let Entered { limit, rate, bulkhead } = match self.enter(context, &mut seen, &knobs) {
+            Ok(entered) => entered,
+            Err(error) => return Err(self.refused(error, seen, &notes)),
+        };
+        let bulkhead = match bulkhead {
+            Some(permit) => permit,
+            None => match self.guards.bulkhead.wait(context).await {
+                Ok(permit) => permit,
+                Err(error) => return Err(self.refused(error, seen, &notes)),
+            },
+        };
 
-            // Below the whole call's clock, above the attempt's: the attempts, and whether there is another.
-            let tried = self.recover(call, limit, knobs, wire).await;
+        // Below the whole call's clock, above the attempt's: the attempts, and whether there is another.
+        let tried = pin!(self.recover(call, limit, &knobs, &notes, wire)).await;
 
-            let verdict = observe::verdict(tried.as_ref().map(|tried| &tried.reply));
-            let _ = rate.report(&verdict);
-            let bulkhead = bulkhead.report(&verdict);
-            let Tried { mut reply, endpoint, attempt, slot } = tried?;
-            // A capacity comes back when the reply has been read, not when its head is here.
-            let held = if bulkhead.pass_on().is_some() { HELD_BULKHEAD } else { 0 }
-                | if slot.and_then(Kept::pass_on).is_some() { HELD_CONCURRENCY } else { 0 };
-            if held != 0 {
-                reply.hold(Guard::new(Arc::clone(&self.guards) as Arc<dyn Release>, held));
-            }
-            Ok(Answered { reply, endpoint, attempt, limit })
+        let verdict = observe::verdict(tried.as_ref().map(|tried| &tried.reply));
+        let _ = rate.report(&verdict);
+        let bulkhead = bulkhead.report(&verdict);
+        seen.report(&verdict);
+        let Tried { mut reply, endpoint, attempt, slot } = match tried {
+            Ok(tried) => tried,
+            Err(error) => return Err(self.told(error, &notes)),
+        };
+        // A capacity comes back when the reply has been read, not when its head is here.
+        let held = if bulkhead.pass_on().is_some() { HELD_BULKHEAD } else { 0 }
+            | if slot.and_then(Kept::pass_on).is_some() { HELD_CONCURRENCY } else { 0 };
+        if held != 0 {
+            reply.hold(Guard::new(Arc::clone(&self.guards) as Arc<dyn Release>, held));
         }
-        .await;
+        Ok(Answered { reply, endpoint, attempt, limit })
+    }
 
-        seen.report(observe::verdict(result.as_ref().map(|answered| &answered.reply)));
-        result.map_err(|error| self.told(error, &notes))
+    /// The way into the call storey. A function of its own that waits for nothing: what is decided here need not be
+    /// kept in the call's future.
+    #[inline]
+    fn enter(&self, context: &mut Context, seen: &mut CallSeen<'_>, knobs: &Knobs) -> Result<Entered<'_>> {
+        // R5 Above everything that may wait. It narrows and checks, and arms nothing: whoever waits ends
+        //    at the context's deadline.
+        let limit = Limit::of_call_within(context.deadline(), knobs.timeout, context.now());
+        if let Some(limit) = limit {
+            context.narrow(limit.deadline());
+            seen.ends_at(context.deadline());
+            // R9 Nobody would read the answer.
+            limit.spent(context.now()).map_or(Ok(()), Err)?;
+        }
+        // R2 Arithmetic only, before anything that keeps state. It counts calls; the budget counts repeats.
+        let rate = self.guards.rate_limit.ask(context)?;
+        // Above recovery: a call asleep between two attempts still holds our memory.
+        let bulkhead = self.guards.bulkhead.try_enter(context)?;
+        Ok(Entered { limit, rate, bulkhead })
     }
 
     /// The attempt storey: once per try.
@@ -187,7 +210,7 @@ impl ClientStack {
         kind: AttemptKind,
         asked: &Asked,
         whole: Option<Limit>,
-        knobs: Knobs,
+        knobs: &Knobs,
         wire: &W,
     ) -> Result<Tried<'a, W::Reply>> {
         let guards = &*self.guards;
@@ -198,58 +221,77 @@ impl ClientStack {
         // R1 A refused try is still a try on the graph.
         let mut seen = self.parts.attempts.begin(context, kind);
 
-        let mut slot = None;
-        let result = async {
-            let context = call.context_mut();
-            // R2 Arithmetic on a short memory; it refuses a share of the calls, not all.
-            let mut throttle = guards.throttle.ask(context)?;
-            // R4 Above the attempt's limit, so that silence counts against the target.
-            let mut breaker = guards.breaker.ask(context)?;
-            // R3 Below the breaker, so that an open circuit never looks like spare capacity; above the limit,
-            //    to learn from it.
-            let mut room = guards.concurrency.enter(context).await?;
-            // After a wait for room the clock was read anew: the attempt begins here.
-            let begun = context.now();
-            // R5 The call's only timer, armed when the wire is pending: what is left of the call, or one
-            //    attempt's share of it, whichever is less. Whoever reads the context below sees this limit.
-            let limit = Limit::of_attempt(whole, knobs.attempt_timeout, begun);
-            if let Some(limit) = limit {
-                context.narrow(limit.deadline());
-                let ends = context.deadline();
-                seen.ends_at(ends);
-                throttle.ends_at(ends);
-                breaker.ends_at(ends);
-                room.ends_at(ends);
-            }
-            // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge.
-            let sent = within(limit, wire.send(call.take(), asked)).await;
-            let result = sent.unwrap_or_else(|limit| Err(limit.exceeded()));
-
-            // The verdict was given once, at the bottom; all read the same.
-            let verdict = observe::verdict(result.as_ref());
-            let _ = throttle.report(&verdict);
-            let _ = breaker.report(&verdict);
-            let room = room.report(&verdict);
-            if matches!(verdict.outcome, Outcome::Success | Outcome::CallerFault | Outcome::Timeout) {
-                // Failures are often fast, and would make the next hedge come too early.
-                guards.latencies.record(verdict.at, verdict.at.saturating_duration_since(begun));
-            }
-            if kind == AttemptKind::First && verdict.outcome.readings().deposit {
-                guards.budget.deposit(verdict.at);
-                guards.hedges.deposit(verdict.at);
-            }
-            if result.is_ok() {
-                slot = Some(room);
-            }
-            result
+        let Admitted { mut throttle, mut breaker, room } = match self.admit(context) {
+            Ok(admitted) => admitted,
+            Err(error) => return Err(seen.refused(asked.name(error)).at_attempt(attempt)),
+        };
+        let mut room = match room {
+            Some(permit) => permit,
+            None => match guards.concurrency.wait(context).await {
+                Ok(permit) => permit,
+                Err(error) => return Err(seen.refused(asked.name(error)).at_attempt(attempt)),
+            },
+        };
+        // After a wait for room the clock was read anew: the attempt begins here.
+        let begun = context.now();
+        // R5 The call's only timer, armed when the wire is pending: what is left of the call, or one
+        //    attempt's share of it, whichever is less. Whoever reads the context below sees this limit.
+        let limit = Limit::of_attempt_within(whole, knobs.attempt_timeout, begun);
+        if let Some(limit) = limit {
+            context.narrow(limit.deadline());
+            let ends = context.deadline();
+            seen.ends_at(ends);
+            throttle.ends_at(ends);
+            breaker.ends_at(ends);
+            room.ends_at(ends);
         }
-        .await;
+        // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge. Pinned where it
+        // is made: it is most of a call, and whoever moves it copies all of it.
+        let sent = {
+            let sending = pin!(wire.send(call.take(), asked));
+            pin!(within(limit, sending)).await
+        };
+        let result = sent.unwrap_or_else(|limit| Err(limit.exceeded()));
 
-        seen.report(observe::verdict(result.as_ref()));
+        // The verdict was given once, at the bottom; all read the same.
+        let verdict = observe::verdict(result.as_ref());
+        let _ = throttle.report(&verdict);
+        let _ = breaker.report(&verdict);
+        let room = room.report(&verdict);
+        if matches!(verdict.outcome, Outcome::Success | Outcome::CallerFault | Outcome::Timeout) {
+            // Failures are often fast, and would make the next hedge come too early.
+            guards.latencies.record_nanos(verdict.at, verdict.at.nanos_since(begun));
+        }
+        if kind == AttemptKind::First && verdict.outcome.readings().deposit {
+            guards.budget.deposit(verdict.at);
+            guards.hedges.deposit(verdict.at);
+        }
+        seen.report(&verdict);
         match result {
-            Ok(reply) => Ok(Tried { reply, endpoint: asked.endpoint().cloned(), attempt, slot }),
+            Ok(reply) => Ok(Tried { reply, endpoint: asked.endpoint(), attempt, slot: Some(room) }),
             Err(error) => Err(asked.name(error).at_attempt(attempt)),
         }
+    }
+
+    /// The way into the attempt storey, which waits for nothing.
+    #[inline]
+    fn admit(&self, context: &Context) -> Result<Admitted<'_>> {
+        let guards = &*self.guards;
+        // R2 Arithmetic on a short memory; it refuses a share of the calls, not all.
+        let throttle = guards.throttle.ask(context)?;
+        // R4 Above the attempt's limit, so that silence counts against the target.
+        let breaker = guards.breaker.ask(context)?;
+        // R3 Below the breaker, so that an open circuit never looks like spare capacity; above the limit,
+        //    to learn from it.
+        let room = guards.concurrency.try_enter(context)?;
+        Ok(Admitted { throttle, breaker, room })
+    }
+
+    /// A call that did not come as far as its first attempt.
+    #[cold]
+    fn refused(&self, error: Error, seen: CallSeen<'_>, notes: &Option<Arc<Notes>>) -> Error {
+        seen.report(&Verdict::new(error.outcome(), Tick::now()));
+        self.told(error, notes)
     }
 
     /// The error with its target; a refusal of our own is also told on the line of the request being served.
@@ -261,16 +303,6 @@ impl ClientStack {
             notes.because(&format!("{}:refused({} {})", self.target(), error.layer(), error.kind()));
         }
         error.at_target(&self.parts.target)
-    }
-
-    fn knobs(&self) -> Knobs {
-        let policy = self.policy.load();
-        Knobs {
-            timeout: policy.timeout,
-            attempt_timeout: policy.attempt_timeout,
-            recovery: policy.recovery,
-            body: policy.retry.body,
-        }
     }
 
     /// What was called.

@@ -32,6 +32,7 @@ mod asked;
 mod client;
 mod describe;
 mod guards;
+mod knobs;
 mod overlay;
 mod parts;
 mod policy;

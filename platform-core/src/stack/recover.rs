@@ -9,47 +9,63 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 use super::{
     Asked, ClientStack, Wire,
-    client::{Knobs, Sending, Tried},
+    client::{Sending, Tried},
+    knobs::Knobs,
 };
 use crate::{
     admission::breaker,
     call::{Call, Reply},
     config::Mode,
-    context::Notes,
+    context::{Notes, TraceParent},
     deadline::Limit,
     error::{Error, Result},
     observe::{self, AttemptKind},
     outcome::{Again, Hint, Mark, Outcome},
     recovery::{Decision, Facts, Reason, Recovery, decide, hedge},
+    tick::Tick,
 };
 
-/// What a call is repeated from, and what it has behind it.
-struct Past<Q> {
+/// What a call is repeated from.
+struct Kept<Q> {
     /// The call as it was before its first attempt; `None` if its bytes are gone once they are sent.
     spare: Option<Q>,
     idempotent: bool,
     chain_stop: bool,
+}
+
+/// The same of a call that is about to be repeated, and what it has behind it.
+struct Past<'a, Q> {
+    // Not shared: a call need not be `Sync`.
+    kept: &'a mut Kept<Q>,
     /// Attempts that were made.
     made: u32,
     /// Who was asked.
     asked: Vec<Arc<str>>,
-    notes: Option<Arc<Notes>>,
+    notes: Option<&'a Notes>,
 }
 
-impl<Q: Call> Past<Q> {
+impl<Q: Call> Kept<Q> {
     fn of(call: &Q, body: u64) -> Self {
-        Past {
+        Kept {
             spare: call.repeat(body),
             idempotent: call.idempotent(),
             chain_stop: call.context().stops_chain(),
-            made: 1,
-            asked: Vec::new(),
-            notes: call.context().notes().cloned(),
         }
+    }
+
+    fn copy(&self, body: u64) -> Option<Q> {
+        self.spare.as_ref()?.repeat(body)
+    }
+}
+
+impl<'a, Q> Past<'a, Q> {
+    /// After the first attempt.
+    fn new(kept: &'a mut Kept<Q>, notes: &'a Option<Arc<Notes>>) -> Self {
+        Past { kept, made: 1, asked: Vec::new(), notes: notes.as_deref() }
     }
 }
 
@@ -59,51 +75,51 @@ impl ClientStack {
         &'a self,
         call: &mut Sending<W::Call>,
         whole: Option<Limit>,
-        knobs: Knobs,
+        knobs: &Knobs,
+        notes: &Option<Arc<Notes>>,
         wire: &W,
     ) -> Result<Tried<'a, W::Reply>> {
         let asked = Asked::first(call.context_mut().trace());
-        let mut past = None;
-        let mut hedge_after = None;
-        let now = call.context_mut().now();
-        if knobs.recovery != Recovery::None {
-            let call = call.call_mut();
-            let kept = Past::of(call, knobs.body);
-            hedge_after = self.hedge_after(&kept, knobs, now);
-            past = Some(kept);
+        if knobs.recovery == Recovery::None {
+            return pin!(self.attempt(call, AttemptKind::First, &asked, whole, knobs, wire)).await;
         }
+        let mut kept = Kept::of(call.call_mut(), knobs.body);
+        let now = call.context_mut().now();
+        let hedge_after = self.hedge_after(&kept, knobs, now);
         // Pinned once and polled where it lies: it is most of a call.
         let mut first = pin!(self.attempt(call, AttemptKind::First, &asked, whole, knobs, wire));
         let done = match hedge_after {
             None => Some(first.as_mut().await),
-            Some(after) => early(first.as_mut(), now + after).await,
+            Some(after) => early(first.as_mut(), now.instant() + after).await,
         };
-        let Some(mut past) = past else {
-            return done.expect("without recovery there is no hedge to be early for");
-        };
-        let result = match done {
-            Some(result) => result,
-            // It is slow, so nobody minds a box.
-            None => Box::pin(self.race((first, now, &asked), &mut past, whole, knobs, wire)).await,
-        };
-        let outcome = match &result {
-            Ok(tried) => tried.reply.verdict().map_or(Outcome::Success, |verdict| verdict.outcome),
-            Err(error) => error.outcome(),
-        };
-        if outcome.readings().again == Again::Never {
-            return result;
+        if let Some(result) = done {
+            if result_of(&result).readings().again == Again::Never {
+                return result;
+            }
+            let mut past = Past::new(&mut kept, notes);
+            past.asked.extend(asked.endpoint());
+            return Box::pin(self.repeat(result, past, whole, knobs, wire)).await;
         }
-        past.asked.extend(asked.endpoint().cloned());
-        Box::pin(self.repeat(result, past, whole, knobs, wire)).await
+        // It is slow, so nobody minds a box.
+        Box::pin(async {
+            let mut past = Past::new(&mut kept, notes);
+            let result = self.race((first, now, &asked), &mut past, whole, knobs, wire).await;
+            if result_of(&result).readings().again == Again::Never {
+                return result;
+            }
+            past.asked.extend(asked.endpoint());
+            self.repeat(result, past, whole, knobs, wire).await
+        })
+        .await
     }
 
     /// One attempt after the other, for as long as the rules allow.
     async fn repeat<'a, W: Wire>(
         &'a self,
         mut result: Result<Tried<'a, W::Reply>>,
-        mut past: Past<W::Call>,
+        mut past: Past<'_, W::Call>,
         whole: Option<Limit>,
-        knobs: Knobs,
+        knobs: &Knobs,
         wire: &W,
     ) -> Result<Tried<'a, W::Reply>> {
         loop {
@@ -114,9 +130,9 @@ impl ClientStack {
                 outcome,
                 hint,
                 attempts_made: past.made,
-                idempotent: past.idempotent,
-                repeatable: past.spare.is_some(),
-                chain_stop: past.chain_stop,
+                idempotent: past.kept.idempotent,
+                repeatable: past.kept.spare.is_some(),
+                chain_stop: past.kept.chain_stop,
                 left,
                 median: self.guards.latencies.median(now),
                 local_refusal: outcome == Outcome::Local,
@@ -145,7 +161,7 @@ impl ClientStack {
             if let Ok(tried) = &mut result {
                 tried.slot = None;
             }
-            if let Some(notes) = &past.notes {
+            if let Some(notes) = past.notes {
                 notes.because(&format!(
                     "{}:{}({outcome})",
                     self.target(),
@@ -155,14 +171,14 @@ impl ClientStack {
             }
             let mut now = now;
             if !after.is_zero() {
-                sleep_until(now + after).await;
-                now = Instant::now();
+                sleep_until(now.instant() + after).await;
+                now = Tick::now();
             }
-            let mut next = Sending(past.spare.as_ref().and_then(|spare| spare.repeat(knobs.body)));
+            let mut next = Sending(past.kept.copy(knobs.body));
             if next.0.is_none() {
                 return result;
             }
-            let asked = self.prepare(&mut next, &past, now);
+            let asked = Asked::again(prepare(&mut next, past.made, now), past.asked.clone());
             let again = self.attempt(&mut next, kind, &asked, whole, knobs, wire).await;
             past.made += 1;
             match again {
@@ -175,7 +191,7 @@ impl ClientStack {
                 }
                 next => result = next,
             }
-            past.asked.extend(asked.endpoint().cloned());
+            past.asked.extend(asked.endpoint());
             if read(&result).0.readings().again == Again::Never {
                 return result;
             }
@@ -186,32 +202,28 @@ impl ClientStack {
     /// one may still answer.
     async fn race<'a, W: Wire, F>(
         &'a self,
-        (mut first, begun, first_asked): (Pin<&mut F>, Instant, &Asked),
-        past: &mut Past<W::Call>,
+        (mut first, begun, first_asked): (Pin<&mut F>, Tick, &Asked),
+        past: &mut Past<'_, W::Call>,
         whole: Option<Limit>,
-        knobs: Knobs,
+        knobs: &Knobs,
         wire: &W,
     ) -> Result<Tried<'a, W::Reply>>
     where
         F: Future<Output = Result<Tried<'a, W::Reply>>> + Send,
     {
-        let now = Instant::now();
-        let Some(spare) = past.spare.as_ref().and_then(|spare| spare.repeat(knobs.body)) else {
+        let now = Tick::now();
+        let Some(spare) = past.kept.copy(knobs.body) else {
             return first.await;
         };
-        past.asked.extend(first_asked.endpoint().cloned());
+        past.asked.extend(first_asked.endpoint());
         if !wire.has_other(&past.asked) || !self.may_hedge(now) {
             return first.await;
         }
         let mut call = Sending(Some(spare));
-        let asked = self.prepare(&mut call, past, now).only_others();
+        let asked = Asked::again(prepare(&mut call, past.made, now), past.asked.clone()).only_others();
         past.made += 1;
-        if let Some(notes) = &past.notes {
-            notes.because(&format!(
-                "{}:hedge(after {:?})",
-                self.target(),
-                now.saturating_duration_since(begun)
-            ));
+        if let Some(notes) = past.notes {
+            notes.because(&format!("{}:hedge(after {:?})", self.target(), now.since(begun)));
         }
         let second = Box::pin(self.attempt(&mut call, AttemptKind::Hedge, &asked, whole, knobs, wire));
         let result = match select(first.as_mut(), second).await {
@@ -223,28 +235,18 @@ impl ClientStack {
             Either::Right((result, first)) if !is_success(&result) => better(first.await, result),
             Either::Right((result, _first)) => {
                 // The loser is cancelled and is no failure; that it took at least so long is known.
-                let now = Instant::now();
-                self.guards.latencies.record(now, now.saturating_duration_since(begun));
+                let now = Tick::now();
+                self.guards.latencies.record(now, now.since(begun));
                 result
             }
         };
-        past.asked.extend(asked.endpoint().cloned());
+        past.asked.extend(asked.endpoint());
         result
     }
 
-    /// The next attempt's call: its number, its clock, and that nobody below repeats in turn.
-    fn prepare<Q: Call>(&self, call: &mut Sending<Q>, past: &Past<Q>, now: Instant) -> Asked {
-        let context = call.context_mut();
-        let trace = context.trace();
-        context.stop_chain();
-        context.begin_attempt(u16::try_from(past.made).unwrap_or(u16::MAX), now);
-        context.set_trace(trace);
-        Asked::again(trace, past.asked.clone())
-    }
-
     /// After how long a hedge would be sent; `None` if none would.
-    fn hedge_after<Q>(&self, past: &Past<Q>, knobs: Knobs, now: Instant) -> Option<Duration> {
-        if knobs.recovery != Recovery::Hedge || !past.idempotent || past.chain_stop || past.spare.is_none() {
+    fn hedge_after<Q>(&self, kept: &Kept<Q>, knobs: &Knobs, now: Tick) -> Option<Duration> {
+        if knobs.recovery != Recovery::Hedge || !kept.idempotent || kept.chain_stop || kept.spare.is_none() {
             return None;
         }
         let hedge = self.policy.load().hedge;
@@ -252,7 +254,7 @@ impl ClientStack {
     }
 
     /// Asked when a hedge is due: never while the target is in doubt, and only what both budgets pay for.
-    fn may_hedge(&self, now: Instant) -> bool {
+    fn may_hedge(&self, now: Tick) -> bool {
         let mode = self.policy.load().hedge.mode;
         if !mode.is_on() || self.guards.breaker.engine().state(now) != breaker::State::Closed {
             return false;
@@ -269,9 +271,9 @@ impl ClientStack {
         result: Result<Tried<'a, R>>,
         reason: Reason,
         why: &str,
-        past: &Past<Q>,
+        past: &Past<'_, Q>,
     ) -> Result<Tried<'a, R>> {
-        if let Some(notes) = &past.notes {
+        if let Some(notes) = past.notes {
             notes.because(&format!("{}:gave-up({})", self.target(), reason.as_str()));
         }
         let result = attach(result, why);
@@ -286,13 +288,24 @@ impl ClientStack {
     }
 }
 
+/// The next attempt's call: its number, its clock, and that nobody below repeats in turn. Returns the span that it
+/// stands under.
+fn prepare<Q: Call>(call: &mut Sending<Q>, made: u32, now: Tick) -> TraceParent {
+    let context = call.context_mut();
+    let trace = context.trace();
+    context.stop_chain();
+    context.begin_attempt(u16::try_from(made).unwrap_or(u16::MAX), now);
+    context.set_trace(trace);
+    trace
+}
+
 /// Nothing is left to be tried here, so that beginning anew above would only add load.
 fn is_exhaustion(reason: Reason) -> bool {
     matches!(reason, Reason::AttemptsSpent | Reason::BudgetSpent | Reason::ToldNever | Reason::ChainStop)
 }
 
 /// The work's end, or `None` when it is not there at `late`. The timer is made when the work was once pending.
-async fn early<F: Future>(mut work: Pin<&mut F>, late: Instant) -> Option<F::Output> {
+async fn early<F: Future>(mut work: Pin<&mut F>, late: tokio::time::Instant) -> Option<F::Output> {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         if let Poll::Ready(output) = work.as_mut().poll(cx) {
@@ -305,7 +318,15 @@ async fn early<F: Future>(mut work: Pin<&mut F>, late: Instant) -> Option<F::Out
     .await
 }
 
-fn read<R: Reply>(result: &Result<Tried<'_, R>>) -> (Outcome, Hint, Instant) {
+/// What an attempt meant, as [`read`] says, for all who need no more.
+fn result_of<R: Reply>(result: &Result<Tried<'_, R>>) -> Outcome {
+    match result {
+        Ok(tried) => tried.reply.verdict().map_or(Outcome::Success, |verdict| verdict.outcome),
+        Err(error) => error.outcome(),
+    }
+}
+
+fn read<R: Reply>(result: &Result<Tried<'_, R>>) -> (Outcome, Hint, Tick) {
     let verdict = observe::verdict(result.as_ref().map(|tried| &tried.reply));
     (verdict.outcome, verdict.hint, verdict.at)
 }

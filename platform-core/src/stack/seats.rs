@@ -4,10 +4,10 @@ use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
 
-use super::{ClientPolicy, Guards, Overlay};
+use super::{ClientPolicy, Guards, Overlay, knobs::Knobs};
 use crate::{
     admission::breaker::Forced,
-    config::Live,
+    config::{Live, Together},
     error::{Error, ErrorKind, Result},
     telemetry::Metrics,
 };
@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct Seat {
     /// What is in force.
     pub(super) policy: Live<ClientPolicy>,
+    /// The part of it that every call reads.
+    pub(super) knobs: Together<4>,
     pub(super) guards: Arc<Guards>,
 }
 
@@ -54,7 +56,8 @@ impl Seats {
         // Guards that outlived their last client have missed what was laid since.
         guards.configure(&policy, Instant::now());
         let weak = Arc::downgrade(&guards);
-        let seat = Arc::new(Seat { policy: Live::new(policy), guards });
+        let seat =
+            Arc::new(Seat { knobs: Together::new(Knobs::words(&policy)), policy: Live::new(policy), guards });
         self.list.push(Entry { base, seat: Arc::downgrade(&seat), guards: weak });
         seat
     }
@@ -128,6 +131,7 @@ impl Seats {
             let policy = self.in_force(entry.base);
             if *seat.policy.load() != policy {
                 seat.guards.configure(&policy, now);
+                seat.knobs.swap(Knobs::words(&policy));
                 seat.policy.set(policy);
             }
         }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{catalogue::Labels, family::write_labels};
-use crate::context::TraceId;
+use crate::{context::TraceId, tick::nanos};
 
 /// A histogram of one label set. Clones count into the same buckets.
 #[derive(Clone, Debug)]
@@ -77,8 +77,15 @@ impl Histogram {
 
     /// Counts one duration. With the trace of a sampled request it also becomes the bucket's exemplar.
     pub fn observe(&self, duration: Duration, trace: Option<TraceId>) {
-        let nanos = nanos(duration);
-        let index = self.0.bounds.nanos.iter().filter(|bound| nanos > **bound).count();
+        self.observe_nanos(nanos(duration), trace);
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn observe_nanos(&self, nanos: u64, trace: Option<TraceId>) {
+        // Most calls end in one of the first buckets.
+        let bounds = &self.0.bounds.nanos;
+        let index = bounds.iter().position(|bound| nanos <= *bound).unwrap_or(bounds.len());
         self.0.counts[index].fetch_add(1, Relaxed);
         self.0.sum_nanos.fetch_add(nanos, Relaxed);
         if let Some(trace_id) = trace {
@@ -190,10 +197,6 @@ impl<L: Labels> Exposed for HistogramFamily<L> {
             histogram.write(name, labels, out);
         }
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn comma(labels: &str) -> &'static str {

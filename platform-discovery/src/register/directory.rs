@@ -2,16 +2,18 @@
 
 use std::{
     fs, io,
-    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use platform_core::{Error, ErrorKind, Result};
 use tokio::task;
 
-use super::{Pending, Register};
-use crate::{config::Dir, endpoint::State, folder::Folder, record::Record, unix_ms};
+use super::{
+    Pending, Register,
+    taken::{is_taken, taken},
+};
+use crate::{config::Dir, folder::Folder, record::Record, unix_ms};
 
 /// Writes `PATH/NAME/INSTANCE.json`: beside its place first, then renamed, so that nobody reads half of it.
 #[derive(Clone, Debug)]
@@ -35,7 +37,10 @@ impl Directory {
         let now = unix_ms(SystemTime::now());
         let place = self.place(record);
         match read(&place, record) {
-            Some(other) if is_taken(&other, record, now) => return Err(taken(&other, record, now)),
+            Some(other) if is_taken(&other, record, now) => {
+                let left = other.expires_unix_ms.saturating_sub(now) / 1000 + 1;
+                return Err(taken(&other, record, left));
+            }
             Some(_) => {}
             // The first time here; a good moment to tidy up after those who never came back.
             None => sweep(&folder, &record.name, now),
@@ -97,33 +102,6 @@ fn read(place: &Path, record: &Record) -> Option<Record> {
     Record::read(&bytes, &record.name, &record.instance).ok()
 }
 
-/// One who drains is about to give the name back, and one who was killed left a port where nobody listens: its
-/// successor under the same name need not wait until the lease ends.
-fn is_taken(other: &Record, own: &Record, unix_ms: u64) -> bool {
-    other.address != own.address
-        && other.state == State::Ready
-        && other.is_alive(unix_ms)
-        && !is_deserted(other.address)
-}
-
-/// Does the machine of `address` itself say that nobody listens there? Silence is no such word.
-fn is_deserted(address: SocketAddr) -> bool {
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    TcpStream::connect_timeout(&address, KNOCK).is_err_and(refused)
-}
-
-fn taken(other: &Record, own: &Record, unix_ms: u64) -> Error {
-    let left = Duration::from_millis(other.expires_unix_ms - unix_ms).as_secs() + 1;
-    Error::new(
-        ErrorKind::Start,
-        format!(
-            "another {} registered as \"{}\" at {} and its lease lives for {left} s more; give this one (at {}) a \
-             service.instance of its own, or wait",
-            own.name, own.instance, other.address, own.address
-        ),
-    )
-}
-
 /// Removes the records of instances that died long ago; failing to is nobody's problem.
 fn sweep(folder: &Path, name: &str, unix_ms: u64) {
     let Ok(listing) = fs::read_dir(folder) else { return };
@@ -144,14 +122,13 @@ fn failed(how: &str, place: &Path, error: io::Error) -> Error {
         .with_source(error)
 }
 
-/// A refusal comes at once; a machine that says nothing for so long is not asked again.
-const KNOCK: Duration = Duration::from_millis(200);
 /// Milliseconds after its lease that a record is still there for whoever wonders what happened.
 const LONG_DEAD: u64 = 10 * 60 * 1000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::State;
     use std::{net::TcpListener, os::unix::fs::MetadataExt as _};
 
     fn registry() -> (tempfile::TempDir, Directory) {

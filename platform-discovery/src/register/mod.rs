@@ -21,7 +21,10 @@
 mod advertise;
 mod announcement;
 mod directory;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod lease;
+mod taken;
 
 use std::{
     future::Future,
@@ -42,6 +45,8 @@ use crate::{
 
 pub use announcement::Announcement;
 pub use directory::Directory;
+#[cfg(feature = "etcd")]
+pub use etcd::Etcd;
 
 /// A registry that can be written to.
 pub trait Register: Send + Sync + 'static {
@@ -79,6 +84,9 @@ impl Registration {
     pub fn new(config: &Config, record: Record) -> Result<Self> {
         let register: Arc<dyn Register> = match config.registry {
             Registry::Dir => Arc::new(Directory::of(&config.dir)),
+            #[cfg(feature = "etcd")]
+            Registry::Etcd => Arc::new(Etcd::of(config)?),
+            #[cfg(not(feature = "etcd"))]
             Registry::Etcd => return Err(not_built(config.registry)),
             Registry::Consul => return Err(not_built(config.registry)),
             registry @ (Registry::Kubernetes | Registry::Dns) => {

@@ -3,19 +3,31 @@
 //! | target | source | hears of a change |
 //! |---|---|---|
 //! | `fixed://…` | [`Fixed`]: the target itself | never |
+//! | `file:///…` | [`File`]: a list in TOML or JSON | at the next look, 1 s |
 //! | `NAME`, `dir://NAME` | [`Directory`]: records in a folder | at the next look, `discovery.dir.poll` |
-//! | `http://…`, `https://…` | [`Host`]: the system's resolver | at the next look, 30 s |
+//! | `etcd://NAME`, and `NAME` where it is the registry | `Etcd` (feature): records in etcd | when etcd does |
+//! | `dns://…`, `dns+srv://…`, `http://…`, `https://…` | [`Dns`]: the servers of the system, or one of our own | when what they said ends, 1 s to 5 minutes |
 //!
-//! [`Host`] asks the system, which does not say how long an answer holds; a source that honours the times of
-//! DNS itself takes its place one day, behind the same [`Resolve`](crate::Resolve).
+//! Without the feature `dns`, [`Host`] asks the system's resolver for the hosts of `http://…` and `https://…`
+//! every 30 s, because it does not say how long its answers hold.
 
 mod directory;
+#[cfg(feature = "etcd")]
+mod etcd;
+#[cfg(feature = "dns")]
+mod dns;
+mod file;
 mod fixed;
 #[cfg(any(test, feature = "testing"))]
 mod hand;
 mod host;
 
 pub use directory::Directory;
+#[cfg(feature = "etcd")]
+pub use etcd::Etcd;
+#[cfg(feature = "dns")]
+pub use dns::Dns;
+pub use file::File;
 pub use fixed::Fixed;
 #[cfg(any(test, feature = "testing"))]
 pub use hand::Hand;

@@ -2,18 +2,16 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use super::metrics::{self, End, Meters};
 use http::{Method, StatusCode};
 use platform_core::{
-    Context, Error, ErrorKind,
+    Context, Error, ErrorKind, Tick,
     context::{Deadline, SpanId, TraceParent},
     telemetry::{
         Traces,
         trace::{Kind, Span, Status, Value},
     },
 };
-use tokio::time::Instant;
-
-use super::metrics::{self, End, Meters};
 
 /// An attempt under way; dropping it reports it too.
 pub(super) struct Exchange<'a> {
@@ -21,7 +19,7 @@ pub(super) struct Exchange<'a> {
     traces: &'a Traces,
     target: &'a Arc<str>,
     method: usize,
-    since: Instant,
+    since: Tick,
     deadline: Option<Deadline>,
     trace: TraceParent,
     parent: SpanId,
@@ -66,18 +64,18 @@ impl<'a> Exchange<'a> {
         self.fault = Some(Arc::clone(fault));
     }
 
-    pub(super) fn replied(mut self, status: StatusCode, at: Instant) {
+    pub(super) fn replied(mut self, status: StatusCode, at: Tick) {
         self.report(End::Replied(status), at, None);
     }
 
     pub(super) fn failed(mut self, error: Error) -> Error {
-        self.report(End::Failed(error.kind()), Instant::now(), Some(error.detail()));
+        self.report(End::Failed(error.kind()), Tick::now(), Some(error.detail()));
         error
     }
 
-    fn report(&mut self, end: End, at: Instant, why: Option<&str>) {
+    fn report(&mut self, end: End, at: Tick, why: Option<&str>) {
         self.reported = true;
-        let took = at.saturating_duration_since(self.since);
+        let took = at.since(self.since);
         let sampled = self.trace.is_sampled();
         self.meters.observe(self.method, end, took, sampled.then(|| self.trace.trace_id()));
         if sampled && self.traces.exports() {
@@ -131,7 +129,7 @@ impl<'a> Exchange<'a> {
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
         if !self.reported {
-            let now = Instant::now();
+            let now = Tick::now();
             let late = self.deadline.is_some_and(|deadline| deadline.has_passed(now));
             let kind = if late { ErrorKind::Timeout } else { ErrorKind::Abandoned };
             self.report(End::Failed(kind), now, None);

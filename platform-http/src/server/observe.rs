@@ -158,7 +158,7 @@ impl Observer {
             head: None,
             method,
             rif: self.0.load.arrive(),
-            began: context.now(),
+            began: context.now().instant(),
             context: context.clone(),
             parent,
             client: request.headers().get(header::USER_AGENT).cloned(),

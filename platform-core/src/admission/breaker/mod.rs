@@ -60,8 +60,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::time::Instant;
-
 pub use config::Config;
 pub use metrics::{Meters, STATE, StateLabels, TRANSITIONS, To, TransitionLabels};
 pub use state::{Cause, Forced, State, Why};
@@ -70,6 +68,7 @@ use super::{Admission, Answer, Refusal};
 use crate::{
     context::Context,
     outcome::{Evidence, Outcome, Verdict},
+    tick::{Tick, nanos},
 };
 use rules::{Bar, Run};
 use window::{Stamp, Window};
@@ -80,7 +79,7 @@ use word::{Hand, Phase, Seen, Word};
 pub struct Breaker {
     word: Word,
     /// Where time begins.
-    origin: Instant,
+    origin: Tick,
     /// The two settings that every call reads; the others stand in `config`, for when something is wrong.
     tick: AtomicU64,
     slow_after: AtomicU64,
@@ -98,7 +97,7 @@ pub struct Breaker {
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
     /// From then on it is slow: one addition here is cheaper than one subtraction at its end.
-    slow_at: Option<Instant>,
+    slow_at: Option<Tick>,
     generation: u32,
 }
 
@@ -112,10 +111,10 @@ struct Story {
 
 impl Breaker {
     /// A closed one, at `now`.
-    pub fn new(config: Config, now: Instant, meters: Meters) -> Self {
+    pub fn new(config: Config, now: impl Into<Tick>, meters: Meters) -> Self {
         Breaker {
             word: Word::new(),
-            origin: now,
+            origin: now.into(),
             tick: AtomicU64::new(config.tick()),
             slow_after: AtomicU64::new(config.slow_after.map_or(u64::MAX, nanos)),
             config: ArcSwap::from_pointee(config),
@@ -151,7 +150,7 @@ impl Breaker {
     }
 
     /// Where it stands at `now`.
-    pub fn state(&self, now: Instant) -> State {
+    pub fn state(&self, now: impl Into<Tick>) -> State {
         self.state_of(self.word.see(), self.at(now))
     }
 
@@ -343,14 +342,14 @@ impl Breaker {
 
     #[inline]
     fn ticket(&self, seen: Seen, context: &Context) -> Ticket {
-        let slow_after = Duration::from_nanos(self.slow_after.load(Relaxed));
-        Ticket { slow_at: context.now().checked_add(slow_after), generation: seen.generation() }
+        let slow_at = context.now().after_nanos(self.slow_after.load(Relaxed));
+        Ticket { slow_at, generation: seen.generation() }
     }
 
     /// Milliseconds since the origin.
     #[inline]
-    fn at(&self, now: Instant) -> u64 {
-        millis(now.saturating_duration_since(self.origin))
+    fn at(&self, now: impl Into<Tick>) -> u64 {
+        now.into().nanos_since(self.origin) / NANOS_PER_MILLI
     }
 }
 
@@ -386,6 +385,4 @@ fn millis(length: Duration) -> u64 {
     length.as_secs().saturating_mul(1000).saturating_add(u64::from(length.subsec_millis()))
 }
 
-fn nanos(length: Duration) -> u64 {
-    length.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(length.subsec_nanos()))
-}
+const NANOS_PER_MILLI: u64 = 1_000_000;

@@ -38,7 +38,7 @@ use tokio::time::{Instant, timeout_at};
 pub use config::Config;
 
 use super::{Admission, Answer, Refusal, refusal::Told};
-use crate::{context::Context, outcome::Verdict};
+use crate::{context::Context, outcome::Verdict, tick::nanos};
 use slots::Slots;
 
 /// Bounds the calls that are under way to one target.
@@ -104,7 +104,7 @@ impl Bulkhead {
         let now = context.now();
         let own = self.max_wait();
         let wait = context.deadline().map_or(own, |deadline| deadline.remaining(now).min(own));
-        (now + wait, wait)
+        (now.instant() + wait, wait)
     }
 }
 
@@ -137,8 +137,4 @@ impl Admission for Bulkhead {
         }
         self.refuse(&format!(", and none ended within {}", Told(wait)))
     }
-}
-
-fn nanos(length: Duration) -> u64 {
-    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }

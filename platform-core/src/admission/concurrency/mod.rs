@@ -56,8 +56,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 pub use config::{Config, DEFAULT_MAX, DEFAULT_MIN, DEFAULT_START};
 pub use limit::{Algorithm, Sample};
 pub use queue::Queue;
@@ -67,12 +65,13 @@ use super::{Admission, Answer, Refusal};
 use crate::{
     context::Context,
     outcome::{Lesson, Outcome, Verdict},
+    tick::{Tick, nanos},
 };
 
 /// Admits as many calls at a time as the target is believed to bear.
 #[derive(Debug)]
 pub struct Concurrency<A = Queue> {
-    epoch: Instant,
+    epoch: Tick,
     start: AtomicU32,
     min: AtomicU32,
     max: AtomicU32,
@@ -100,23 +99,23 @@ struct Window<A> {
 /// An admitted call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    since: Instant,
+    since: Tick,
     in_flight: u32,
 }
 
 impl Concurrency {
     /// The default algorithm, before its first window.
-    pub fn new(config: &Config, now: Instant) -> Self {
+    pub fn new(config: &Config, now: impl Into<Tick>) -> Self {
         Concurrency::with(Queue::new(), config, now)
     }
 }
 
 impl<A: Algorithm> Concurrency<A> {
     /// The same by another rule.
-    pub fn with(algorithm: A, config: &Config, now: Instant) -> Self {
+    pub fn with(algorithm: A, config: &Config, now: impl Into<Tick>) -> Self {
         let Config { start, min, max, .. } = *config;
         Concurrency {
-            epoch: now,
+            epoch: now.into(),
             start: AtomicU32::new(start),
             min: AtomicU32::new(min),
             max: AtomicU32::new(max),
@@ -152,10 +151,11 @@ impl<A: Algorithm> Concurrency<A> {
         self.slots.in_flight()
     }
 
-    fn enter(&self, now: Instant) -> Answer<Ticket> {
+    fn enter(&self, now: impl Into<Tick>) -> Answer<Ticket> {
+        let since = now.into();
         loop {
             match self.slots.take() {
-                Ok(in_flight) => return Answer::Go(Ticket { since: now, in_flight }),
+                Ok(in_flight) => return Answer::Go(Ticket { since, in_flight }),
                 Err(limit) if self.may_double(limit) => {
                     self.slots.grow(limit, limit.saturating_mul(2).min(self.max.load(Relaxed)));
                 }
@@ -178,12 +178,13 @@ impl<A: Algorithm> Concurrency<A> {
         )))
     }
 
-    fn learn(&self, ticket: Ticket, outcome: Outcome, at: Instant) {
+    fn learn(&self, ticket: Ticket, outcome: Outcome, at: impl Into<Tick>) {
+        let at = at.into();
         let lessons = match outcome.readings().limit {
             Lesson::Ignore => return,
             Lesson::Drop => self.drops.fetch_add(1, Relaxed).saturating_add(self.done.load(Relaxed)),
             Lesson::Sample => {
-                let latency = at.saturating_duration_since(ticket.since);
+                let latency = at.nanos_since(ticket.since);
                 self.latencies.add(latency);
                 if self.is_new.load(Relaxed) && ticket.in_flight <= self.start.load(Relaxed) {
                     self.quiet.add(latency);
@@ -191,7 +192,7 @@ impl<A: Algorithm> Concurrency<A> {
                 self.done.fetch_add(1, Relaxed).saturating_add(self.drops.load(Relaxed))
             }
         };
-        let now = nanos(at.saturating_duration_since(self.epoch));
+        let now = at.nanos_since(self.epoch);
         if lessons.saturating_add(1) >= FEWEST && now >= self.closes.load(Relaxed) {
             self.close(now);
         }
@@ -271,10 +272,6 @@ fn floor(limit: f64) -> u32 {
     limit as u32
 }
 
-fn nanos(length: Duration) -> u64 {
-    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX / 2)
-}
-
 /// The share of calls that a latency speaks for: late enough to feel a queue, early enough to be measured by 50.
 const SHARE: f64 = 0.9;
 
@@ -286,6 +283,8 @@ const LONGEST: u64 = Duration::from_secs(30).as_nanos() as u64;
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);

@@ -21,7 +21,17 @@ impl Gcra {
         Gcra { interval, tolerance: interval.saturating_mul(u64::from(burst.max(1))).min(LONGEST) }
     }
 
+    pub(super) fn words(self) -> [u64; 2] {
+        [self.interval, self.tolerance]
+    }
+
+    /// What [`words`](Self::words) says.
+    pub(super) fn of_words([interval, tolerance]: [u64; 2]) -> Self {
+        Gcra { interval, tolerance }
+    }
+
     /// The arrival time after a call at `now`, or how long until one would pass.
+    #[inline]
     pub(super) fn next(self, arrival: u64, now: u64) -> Result<u64, u64> {
         let next = arrival.max(now).saturating_add(self.interval);
         // A call passes if the even stream, this call included, is no further ahead than a burst.

@@ -8,8 +8,8 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Config, Gcra, Rule, since};
-use crate::admission::Answer;
+use super::{Config, Gcra, Rule};
+use crate::{admission::Answer, tick::Tick};
 
 /// A rate limit for each key: a tenant, a partner, an address.
 ///
@@ -25,7 +25,7 @@ use crate::admission::Answer;
 /// Keys share short locks by their fingerprint; an engine with one key ([`RateLimit`](super::RateLimit)) has none.
 #[derive(Debug)]
 pub struct Keyed {
-    epoch: Instant,
+    epoch: Tick,
     // Two, because a hash has 64 bits and a collision would be two callers with one limit.
     fingerprints: [RandomState; 2],
     shards: Box<[Mutex<Shard>]>,
@@ -63,7 +63,7 @@ impl Keyed {
             })
         };
         Keyed {
-            epoch,
+            epoch: epoch.into(),
             fingerprints: [RandomState::new(), RandomState::new()],
             shards: (0..shards).map(shard).collect(),
         }
@@ -75,13 +75,13 @@ impl Keyed {
         let (first, second) = (first.hash_one(key), second.hash_one(key));
         let key = (u128::from(first) << 64) | u128::from(second);
         let place = usize::try_from(first % self.shards.len() as u64).expect("an index of a shard fits");
-        lock(&self.shards[place]).ask(key, since(self.epoch, now))
+        lock(&self.shards[place]).ask(key, Tick::from(now).nanos_since(self.epoch))
     }
 
     /// Allows what `config` says from `now` on. What a key has used stays used, in calls, and never counts for more
     /// than an empty burst.
     pub fn configure(&self, config: &Config, now: Instant) {
-        let now = since(self.epoch, now);
+        let now = Tick::from(now).nanos_since(self.epoch);
         for shard in &self.shards {
             let mut shard = lock(shard);
             let rule = Rule::new(config);

@@ -31,28 +31,23 @@ mod gcra;
 mod keys;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
-
-use arc_swap::ArcSwap;
-use tokio::time::Instant;
 
 pub use config::{Config, DEFAULT_BURST, DEFAULT_PER_SECOND};
 pub use keys::Keyed;
 
 use self::gcra::Gcra;
 use super::{Admission, Answer, Refusal};
-use crate::{context::Context, outcome::Verdict};
+use crate::{config::Together, context::Context, outcome::Verdict, tick::Tick};
 
 /// The rate of one key.
 #[derive(Debug)]
 pub struct RateLimit {
-    epoch: Instant,
-    rule: ArcSwap<Rule>,
+    epoch: Tick,
+    /// A [`Rule`] in words: every call reads it.
+    rule: Together<4>,
     /// The theoretical arrival time, in nanoseconds since `epoch`.
     arrival: AtomicU64,
 }
@@ -67,14 +62,19 @@ struct Rule {
 
 impl RateLimit {
     /// A limit whose time begins at `epoch`, with its burst unused.
-    pub fn new(config: &Config, epoch: Instant) -> Self {
-        RateLimit { epoch, rule: ArcSwap::from_pointee(Rule::new(config)), arrival: AtomicU64::new(0) }
+    pub fn new(config: &Config, epoch: impl Into<Tick>) -> Self {
+        RateLimit {
+            epoch: epoch.into(),
+            rule: Together::new(Rule::new(config).words()),
+            arrival: AtomicU64::new(0),
+        }
     }
 
     /// May one call go at `now`? Going counts.
-    pub fn ask_at(&self, now: Instant) -> Answer<()> {
-        let rule = self.rule.load();
-        let now = since(self.epoch, now);
+    #[inline]
+    pub fn ask_at(&self, now: impl Into<Tick>) -> Answer<()> {
+        let rule = Rule::of(self.rule.read());
+        let now = now.into().nanos_since(self.epoch);
         let mut seen = self.arrival.load(Relaxed);
         loop {
             let next = match rule.gcra.next(seen, now) {
@@ -91,11 +91,11 @@ impl RateLimit {
 
     /// Allows what `config` says from `now` on. What was used stays used, in calls, and never counts for more than
     /// an empty burst. A call that asks at this very moment may be counted by either rule.
-    pub fn configure(&self, config: &Config, now: Instant) {
+    pub fn configure(&self, config: &Config, now: impl Into<Tick>) {
         let rule = Rule::new(config);
         let gcra = rule.gcra;
-        let before = self.rule.swap(Arc::new(rule)).gcra;
-        let now = since(self.epoch, now);
+        let before = Rule::of(self.rule.swap(rule.words())).gcra;
+        let now = now.into().nanos_since(self.epoch);
         let convert = |arrival| Some(gcra.take_over(before, arrival, now));
         // The closure always has an answer, so this cannot fail.
         let _ = self.arrival.fetch_update(Relaxed, Relaxed, convert);
@@ -122,6 +122,21 @@ impl Rule {
         }
     }
 
+    fn words(&self) -> [u64; 4] {
+        let [interval, tolerance] = self.gcra.words();
+        [interval, tolerance, self.per_second.to_bits(), u64::from(self.burst)]
+    }
+
+    #[inline]
+    fn of([interval, tolerance, per_second, burst]: [u64; 4]) -> Self {
+        Rule {
+            gcra: Gcra::of_words([interval, tolerance]),
+            per_second: f64::from_bits(per_second),
+            // It was one before it was a word.
+            burst: burst as u32,
+        }
+    }
+
     #[cold]
     fn refusal(&self, after: u64) -> Refusal {
         let Rule { per_second, burst, .. } = self;
@@ -135,16 +150,12 @@ impl Rule {
     }
 }
 
-/// Nanoseconds from `epoch` to `now`; 584 years fit, and what was before counts as the beginning.
-fn since(epoch: Instant, now: Instant) -> u64 {
-    u64::try_from(now.saturating_duration_since(epoch).as_nanos()).unwrap_or(u64::MAX / 2)
-}
-
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -262,7 +273,7 @@ mod tests {
             let epoch = Instant::now();
             let limit = RateLimit::new(&Config { burst, ..Config::default() }, epoch);
             let rule = Rule { gcra: Gcra::of_interval(interval, burst), per_second: 0.0, burst };
-            limit.rule.store(Arc::new(rule));
+            limit.rule.swap(rule.words());
             let mut now = epoch;
             for (milles, asks) in steps {
                 // From nothing to four intervals further.

@@ -42,8 +42,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::time::Instant;
-
 pub use config::{Config, DEFAULT_K, DEFAULT_MAX_SHARE, DEFAULT_MEMORY};
 
 use self::{
@@ -54,25 +52,29 @@ use super::{Admission, Answer, Refusal};
 use crate::{
     context::Context,
     outcome::{Outcome, Verdict},
+    tick::Tick,
 };
 
 /// Turns away a share of the calls to a target that says that it has too much to do.
 #[derive(Debug)]
 pub struct Throttle {
-    epoch: Instant,
+    epoch: Tick,
     config: ArcSwap<Config>,
     window: Window,
+    /// Until then, in nanoseconds since `epoch`, there may be an answer in the window that was no acceptance.
+    doubtful: AtomicU64,
     /// When the next call goes on that would be turned away, in nanoseconds since `epoch`.
     probe: AtomicU64,
 }
 
 impl Throttle {
     /// A throttle that has heard nothing yet.
-    pub fn new(config: &Config, epoch: Instant) -> Self {
+    pub fn new(config: &Config, epoch: impl Into<Tick>) -> Self {
         Throttle {
-            epoch,
+            epoch: epoch.into(),
             config: ArcSwap::from_pointee(*config),
             window: Window::new(config.memory),
+            doubtful: AtomicU64::new(doubtful(config)),
             probe: AtomicU64::new(0),
         }
     }
@@ -81,17 +83,26 @@ impl Throttle {
     pub fn configure(&self, config: &Config) {
         self.window.remember(config.memory);
         self.config.store(Arc::new(*config));
+        self.doubtful.fetch_max(doubtful(config), Relaxed);
     }
 
     /// The share of calls that it turns away at `now`.
-    pub fn share(&self, now: Instant) -> f64 {
+    pub fn share(&self, now: impl Into<Tick>) -> f64 {
         let config = self.config.load();
         share(self.window.answers(self.since(now)), config.k, config.max_share)
     }
 
     /// Does a call go on at `now`, with this throw of the dice (from 0 to 1)?
-    fn decide(&self, now: Instant, dice: impl FnOnce() -> f64) -> Answer<()> {
+    fn decide(&self, now: impl Into<Tick>, dice: impl FnOnce() -> f64) -> Answer<()> {
         let at = self.since(now);
+        // What every call of a target that is well comes to.
+        if at >= self.doubtful.load(Relaxed) {
+            return Answer::Go(());
+        }
+        self.decide_closely(at, dice)
+    }
+
+    fn decide_closely(&self, at: u64, dice: impl FnOnce() -> f64) -> Answer<()> {
         let config = self.config.load();
         let answers = self.window.answers(at);
         let share = share(answers, config.k, config.max_share);
@@ -107,10 +118,15 @@ impl Throttle {
         at >= next && self.probe.compare_exchange(next, at.saturating_add(PROBE), Relaxed, Relaxed).is_ok()
     }
 
-    fn hear(&self, outcome: Outcome, at: Instant) {
+    fn hear(&self, outcome: Outcome, at: impl Into<Tick>) {
         match outcome {
             Outcome::Success | Outcome::CallerFault => self.window.count(self.since(at), true),
-            Outcome::Overload => self.window.count(self.since(at), false),
+            Outcome::Overload => {
+                let at = self.since(at);
+                // Before it counts, so that nobody overlooks it.
+                self.doubtful.fetch_max(self.window.forgets(at), Relaxed);
+                self.window.count(at, false);
+            }
             Outcome::ServerFault
             | Outcome::Timeout
             | Outcome::Unreachable
@@ -119,8 +135,8 @@ impl Throttle {
         }
     }
 
-    fn since(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX / 2)
+    fn since(&self, now: impl Into<Tick>) -> u64 {
+        now.into().nanos_since(self.epoch)
     }
 }
 
@@ -134,6 +150,12 @@ impl Admission for Throttle {
     fn report(&self, (): (), verdict: &Verdict) {
         self.hear(verdict.outcome, verdict.at);
     }
+}
+
+/// Since when there is nothing to be doubted: from the beginning, or never if acceptances alone are too few, which
+/// no configuration that was checked says.
+fn doubtful(config: &Config) -> u64 {
+    if config.k >= 1.0 { 0 } else { u64::MAX }
 }
 
 #[cold]
@@ -154,6 +176,8 @@ const PROBE: u64 = Duration::from_secs(1).as_nanos() as u64;
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);

@@ -38,9 +38,28 @@ impl Window {
     pub(super) fn count(&self, at: u64, accepted: bool) {
         let number = self.number(at);
         let index = usize::try_from(number % BUCKETS).expect("an index of eight");
-        let add = |word| Some(Bucket::of(word).add(number & NUMBERS, accepted).word());
+        let (bucket, number) = (&self.buckets[index], number & NUMBERS);
+        let seen = bucket.load(Relaxed);
+        // Mostly it is one more in a bucket that is open; whoever is overtaken there looks closely.
+        if seen >> (2 * COUNT_BITS) == number && seen >> COUNT_BITS & COUNTS < COUNTS {
+            let next = seen + (1 << COUNT_BITS) + u64::from(accepted);
+            if bucket.compare_exchange(seen, next, Relaxed, Relaxed).is_ok() {
+                return;
+            }
+        }
+        Self::count_closely(bucket, number, accepted);
+    }
+
+    #[cold]
+    fn count_closely(bucket: &AtomicU64, number: u64, accepted: bool) {
+        let add = |word| Some(Bucket::of(word).add(number, accepted).word());
         // The closure always has an answer, so this cannot fail.
-        let _ = self.buckets[index].fetch_update(Relaxed, Relaxed, add);
+        let _ = bucket.fetch_update(Relaxed, Relaxed, add);
+    }
+
+    /// When an answer at `at` is no longer remembered.
+    pub(super) fn forgets(&self, at: u64) -> u64 {
+        (self.number(at) + BUCKETS).saturating_mul(self.length.load(Relaxed))
     }
 
     /// The answers that are remembered at `at`.

@@ -2,13 +2,14 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
-
 use super::{
     baggage::Baggage,
     timeout::{parse_grpc, parse_ms},
 };
-use crate::context::{Carrier, Context, Deadline, SpanId, TraceId, TraceParent, tenant::is_token};
+use crate::{
+    context::{Carrier, Context, Deadline, SpanId, TraceId, TraceParent, tenant::is_token},
+    tick::Tick,
+};
 
 /// How far what a peer says is believed (`server.trust`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,8 @@ impl Rejected {
 ///
 /// The trace id of an outsider is kept, so that its users' questions can be answered, but not its decision to
 /// record, which would let it fill our trace store.
-pub fn read(carrier: &impl Carrier, trust: Trust, now: Instant) -> Arrival {
+pub fn read(carrier: &impl Carrier, trust: Trust, now: impl Into<Tick>) -> Arrival {
+    let now = now.into();
     let mut seen = Seen::default();
     carrier.each(&mut |name, value| seen.take(name, value));
 

@@ -2,6 +2,8 @@
 
 mod crowd;
 
+use tokio::time::Instant;
+
 use super::*;
 use crate::config::Ratio;
 

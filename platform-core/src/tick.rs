@@ -1,0 +1,146 @@
+//! Tick: when was that, in one number?
+//!
+//! A clock reading is compared a dozen times on the way of a call: with a deadline, a window, a limit. Two
+//! [`Instant`]s cost some forty instructions to subtract, two numbers cost one. So a reading is turned into
+//! nanoseconds once, and everything after that is arithmetic on integers.
+
+use std::{num::NonZeroU64, sync::LazyLock, time::Duration};
+
+use tokio::time::Instant;
+
+/// A clock reading in nanoseconds. Where a function takes `impl Into<Tick>`, an [`Instant`] will do.
+///
+/// Ticks are of one process and mean nothing elsewhere. They know 146 years before the process's first reading and
+/// 438 after it; what is beyond counts as the end of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(NonZeroU64);
+
+impl Tick {
+    /// The clock, read now; in tests tokio's clock, which may stand still.
+    pub fn now() -> Self {
+        Tick::from(Instant::now())
+    }
+
+    /// The same as tokio's timers take it.
+    pub fn instant(self) -> Instant {
+        let (nanos, epoch) = (self.0.get(), *EPOCH);
+        let moved = match nanos.checked_sub(FIRST) {
+            Some(after) => epoch.checked_add(Duration::from_nanos(after)),
+            None => epoch.checked_sub(Duration::from_nanos(FIRST - nanos)),
+        };
+        // A clock that cannot say it has no use for it either.
+        moved.unwrap_or(epoch)
+    }
+
+    /// How long ago `earlier` was; nothing if it is later.
+    #[inline]
+    pub fn since(self, earlier: Tick) -> Duration {
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub fn nanos_since(self, earlier: Tick) -> u64 {
+        self.0.get().saturating_sub(earlier.0.get())
+    }
+
+    /// So much later; `None` if that is beyond what a tick can say.
+    #[inline]
+    pub fn after(self, length: Duration) -> Option<Tick> {
+        self.after_nanos(nanos(length))
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    pub(crate) fn after_nanos(self, length: u64) -> Option<Tick> {
+        self.0.checked_add(length).map(Tick)
+    }
+}
+
+impl From<Instant> for Tick {
+    fn from(instant: Instant) -> Self {
+        let epoch = *EPOCH;
+        let after = instant.saturating_duration_since(epoch);
+        if after.is_zero() {
+            return before(instant, epoch);
+        }
+        Tick(ORIGIN.saturating_add(nanos(after)))
+    }
+}
+
+/// A test may have a clock of its own, which began before the first one that was read here.
+#[cold]
+fn before(instant: Instant, epoch: Instant) -> Tick {
+    let nanos = FIRST.saturating_sub(nanos(epoch.saturating_duration_since(instant)));
+    Tick(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN))
+}
+
+/// A length in nanoseconds; what is longer than 584 years is as long.
+#[inline]
+pub(crate) fn nanos(length: Duration) -> u64 {
+    length.as_secs().saturating_mul(NANOS_PER_SEC).saturating_add(u64::from(length.subsec_nanos()))
+}
+
+/// The process's first reading.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// What the first reading is as a tick: a quarter of all there are, for what was before.
+const FIRST: u64 = 1 << 62;
+const ORIGIN: NonZeroU64 = NonZeroU64::new(FIRST).expect("it is not 0");
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_option_of_one_is_as_small() {
+        assert_eq!(size_of::<Option<Tick>>(), 8);
+    }
+
+    #[test]
+    fn what_is_beyond_is_the_end_of_what_can_be_said() {
+        let now = Tick::now();
+        assert_eq!(now.after(Duration::MAX), None);
+        let years = |years: u64| Duration::from_secs(years * 31_557_600);
+        assert!(now.after(years(400)).is_some() && now.after(years(450)).is_none());
+        assert_eq!(nanos(Duration::MAX), u64::MAX);
+        let last = now.after_nanos(u64::MAX - now.0.get()).unwrap();
+        assert_eq!(Tick::from(last.instant()), last);
+        assert_eq!(now.since(last), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_the_clock_of_a_test_that_stands_still() {
+        let begun = Tick::now();
+        assert_eq!(Tick::now(), begun);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(Tick::now().since(begun), Duration::from_secs(5));
+    }
+
+    proptest! {
+        /// Whatever is done with instants gives the same with ticks, also before the first reading.
+        #[test]
+        fn ticks_do_as_instants_do(
+            first in -4_000_000_000_000_000_i64..4_000_000_000_000_000,
+            second in -4_000_000_000_000_000_i64..4_000_000_000_000_000,
+        ) {
+            let base = *EPOCH + Duration::from_secs(100 * 86_400);
+            let at = |nanos: i64| match u64::try_from(nanos) {
+                Ok(nanos) => base.checked_add(Duration::from_nanos(nanos)),
+                Err(_) => base.checked_sub(Duration::from_nanos(nanos.unsigned_abs())),
+            };
+            // A machine that has just started has no instants so long ago.
+            let (Some(first), Some(second)) = (at(first), at(second)) else { return Ok(()) };
+            let (one, other) = (Tick::from(first), Tick::from(second));
+            prop_assert_eq!(one.instant(), first);
+            prop_assert_eq!(one.cmp(&other), first.cmp(&second));
+            prop_assert_eq!(one.since(other), first.saturating_duration_since(second));
+            let length = second.saturating_duration_since(first);
+            prop_assert_eq!(one.after(length).map(Tick::instant), first.checked_add(length));
+        }
+    }
+}
