@@ -95,6 +95,28 @@ async fn who_registers_is_called_and_who_drains_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_not_ready_for_a_while_is_not_called_and_comes_back() {
+    let Scene { folder: _folder, config, balance, .. } = scene();
+    let first = registration(&config, "catalog-1", 7001);
+    let second = registration(&config, "catalog-2", 7002);
+    first.announce().await.unwrap();
+    second.announce().await.unwrap();
+    first.ready(false).await.unwrap();
+    look().await;
+    assert_eq!(ready(&balance), ["catalog-2"]);
+    // Renewals say the same.
+    time::sleep(Duration::from_secs(25)).await;
+    assert_eq!(ready(&balance), ["catalog-2"]);
+    first.ready(true).await.unwrap();
+    look().await;
+    assert_eq!(ready(&balance), ["catalog-1", "catalog-2"]);
+    first.draining().await.unwrap();
+    first.ready(true).await.unwrap();
+    look().await;
+    assert_eq!(ready(&balance), ["catalog-2"], "who stops does not come back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_living_instance_stays_for_ever_and_a_dead_one_until_its_lease_ends() {
     let Scene { folder: _folder, config, balance, path, .. } = scene();
     let living = registration(&config, "living", 7001);

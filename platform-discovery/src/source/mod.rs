@@ -12,10 +12,10 @@
 //! every 30 s, because it does not say how long its answers hold.
 
 mod directory;
-#[cfg(feature = "etcd")]
-mod etcd;
 #[cfg(feature = "dns")]
 mod dns;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod file;
 mod fixed;
 #[cfg(any(test, feature = "testing"))]
@@ -23,10 +23,10 @@ mod hand;
 mod host;
 
 pub use directory::Directory;
-#[cfg(feature = "etcd")]
-pub use etcd::Etcd;
 #[cfg(feature = "dns")]
 pub use dns::Dns;
+#[cfg(feature = "etcd")]
+pub use etcd::Etcd;
 pub use file::File;
 pub use fixed::Fixed;
 #[cfg(any(test, feature = "testing"))]
