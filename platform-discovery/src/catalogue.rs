@@ -11,6 +11,7 @@ pub fn catalogue() -> Vec<Declared> {
         metrics::AGE.declared(),
         metrics::UPDATES.declared(),
         balance::metrics::PICKS.declared(),
+        balance::metrics::EJECTIONS.declared(),
     ]
 }
 
@@ -60,6 +61,7 @@ mod tests {
             ("platform_discovery_age_seconds", "target"),
             ("platform_discovery_updates_total", "target,result"),
             ("platform_balance_picks_total", "target,target_variant,locality"),
+            ("platform_balance_ejections_total", "target,reason,mode"),
         ];
         assert_eq!(names, wanted.map(|(name, labels)| (name.to_owned(), labels.to_owned())));
     }

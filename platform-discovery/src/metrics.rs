@@ -1,6 +1,6 @@
 //! What is counted about sources and their sets?
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use platform_core::telemetry::{
     Counter, GaugeFamily, Metrics,
@@ -8,7 +8,7 @@ use platform_core::telemetry::{
 };
 use tokio::time::Instant;
 
-use crate::{endpoint::State, watch::Watch};
+use crate::{endpoint::State, view, watch::Watch};
 
 /// Endpoints that are believed in.
 pub static ENDPOINTS: GaugeSpec<StateLabels> =
@@ -35,8 +35,7 @@ pub struct TargetLabels {
 pub struct StateLabels {
     /// The target's name.
     pub target: Arc<str>,
-    /// The endpoints' state: `ready`, `draining`, or `connecting` for those that would be ready if there were a way to
-    /// them.
+    /// `ready`, `draining`, or, for those that are ready and not asked, `ejected` or `connecting`.
     pub state: &'static str,
 }
 
@@ -112,27 +111,17 @@ impl Gauges {
     pub(crate) fn refresh(&self, watch: &Watch, now: Instant) {
         let belief = watch.belief();
         let target = watch.target.name();
-        let mut unconnected = HashSet::new();
-        for balancer in watch.balancers() {
-            balancer.each(now, &mut |instance, address, seen| {
-                if seen.connecting {
-                    unconnected.insert((instance.to_owned(), address));
-                }
-            });
-        }
-        let (mut ready, mut connecting, mut draining) = (0.0, 0.0, 0.0);
-        for endpoint in belief.set.endpoints() {
-            *match endpoint.state {
-                State::Draining => &mut draining,
-                // Mostly there is nobody to look for.
-                State::Ready if unconnected.is_empty() => &mut ready,
-                State::Ready if unconnected.contains(&(endpoint.instance.clone(), endpoint.address)) => {
-                    &mut connecting
-                }
-                State::Ready => &mut ready,
-            } += 1.0;
-        }
-        for (state, count) in STATES.into_iter().zip([ready, draining, connecting]) {
+        // Each endpoint is in one state.
+        let (ejected, connecting) = view::left_out(watch, now);
+        let counts = [
+            belief.set.count(State::Ready).saturating_sub(ejected + connecting),
+            belief.set.count(State::Draining),
+            ejected,
+            connecting,
+        ];
+        for (state, count) in STATES.into_iter().zip(counts) {
+            #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
+            let count = count as f64;
             self.endpoints.with(&StateLabels { target: Arc::clone(target), state }).set(count);
         }
         // Before the first answer the set is as old as the watch: a registry that was never reached must alert too.
@@ -149,4 +138,4 @@ impl Gauges {
     }
 }
 
-const STATES: [&str; 3] = [State::Ready.as_str(), State::Draining.as_str(), "connecting"];
+const STATES: [&str; 4] = [State::Ready.as_str(), State::Draining.as_str(), "ejected", "connecting"];

@@ -1,6 +1,6 @@
 //! What does an operator see of the targets?
 
-use std::{collections::HashMap, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use platform_core::Outcome;
 use serde::Serialize;
@@ -34,6 +34,8 @@ pub struct TargetView {
     pub suspect: Option<String>,
     /// The set was read from disk, and no answer has confirmed it.
     pub saved: bool,
+    /// Why all are asked although many are sick; absent if it is not so.
+    pub panic: Option<String>,
     /// The endpoints.
     pub endpoints: Vec<EndpointView>,
 }
@@ -76,12 +78,19 @@ pub struct EndpointView {
     pub warming: Option<f64>,
     /// A connection to it is being made, or tried again; others are asked meanwhile.
     pub connecting: bool,
+    /// It is left out for a while.
+    pub ejected: bool,
+    /// Why it is, or should be or would be, in words and numbers; absent if it is well.
+    pub sick: Option<String>,
 }
 
 /// What a balancer tells about those it chooses from, whatever it keeps for each.
 pub(crate) trait Members: Send + Sync {
     /// Shows each of them.
     fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen));
+
+    /// Why all are asked although many are sick; nothing if it is not so.
+    fn panic(&self) -> Option<String>;
 }
 
 /// What one balancer knows of one endpoint.
@@ -94,6 +103,8 @@ pub(crate) struct Seen {
     pub(crate) last_failure: Option<Outcome>,
     pub(crate) warming: Option<f64>,
     pub(crate) connecting: bool,
+    pub(crate) is_out: bool,
+    pub(crate) sick: Option<String>,
 }
 
 impl Seen {
@@ -104,12 +115,30 @@ impl Seen {
         self.successes = self.successes.saturating_add(other.successes);
         self.failures = self.failures.saturating_add(other.failures);
         self.last_failure = self.last_failure.or(other.last_failure);
-        self.connecting |= other.connecting;
         self.warming = match (self.warming, other.warming) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        self.connecting |= other.connecting;
+        self.is_out |= other.is_out;
+        if self.sick.is_none() {
+            self.sick.clone_from(&other.sick);
+        }
     }
+}
+
+/// How many of a target are left out, and how many of the others are not connected, by the balancer that leaves out
+/// most.
+pub(crate) fn left_out(watch: &Watch, now: Instant) -> (usize, usize) {
+    let out = |balancer: &Arc<dyn Members>| {
+        let (mut ejected, mut connecting) = (0, 0);
+        balancer.each(now, &mut |_, _, seen| {
+            ejected += usize::from(seen.is_out);
+            connecting += usize::from(seen.connecting && !seen.is_out);
+        });
+        (ejected, connecting)
+    };
+    watch.balancers().iter().map(out).max_by_key(|(one, other)| one + other).unwrap_or_default()
 }
 
 impl TargetView {
@@ -136,6 +165,7 @@ impl TargetView {
             held: belief.held,
             suspect: belief.doubt.map(|doubt| doubt.explain(now)),
             saved: belief.recalled.is_some(),
+            panic: watch.balancers().iter().find_map(|balancer| balancer.panic()),
             endpoints: endpoints.collect(),
         }
     }
@@ -162,6 +192,8 @@ impl EndpointView {
             last_failure: seen.last_failure.map(Outcome::label),
             warming: seen.warming.map(|share| (share * 100.0).round() / 100.0),
             connecting: seen.connecting,
+            ejected: seen.is_out,
+            sick: seen.sick.clone(),
         }
     }
 }

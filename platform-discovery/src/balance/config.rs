@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform_core::config::{Refusal, Rules, duration};
+use platform_core::config::{Mode, Ratio, Refusal, Rules, duration};
 use serde::{Deserialize, Serialize};
 
 /// The `[defaults.balance]` section, and each client's own.
@@ -15,6 +15,8 @@ pub struct Config {
     pub set: Set,
     /// What is remembered of each endpoint.
     pub load: LoadConfig,
+    /// When an endpoint is left out, and for how long.
+    pub eject: EjectConfig,
 }
 
 /// The ways to choose.
@@ -49,6 +51,8 @@ pub struct Set {
     /// How long a call waits for an endpoint when there is none.
     #[serde(with = "duration")]
     pub empty_wait: Duration,
+    /// When fewer than this share of the endpoints are well, all are asked; 0 never.
+    pub panic: Ratio,
 }
 
 /// What is remembered of each endpoint: `balance.load`.
@@ -66,9 +70,39 @@ pub struct LoadConfig {
     pub slow_start: Duration,
 }
 
+/// When an endpoint is left out, and for how long: `balance.eject`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EjectConfig {
+    /// Whether anybody is; `observe` tells and counts who would be.
+    pub mode: Mode,
+    /// Failures in a row that are enough; 1 or more.
+    pub consecutive: u32,
+    /// For how long the first time, and how much longer each time that follows; 1 s or more.
+    #[serde(with = "duration")]
+    pub base: Duration,
+    /// Never for longer; at least `base`, at most 1 h.
+    #[serde(with = "duration")]
+    pub max: Duration,
+    /// How many of all may be out at once; one always may, and never the last.
+    pub max_share: Ratio,
+}
+
 impl Default for Set {
     fn default() -> Self {
-        Set { empty_wait: EMPTY_WAIT }
+        Set { empty_wait: EMPTY_WAIT, panic: PANIC }
+    }
+}
+
+impl Default for EjectConfig {
+    fn default() -> Self {
+        EjectConfig {
+            mode: Mode::Enforce,
+            consecutive: CONSECUTIVE,
+            base: EJECT_BASE,
+            max: EJECT_MAX,
+            max_share: EJECT_SHARE,
+        }
     }
 }
 
@@ -96,6 +130,22 @@ impl Rules for Config {
             let why = format!("is {slow_start:?}; use {LONGEST:?} or less");
             refusals.push(Refusal::new("load.slow_start", why));
         }
+        let EjectConfig { consecutive, base, max, .. } = self.eject;
+        if consecutive == 0 {
+            refusals.push(Refusal::new("eject.consecutive", "is 0; use 1 or more, or `mode = \"off\"`"));
+        }
+        if base < SHORTEST_EJECT {
+            let why = format!("is {base:?}; nobody gets well sooner, use {SHORTEST_EJECT:?} or more");
+            refusals.push(Refusal::new("eject.base", why));
+        }
+        if max < base {
+            let why = format!("is {max:?}, less than `base` ({base:?})");
+            refusals.push(Refusal::new("eject.max", why).and("eject.base"));
+        }
+        if max > LONGEST_EJECT {
+            let why = format!("is {max:?}; use {LONGEST_EJECT:?} or less, because the way back is a try");
+            refusals.push(Refusal::new("eject.max", why));
+        }
         refusals
     }
 }
@@ -109,6 +159,20 @@ const EWMA: Duration = Duration::from_secs(10);
 const FAILURE_PENALTY: Duration = Duration::from_secs(5);
 /// Caches, pools and just-in-time compilers warm up within that; Envoy's users choose as much.
 const SLOW_START: Duration = Duration::from_secs(30);
+/// Envoy's, and most people's: one in a thousand of those that fail a quarter of all gets there by chance.
+const CONSECUTIVE: u32 = 5;
+/// Envoy's: long enough for a restart.
+const EJECT_BASE: Duration = Duration::from_secs(30);
+/// Envoy's: who is sick for longer is removed by somebody.
+const EJECT_MAX: Duration = Duration::from_secs(300);
+/// A zone of three may be lost, and what is left carries twice its load.
+const EJECT_SHARE: Ratio = Ratio::of(0.5);
+/// Envoy's.
+const PANIC: Ratio = Ratio::of(0.5);
+/// A shorter absence is none.
+const SHORTEST_EJECT: Duration = Duration::from_secs(1);
+/// Beyond that a registry should know.
+const LONGEST_EJECT: Duration = Duration::from_secs(3600);
 /// Shorter than that, and it is the last sample and no average.
 const SHORTEST_EWMA: Duration = Duration::from_millis(100);
 /// What is older says nothing about now.
@@ -127,7 +191,7 @@ mod tests {
             let config = platform_core::config::Config::builder().toml(text).load().unwrap();
             config.section::<Config>("defaults.balance")
         };
-        let set = Set { empty_wait: Duration::from_millis(250) };
+        let set = Set { empty_wait: Duration::from_millis(250), ..Set::default() };
         assert_eq!(read(text).unwrap(), Config { pick: Picker::RoundRobin, set, ..Config::default() });
         assert_eq!(read("").unwrap(), Config::default());
         let error = read("[defaults.balance]\npick = \"p3c\"").unwrap_err();
@@ -135,23 +199,46 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let text = r#"
+            [defaults.balance]
+            pick = "p2c"
+            set = { empty_wait = "1s", panic = 0.5 }
+            load = { ewma = "10s", failure_penalty = "5s", slow_start = "30s" }
+            eject = { mode = "enforce", consecutive = 5, base = "30s", max = "300s", max_share = 0.5 }
+        "#;
+        let config = platform_core::config::Config::builder().toml(text).load().unwrap();
+        assert_eq!(config.section::<Config>("defaults.balance").unwrap(), Config::default());
+    }
+
+    #[test]
     fn what_would_make_no_sense_is_refused_by_its_key() {
-        let load = LoadConfig::default();
+        let (load, eject) = (LoadConfig::default(), EjectConfig::default());
+        let seconds = Duration::from_secs;
         let table = [
             ("load.ewma", LoadConfig { ewma: Duration::from_millis(99), ..load }),
             ("load.ewma", LoadConfig { ewma: Duration::from_secs(601), ..load }),
             ("load.failure_penalty", LoadConfig { failure_penalty: Duration::from_secs(301), ..load }),
             ("load.slow_start", LoadConfig { slow_start: Duration::from_secs(601), ..load }),
         ];
-        let check = |load| {
-            let config = Config { load, ..Config::default() };
-            platform_core::config::Config::default().check("defaults.balance", &config)
-        };
+        let check =
+            |config: &Config| platform_core::config::Config::default().check("defaults.balance", config);
         for (key, load) in table {
-            let error = check(load).unwrap_err();
+            let error = check(&Config { load, ..Config::default() }).unwrap_err();
             assert!(error.detail().contains(&format!("`defaults.balance.{key}`")), "{error}");
         }
-        check(LoadConfig { slow_start: Duration::ZERO, ..load }).unwrap();
-        check(load).unwrap();
+        let table = [
+            ("eject.consecutive", EjectConfig { consecutive: 0, ..eject }),
+            ("eject.base", EjectConfig { base: Duration::from_millis(999), ..eject }),
+            ("eject.max", EjectConfig { max: seconds(29), ..eject }),
+            ("eject.max", EjectConfig { max: seconds(3_601), ..eject }),
+        ];
+        for (key, eject) in table {
+            let error = check(&Config { eject, ..Config::default() }).unwrap_err();
+            assert!(error.detail().contains(&format!("`defaults.balance.{key}`")), "{error}");
+        }
+        let load = LoadConfig { slow_start: Duration::ZERO, ..load };
+        check(&Config { load, ..Config::default() }).unwrap();
+        check(&Config::default()).unwrap();
     }
 }

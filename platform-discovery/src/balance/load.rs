@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{Outcome, Verdict, outcome::Evidence};
-use tokio::time::Instant;
+use platform_core::{Outcome, Tick, Verdict, outcome::Evidence};
 
 use super::average::Average;
 
@@ -37,7 +36,7 @@ pub(super) struct Load {
 /// The rules of a balancer that a report needs, and the clock that its averages count by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
-    pub(super) epoch: Instant,
+    pub(super) epoch: Tick,
     /// How long the memory of a latency lasts.
     pub(super) ewma: Duration,
     /// What a failed answer is said to have taken, at least.
@@ -68,8 +67,8 @@ pub(super) struct Tally {
 
 impl Scale {
     /// Milliseconds since the epoch. They wrap after 49 days; only differences are used.
-    pub(super) fn tick(&self, at: Instant) -> u32 {
-        at.saturating_duration_since(self.epoch).as_millis() as u32
+    pub(super) fn tick(&self, at: impl Into<Tick>) -> u32 {
+        (at.into().nanos_since(self.epoch) / NANOS_PER_MILLI) as u32
     }
 
     fn seconds(&self) -> f32 {
@@ -240,6 +239,7 @@ impl Load {
 pub(super) const WHOLE: u32 = 1 << 16;
 /// A target that asks for more than five minutes is down; it is asked again all the same.
 const LONGEST_TOLD: Duration = Duration::from_secs(300);
+const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Successes in a row that are still counted.
 const LONGEST_STREAK: i32 = 64;
 
@@ -249,7 +249,7 @@ mod tests {
     use platform_core::Hint;
 
     fn scale() -> Scale {
-        Scale { epoch: Instant::now(), ewma: Duration::from_secs(10), penalty: Duration::from_secs(5) }
+        Scale { epoch: Tick::now(), ewma: Duration::from_secs(10), penalty: Duration::from_secs(5) }
     }
 
     const fn ms(millis: u64) -> Duration {
@@ -348,7 +348,7 @@ mod tests {
         let mut verdict = Verdict::new(Outcome::Overload, scale.epoch);
         verdict.hint.after = Some(Duration::from_secs(100));
         load.report(&verdict, ms(1), &scale);
-        load.report(&Verdict::new(Outcome::ServerFault, scale.epoch + ms(1)), ms(1), &scale);
+        load.report(&Verdict::new(Outcome::ServerFault, scale.epoch.after(ms(1)).unwrap()), ms(1), &scale);
         assert!(load.average().at(1, 10.0) > 99.9);
     }
 }

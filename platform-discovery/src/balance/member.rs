@@ -127,7 +127,7 @@ impl<C> Member<C> {
             failures: tally.failures,
             last_failure: (tally.failures > 0).then(|| load.last_failure()),
             warming: (warmth < 1.0).then_some(warmth),
-            connecting: false,
+            ..Seen::default()
         }
     }
 

@@ -29,6 +29,7 @@
 mod average;
 mod config;
 mod draw;
+mod eject;
 mod least_request;
 mod link;
 mod load;
@@ -42,7 +43,8 @@ mod ready;
 mod round_robin;
 mod service;
 
-pub use config::{Config, LoadConfig, Picker, Set};
+pub use config::{Config, EjectConfig, LoadConfig, Picker, Set};
+pub use eject::Why;
 pub use least_request::LeastRequest;
 pub use link::Link;
 pub use member::Member;

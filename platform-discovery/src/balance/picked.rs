@@ -3,11 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use platform_core::{
-    Context, Outcome, Verdict,
+    Context, Outcome, Tick, Verdict,
     call::{Guard, Release},
     context::Deadline,
 };
-use tokio::time::Instant;
 
 use super::member::Member;
 use crate::endpoint::Endpoint;
@@ -20,7 +19,7 @@ use crate::endpoint::Endpoint;
 /// have taken at least so long.
 pub struct Picked<C> {
     member: Arc<Member<C>>,
-    since: Instant,
+    since: Tick,
     deadline: Option<Deadline>,
     reported: bool,
 }
@@ -54,7 +53,7 @@ impl<C> Picked<C> {
     /// verdict. Only the first report counts; a verdict of our own (local) says nothing about the endpoint.
     pub fn report(&mut self, verdict: &Verdict) {
         if !std::mem::replace(&mut self.reported, true) {
-            let took = verdict.at.saturating_duration_since(self.since);
+            let took = verdict.at.since(self.since);
             let rules = self.member.rules();
             rules.heed(self.member.load().report(verdict, took, &rules.scale));
         }
@@ -79,7 +78,7 @@ impl<C> fmt::Debug for Picked<C> {
 impl<C> Drop for Picked<C> {
     fn drop(&mut self) {
         if !self.reported {
-            let now = Instant::now();
+            let now = Tick::now();
             let late = self.deadline.is_some_and(|deadline| deadline.has_passed(now));
             self.report(&Verdict::new(if late { Outcome::Timeout } else { Outcome::Abandoned }, now));
         }

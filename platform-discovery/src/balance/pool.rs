@@ -1,18 +1,24 @@
-//! Who came, who stayed, who left?
+//! Who came, who stayed, who left, who is left out?
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use platform_core::config::Mode;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     average::Average,
+    config::{Config, EjectConfig},
+    eject::{self, Case, Change, Row, Ruling},
     link::Link,
     load::{Scale, WHOLE},
     member::{Member, Rules},
-    metrics::Picks,
+    metrics::{Ejections, Picks},
     ready::ReadySet,
 };
-use crate::endpoint::{Endpoint, EndpointSet, Protocol, State};
+use crate::{
+    endpoint::{Endpoint, EndpointSet, Protocol, State},
+    view::Seen,
+};
 
 /// Makes what is kept for a new endpoint.
 pub(super) type Make<C> = Box<dyn Fn(&Endpoint, Link) -> C + Send + Sync>;
@@ -23,11 +29,15 @@ pub(super) type Make<C> = Box<dyn Fn(&Endpoint, Link) -> C + Send + Sync>;
 pub(super) struct Pool<C> {
     make: Make<C>,
     picks: Picks,
+    ejections: Ejections,
     rules: Arc<Rules>,
     slow_start: Duration,
-    entries: HashMap<Key, Entry<C>>,
-    /// Those that take calls, in order.
-    ready: Vec<(Arc<Member<C>>, Link)>,
+    mode: Mode,
+    eject: eject::Rules,
+    /// In the order of the set.
+    entries: Vec<Entry<C>>,
+    panic: bool,
+    sick: usize,
     /// Told when a link changes.
     links: watch::Sender<()>,
 }
@@ -39,15 +49,51 @@ struct Entry<C> {
     connected: bool,
     /// Since when it warms up; `None` when it is warm.
     warming: Option<Instant>,
+    case: Case,
+}
+
+/// What a look at all of them brought.
+pub(super) struct Swept<C> {
+    /// The ready set, if it is another one now.
+    pub(super) ready: Option<ReadySet<C>>,
+    /// There will be something to do in a moment, even if nobody calls.
+    pub(super) more: bool,
 }
 
 /// The same process: the same name at the same address, speaking the same.
 type Key = (String, SocketAddr, Protocol);
 
 impl<C> Pool<C> {
-    pub(super) fn new(make: Make<C>, picks: Picks, rules: Arc<Rules>, slow_start: Duration) -> Self {
-        let links = watch::Sender::new(());
-        Pool { make, picks, rules, slow_start, entries: HashMap::new(), ready: Vec::new(), links }
+    pub(super) fn new(
+        make: Make<C>,
+        picks: Picks,
+        ejections: Ejections,
+        rules: Arc<Rules>,
+        config: &Config,
+    ) -> Self {
+        let EjectConfig { mode, consecutive, base, max, max_share } = config.eject;
+        let eject = eject::Rules {
+            consecutive,
+            base,
+            max,
+            max_share: max_share.as_f64(),
+            panic: config.set.panic.as_f64(),
+            enforce: mode.enforces(),
+        };
+        let slow_start = config.load.slow_start;
+        Pool {
+            make,
+            picks,
+            ejections,
+            rules,
+            slow_start,
+            mode,
+            eject,
+            entries: Vec::new(),
+            panic: false,
+            sick: 0,
+            links: watch::Sender::new(()),
+        }
     }
 
     /// Wakes when there is a way to somebody, or none any more; [`relink`](Self::relink) is due then.
@@ -61,11 +107,10 @@ impl<C> Pool<C> {
         // Where all are new, nobody is newer than the others.
         let joins = !self.entries.is_empty();
         let warming = (joins && !self.slow_start.is_zero()).then_some(now);
-        let mut entries = HashMap::with_capacity(set.endpoints().len());
-        let mut ready = Vec::with_capacity(set.endpoints().len());
+        let mut known: HashMap<Key, Entry<C>> =
+            self.entries.drain(..).map(|entry| (key(entry.member.endpoint()), entry)).collect();
         for endpoint in set.endpoints() {
-            let key = (endpoint.instance.clone(), endpoint.address, endpoint.protocol);
-            let entry = match self.entries.remove(&key) {
+            let entry = match known.remove(&key(endpoint)) {
                 Some(known) if Arc::ptr_eq(known.member.endpoint(), endpoint) => known,
                 Some(known) => {
                     let described = known.member.described(Arc::clone(endpoint), self.picks.of(endpoint));
@@ -76,23 +121,22 @@ impl<C> Pool<C> {
                     let link = Link::new(!joins, &self.links);
                     let (service, picks) = ((self.make)(endpoint, link.clone()), self.picks.of(endpoint));
                     let member = Member::new(Arc::clone(endpoint), service, picks, &self.rules, like);
-                    Entry { member: Arc::new(member), connected: link.is_connected(), link, warming }
+                    let connected = link.is_connected();
+                    Entry { member: Arc::new(member), link, connected, warming, case: Case::new(now) }
                 }
             };
-            if endpoint.state == State::Ready {
-                ready.push((Arc::clone(&entry.member), entry.link.clone()));
-            }
-            entries.insert(key, entry);
+            self.entries.push(entry);
         }
-        (self.entries, self.ready) = (entries, ready);
         self.warm(now);
-        self.choosable()
+        // Who has left takes its sickness along, and who has come may be left out.
+        self.judge(now);
+        self.ready()
     }
 
     /// The set again, after links have changed.
     pub(super) fn relink(&mut self, now: Instant) -> ReadySet<C> {
         let like = self.usual(now);
-        for entry in self.entries.values_mut() {
+        for entry in &mut self.entries {
             let connected = entry.link.is_connected();
             if connected && !entry.connected {
                 // What it was like before it went says nothing of what it is like now.
@@ -100,20 +144,112 @@ impl<C> Pool<C> {
             }
             entry.connected = connected;
         }
-        self.choosable()
+        self.ready()
     }
 
-    /// Those that take calls and are connected; where nobody is, all that take calls: a set is never emptied here.
-    fn choosable(&self) -> ReadySet<C> {
-        let any = self.ready.iter().any(|(_, link)| link.is_connected());
-        let ready = self.ready.iter().filter(|(_, link)| link.is_connected() || !any);
-        ReadySet::new(ready.map(|(member, _)| Arc::clone(member)))
+    /// What is due once a second, and when failures come in a row.
+    pub(super) fn sweep(&mut self, now: Instant) -> Swept<C> {
+        let warming = self.warm(now);
+        let (changed, heard) = self.judge(now);
+        let out = self.entries.iter().any(|entry| entry.case.is_out());
+        Swept { ready: changed.then(|| self.ready()), more: warming || heard || out || self.panic }
+    }
+
+    /// Who is out, and who is back. Did that change who may be chosen, and was there anything to judge?
+    fn judge(&mut self, now: Instant) -> (bool, bool) {
+        let is_ready = |entry: &&mut Entry<C>| entry.member.endpoint().state == State::Ready;
+        let mut rows: Vec<Row<'_>> = self
+            .entries
+            .iter_mut()
+            .filter(is_ready)
+            .map(|entry| Row {
+                tally: entry.member.load().tally(),
+                last_failure: entry.member.load().last_failure(),
+                case: &mut entry.case,
+            })
+            .collect();
+        if !self.mode.is_on() {
+            // All are counted, and none is judged.
+            let heard =
+                rows.iter_mut().filter_map(|row| row.case.count(row.tally, now).then_some(())).count();
+            return (false, heard > 0);
+        }
+        let ruling = eject::rule(&self.eject, &mut rows, self.panic, now, || fastrand::u64(..));
+        let changed = self.mode.enforces() && (!ruling.changes.is_empty() || ruling.panic != self.panic);
+        self.carry_out(&ruling, now);
+        (changed, ruling.heard)
+    }
+
+    fn carry_out(&mut self, ruling: &Ruling, now: Instant) {
+        let like = if ruling.changes.is_empty() { Average::default() } else { self.usual(now) };
+        let ready: Vec<usize> = (0..self.entries.len())
+            .filter(|index| self.entries[*index].member.endpoint().state == State::Ready)
+            .collect();
+        for change in &ruling.changes {
+            match change {
+                Change::Out { index, why, time } => {
+                    self.ejections.count(*why);
+                    let member = &self.entries[ready[*index]].member;
+                    self.tell_out(member, why, *time);
+                }
+                Change::Back { index, probe: true } => {
+                    let entry = &mut self.entries[ready[*index]];
+                    entry.member.load().begin_anew(like);
+                    entry.warming = (!self.slow_start.is_zero()).then_some(now);
+                }
+                Change::Back { probe: false, .. } => {}
+            }
+        }
+        self.sick = ruling.sick;
+        if ruling.panic != self.panic {
+            self.panic = ruling.panic;
+            self.tell_panic(ready.len());
+        }
+        self.warm(now);
+    }
+
+    /// A line for whoever wonders why one of them has nothing to do.
+    fn tell_out(&self, member: &Member<C>, why: &eject::Why, time: Duration) {
+        let (called, endpoint) = (self.picks.target(), member.label());
+        if self.mode.enforces() {
+            tracing::warn!(%called, %endpoint, instance = member.endpoint().instance, why = %why, out_for = ?time, "an endpoint is left out");
+        } else {
+            tracing::info!(%called, %endpoint, instance = member.endpoint().instance, why = %why, "an endpoint would be left out");
+        }
+    }
+
+    fn tell_panic(&self, endpoints: usize) {
+        let (called, sick) = (self.picks.target(), self.sick);
+        if !self.mode.enforces() {
+            return;
+        }
+        if self.panic {
+            tracing::warn!(%called, sick, endpoints, "too many endpoints are sick, so all are asked again");
+        } else {
+            tracing::info!(%called, sick, endpoints, "enough endpoints are well again");
+        }
+    }
+
+    /// Who takes calls now: those who are well and connected, else those who are connected, else those who are well.
+    /// Where nobody is either, all who are ready: a set is never emptied here.
+    fn ready(&self) -> ReadySet<C> {
+        let enforced = self.mode.enforces() && !self.panic;
+        let is_well = |entry: &Entry<C>| !(enforced && entry.case.is_out());
+        let steps: [&dyn Fn(&Entry<C>) -> bool; 4] = [
+            &|entry| is_well(entry) && entry.link.is_connected(),
+            &|entry| entry.link.is_connected(),
+            &is_well,
+            &|_| true,
+        ];
+        let ready = || self.entries.iter().filter(|entry| entry.member.endpoint().state == State::Ready);
+        let step = steps.into_iter().find(|step| ready().any(step)).unwrap_or(&|_| true);
+        ReadySet::new(ready().filter(|entry| step(entry)).map(|entry| Arc::clone(&entry.member)))
     }
 
     /// Gives those who warm up what they have earned by their age. Does anybody?
     pub(super) fn warm(&mut self, now: Instant) -> bool {
         let mut any = false;
-        for entry in self.entries.values_mut() {
+        for entry in &mut self.entries {
             let Some(since) = entry.warming else { continue };
             let age = now.saturating_duration_since(since);
             let share = (age.as_secs_f64() / self.slow_start.as_secs_f64()).max(LEAST_SHARE);
@@ -127,21 +263,44 @@ impl<C> Pool<C> {
         any
     }
 
-    /// What one that nobody has asked is taken to be like: the median of those that were, and could be reached.
+    /// What one that nobody has asked is taken to be like: the median of those that were.
     fn usual(&self, now: Instant) -> Average {
         let Scale { ewma, .. } = self.rules.scale;
         let (tick, tau) = (self.rules.scale.tick(now), ewma.as_secs_f32());
-        let reached = self.entries.values().filter(|entry| entry.connected);
-        let known = reached.map(|entry| entry.member.load()).filter(|load| !load.is_untried());
-        let mut seconds: Vec<f32> = known.map(|load| load.average().at(tick, tau)).collect();
+        let well = |entry: &&Entry<C>| entry.connected && !entry.case.is_out();
+        let known = self.entries.iter().filter(well).map(|entry| entry.member.load());
+        let mut seconds: Vec<f32> =
+            known.filter(|load| !load.is_untried()).map(|load| load.average().at(tick, tau)).collect();
         seconds.sort_unstable_by(f32::total_cmp);
         seconds.get(seconds.len() / 2).map_or(Average::default(), |median| Average::of(*median, tick))
     }
 
-    /// Everybody, whatever the state, and whether there is a way to each.
-    pub(super) fn members(&self) -> impl Iterator<Item = (&Arc<Member<C>>, bool)> {
-        self.entries.values().map(|entry| (&entry.member, entry.link.is_connected()))
+    /// Everybody, whatever the state, as an operator sees them.
+    pub(super) fn each(&self, now: Instant, show: &mut dyn FnMut(&Endpoint, Seen)) {
+        for entry in &self.entries {
+            let mut seen = entry.member.seen(now);
+            let told = entry.case.tell(now, self.mode.enforces());
+            seen.connecting = entry.member.endpoint().state == State::Ready && !entry.link.is_connected();
+            seen.is_out = self.mode.enforces() && !self.panic && entry.case.is_out();
+            seen.sick = told;
+            show(entry.member.endpoint(), seen);
+        }
     }
+
+    /// Why all are asked although many are sick; nothing if they are not.
+    pub(super) fn panic(&self) -> Option<String> {
+        let (sick, all) = (self.sick, self.entries.len());
+        (self.panic && self.mode.enforces()).then(|| format!("{sick} of {all} are sick, so all are asked"))
+    }
+
+    #[cfg(test)]
+    pub(super) fn members(&self) -> impl Iterator<Item = &Arc<Member<C>>> {
+        self.entries.iter().map(|entry| &entry.member)
+    }
+}
+
+fn key(endpoint: &Endpoint) -> Key {
+    (endpoint.instance.clone(), endpoint.address, endpoint.protocol)
 }
 
 /// Enough to learn how it answers, too little to be missed if it does not.
@@ -151,7 +310,7 @@ const LEAST_SHARE: f64 = 0.1;
 mod tests {
     use super::*;
     use crate::balance::picked::Picked;
-    use platform_core::{Context, Outcome, Verdict, identity::Identity, telemetry::Metrics};
+    use platform_core::{Context, Outcome, Tick, Verdict, identity::Identity, telemetry::Metrics};
     use proptest::prelude::*;
     use std::{
         collections::BTreeMap,
@@ -166,9 +325,10 @@ mod tests {
             made.fetch_add(1, Ordering::Relaxed)
         });
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
-        Pool::new(make, picks, rules, Duration::from_secs(30))
+        let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
+        Pool::new(make, picks, ejections, rules, &Config::default())
     }
 
     fn apply(pool: &mut Pool<usize>, set: &EndpointSet) -> ReadySet<usize> {
@@ -246,9 +406,10 @@ mod tests {
     fn linked() -> (Pool<Link>, impl Fn(&ReadySet<Link>) -> Vec<u16>) {
         let metrics = Metrics::new(&Identity::default());
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
-        let pool = Pool::new(Box::new(|_: &Endpoint, link: Link| link), picks, rules, Duration::ZERO);
+        let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
+        let pool = Pool::new(Box::new(|_, link| link), picks, ejections, rules, &Config::default());
         (pool, |ready| ready.members().iter().map(|member| member.endpoint().address.port()).collect())
     }
 
@@ -264,9 +425,8 @@ mod tests {
         assert_eq!(ports(&first), [1, 2]);
         assert_eq!(ports(&pool.apply(&set(&[1, 2, 3]), now)), [1, 2]);
         assert!(!links.has_changed().unwrap());
-        let (third, connected) =
-            pool.members().find(|(member, _)| member.endpoint().address.port() == 3).unwrap();
-        assert!(!connected);
+        let third = pool.members().find(|member| member.endpoint().address.port() == 3).unwrap();
+        assert!(!third.service().is_connected());
         third.service().set(true);
         assert!(links.has_changed().unwrap());
         links.mark_unchanged();
@@ -276,7 +436,7 @@ mod tests {
         first.members()[0].service().set(false);
         first.members()[0].service().set(false);
         assert_eq!(ports(&pool.relink(now)), [2, 3]);
-        for (member, _) in pool.members() {
+        for member in pool.members() {
             member.service().set(false);
         }
         assert_eq!(ports(&pool.relink(now)), [1, 2, 3]);
@@ -311,7 +471,7 @@ mod tests {
 
                 known.retain(|port, _| said.contains_key(port));
                 prop_assert_eq!(pool.members().count(), said.len());
-                for (member, _) in pool.members() {
+                for member in pool.members() {
                     let port = member.endpoint().address.port();
                     if let Some((service, calls)) = known.get(&port) {
                         prop_assert_eq!(member.service(), service);

@@ -164,7 +164,7 @@ pub(super) mod tests {
     use super::super::{average::Average, load::Scale, member::Rules, metrics::Picks, picked::Picked};
     use super::*;
     use crate::endpoint::Endpoint;
-    use platform_core::{Context, identity::Identity, telemetry::Metrics};
+    use platform_core::{Context, Tick, identity::Identity, telemetry::Metrics};
     use std::{net::SocketAddr, time::Duration};
     use tokio::time::Instant;
 
@@ -193,7 +193,7 @@ pub(super) mod tests {
         let metrics = Metrics::new(&Identity::default());
         let mut picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
         ReadySet::new((1_u16..).zip(likes).map(|(port, like)| {
             let mut endpoint = Endpoint::at(SocketAddr::from(([127, 0, 0, 1], port)));
             endpoint.weight = like.weight;

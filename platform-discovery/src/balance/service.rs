@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use platform_core::{Context, Error, ErrorKind, Result, telemetry::Metrics};
+use platform_core::{Context, Error, ErrorKind, Result, Tick, telemetry::Metrics};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -17,7 +17,7 @@ use super::{
     Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
     load::Scale,
     member::Rules,
-    metrics::Picks,
+    metrics::{Ejections, Picks},
     pool::{Make, Pool},
 };
 use crate::{
@@ -78,10 +78,14 @@ impl<C: Send + Sync + 'static> Balance<C> {
         let Origin { watch, metrics, zone } = origin;
         let picks = Picks::new(metrics, watch.target.name(), zone);
         let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
-        let rules = Arc::new(Rules::new(Scale { epoch: Instant::now(), ewma, penalty }));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        if config.eject.mode.is_on() {
+            rules.consecutive.store(config.eject.consecutive, Relaxed);
+        }
+        let ejections = Ejections::new(metrics, watch.target.name(), config.eject.mode);
         let board = Arc::new(Board {
             ready: ArcSwap::from_pointee(ReadySet::new([])),
-            pool: Mutex::new(Pool::new(make, picks, Arc::clone(&rules), config.load.slow_start)),
+            pool: Mutex::new(Pool::new(make, picks, ejections, Arc::clone(&rules), config)),
             published: watch::Sender::new(0),
             rules,
         });
@@ -232,7 +236,12 @@ impl<C> Board<C> {
 
     /// What is due once a second while somebody calls. Is more to come, even if nobody does?
     fn sweep(&self) -> bool {
-        self.lock().warm(Instant::now())
+        let mut pool = self.lock();
+        let swept = pool.sweep(Instant::now());
+        if let Some(ready) = swept.ready {
+            self.ready.store(Arc::new(ready));
+        }
+        swept.more
     }
 
     fn lock(&self) -> MutexGuard<'_, Pool<C>> {
@@ -242,11 +251,11 @@ impl<C> Board<C> {
 
 impl<C: Send + Sync> Members for Board<C> {
     fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen)) {
-        for (member, connected) in self.lock().members() {
-            let endpoint = member.endpoint();
-            let seen = Seen { connecting: !connected, ..member.seen(now) };
-            show(&endpoint.instance, endpoint.address, seen);
-        }
+        self.lock().each(now, &mut |endpoint, seen| show(&endpoint.instance, endpoint.address, seen));
+    }
+
+    fn panic(&self) -> Option<String> {
+        self.lock().panic()
     }
 }
 

@@ -101,6 +101,12 @@ impl Wire for Http {
             Row::new(Endpoint, "balance", "Which one do we ask?")
                 .with("pick", &format_args!("{}", balance.pick.as_str()))
                 .with("set.empty_wait", &balance.set.empty_wait)
+                .with("set.panic", &format_args!("{}", balance.set.panic))
+                .with("eject.mode", &format_args!("{}", balance.eject.mode))
+                .with("eject.consecutive", &format_args!("{}", balance.eject.consecutive))
+                .with("eject.base", &balance.eject.base)
+                .with("eject.max", &balance.eject.max)
+                .with("eject.max_share", &format_args!("{}", balance.eject.max_share))
                 .with("load.ewma", &balance.load.ewma)
                 .with("load.failure_penalty", &balance.load.failure_penalty)
                 .with("load.slow_start", &balance.load.slow_start),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use platform_core::{
-    Error, ErrorKind, Outcome, Result, Verdict,
+    Error, ErrorKind, Outcome, Result, Tick, Verdict,
     identity::Identity,
     stack::{Asked, ClientStack, Parts, Row, Storey, Wire},
     telemetry::Metrics,
@@ -35,7 +35,7 @@ use super::{
     client::CLIENTS,
     registry::{Registry, index},
     runs::{Scale, Seen},
-    town::{chance, gap, log_normal, roll, root, seed, told},
+    town::{chance, die, gap, log_normal, roll, root, seed, told},
 };
 
 /// How a replica ends.
@@ -233,7 +233,7 @@ impl Road<'_> {
     async fn pick(&self, call: &Ask, asked: &Asked) -> Result<Picked<Pipe>> {
         let (avoid, only) = (asked.avoid(), asked.asks_only_others());
         if !avoid.is_empty() {
-            match self.balance.try_pick_other(&call.context, fastrand::u64(..), avoid, only) {
+            match self.balance.try_pick_other(&call.context, die(), avoid, only) {
                 Some(picked) => return Ok(picked),
                 None if only => {
                     return Err(Error::new(ErrorKind::NoEndpoints, "there is nobody else to ask"));
@@ -241,7 +241,7 @@ impl Road<'_> {
                 None => {}
             }
         }
-        self.balance.pick(&call.context, fastrand::u64(..)).await
+        self.balance.pick(&call.context, die()).await
     }
 }
 
@@ -254,7 +254,7 @@ impl Wire for Road<'_> {
         asked.set(picked.label());
         let sent = picked.service().send(self.work).await;
         let outcome = *sent.as_ref().unwrap_or(&Outcome::Unreachable);
-        picked.report(&Verdict::new(outcome, Instant::now()));
+        picked.report(&Verdict::new(outcome, Tick::now()));
         match sent? {
             Outcome::Unreachable => Err(Error::new(
                 ErrorKind::Unreachable,
@@ -288,6 +288,7 @@ pub(crate) async fn s7(number: u64, scale: Scale) -> Result<Seen> {
             arm.into(),
             number.to_string(),
             format!("{:.3}", 100.0 * failed as f64 / calls.max(1) as f64),
+            String::new(),
             String::new(),
             String::new(),
             String::new(),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use platform_core::{
-    Error, ErrorKind, Outcome, Result, Verdict, context,
+    Error, ErrorKind, Outcome, Result, Tick, Verdict, context,
     identity::Identity,
     stack::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire},
     telemetry::Metrics,
@@ -23,12 +23,12 @@ use tokio::{
 use super::{
     client::{CLIENTS, Felt},
     registry::{LOOK, Registry, index},
-    town::{Lane, Town, gap, roll, root, told},
+    town::{Town, die, gap, roll, root, told},
 };
 
 /// One client process.
 pub(crate) struct Finder {
-    lane: Lane,
+    town: Town,
     way: Way,
 }
 
@@ -50,7 +50,7 @@ struct Found(Balance<()>);
 /// The wire of one of ours: who is asked is what the production balancer says.
 struct Road<'a> {
     found: &'a Found,
-    lane: &'a Lane,
+    town: &'a Town,
 }
 
 impl Finder {
@@ -70,7 +70,7 @@ impl Finder {
         let stack = ClientStack::new(policy, Arc::new(Parts::new(&Arc::from("town"), &metrics)))?;
         stack.guards().set_clients(CLIENTS);
         let way = Way::Ours { found: Found(balance), stack, discovery };
-        Ok(Finder { lane: Lane::to(town), way })
+        Ok(Finder { town: town.clone(), way })
     }
 
     /// The naive one.
@@ -101,7 +101,7 @@ impl Finder {
                 }
             }
         });
-        Finder { lane: Lane::to(town), way: Way::Naive { list, reading } }
+        Finder { town: town.clone(), way: Way::Naive { list, reading } }
     }
 
     /// Waits as a start does.
@@ -121,7 +121,7 @@ impl Finder {
         let begun = Instant::now();
         let good = match &self.way {
             Way::Ours { found, stack, .. } => {
-                let road = Road { found, lane: &self.lane };
+                let road = Road { found, town: &self.town };
                 matches!(stack.call(root(), &road).await, Ok(answered) if super::client::is_good(&answered.reply))
             }
             Way::Naive { list, .. } => {
@@ -129,7 +129,7 @@ impl Finder {
                 let limit = begun + Duration::from_secs(1);
                 match list.get(roll(list.len().max(1))) {
                     Some(index) => {
-                        let asked = timeout_at(limit, self.lane.ask(*index, Some(limit))).await;
+                        let asked = timeout_at(limit, self.town.ask(*index, Some(limit))).await;
                         matches!(asked, Ok((Outcome::Success, _)))
                     }
                     None => false,
@@ -162,7 +162,7 @@ impl Found {
     async fn pick(&self, call: &Ask, asked: &Asked) -> Result<Picked<()>> {
         let (avoid, only) = (asked.avoid(), asked.asks_only_others());
         if !avoid.is_empty() {
-            match self.0.try_pick_other(&call.context, fastrand::u64(..), avoid, only) {
+            match self.0.try_pick_other(&call.context, die(), avoid, only) {
                 Some(picked) => return Ok(picked),
                 None if only => {
                     return Err(Error::new(ErrorKind::NoEndpoints, "there is nobody else to ask"));
@@ -170,7 +170,7 @@ impl Found {
                 None => {}
             }
         }
-        self.0.pick(&call.context, fastrand::u64(..)).await
+        self.0.pick(&call.context, die()).await
     }
 }
 
@@ -184,9 +184,9 @@ impl Wire for Road<'_> {
         let Some(index) = index(picked.endpoint().address) else {
             return Err(Error::new(ErrorKind::Internal, "an address outside the town"));
         };
-        let deadline = call.context.deadline().map(|deadline| deadline.instant());
-        let (outcome, hint) = self.lane.ask(index, deadline).await;
-        picked.report(&Verdict::new(outcome, Instant::now()).with_hint(hint));
+        let deadline = call.context.deadline().map(|deadline| deadline.tick().instant());
+        let (outcome, hint) = self.town.ask(index, deadline).await;
+        picked.report(&Verdict::new(outcome, Tick::now()).with_hint(hint));
         Ok(told(outcome, hint))
     }
 

@@ -123,6 +123,7 @@ pub(crate) async fn s9(number: u64) -> Result<Seen> {
             String::new(),
             String::new(),
             String::new(),
+            String::new(),
             more,
         ]);
         if let Way::Ours = way {

@@ -180,7 +180,7 @@ fn row(what: &str, arm: &str, number: u64, felt: &[Felt], more: String) -> Vec<S
     let share = 100.0 * failed(felt) as f64 / felt.len().max(1) as f64;
     let errors = if felt.is_empty() { String::new() } else { format!("{share:.3}") };
     let mut row = vec!["S10".to_owned(), what.to_owned(), arm.to_owned(), number.to_string(), errors];
-    row.extend([String::new(), String::new(), String::new(), more]);
+    row.extend([String::new(), String::new(), String::new(), String::new(), more]);
     row
 }
 
