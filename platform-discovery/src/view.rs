@@ -65,6 +65,8 @@ pub struct EndpointView {
     pub owner: String,
     /// Calls of this process that it has not finished.
     pub in_flight: u32,
+    /// Requests that it has under way from all its callers, by its own word; absent if it has not said so lately.
+    pub under_way: Option<u32>,
     /// How long its answers take, as far as this process knows: up at once, down slowly, and a failure counts as a slow
     /// answer. Absent before the first.
     pub latency_ms: Option<f64>,
@@ -97,6 +99,7 @@ pub(crate) trait Members: Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) in_flight: u32,
+    pub(crate) told: Option<u32>,
     pub(crate) latency: Option<Duration>,
     pub(crate) successes: u32,
     pub(crate) failures: u32,
@@ -111,6 +114,7 @@ impl Seen {
     /// What several balancers of one target know together: clients that are set differently have one each.
     fn and(&mut self, other: &Seen) {
         self.in_flight += other.in_flight;
+        self.told = self.told.max(other.told);
         self.latency = self.latency.max(other.latency);
         self.successes = self.successes.saturating_add(other.successes);
         self.failures = self.failures.saturating_add(other.failures);
@@ -185,6 +189,7 @@ impl EndpointView {
             weight: endpoint.weight,
             owner: endpoint.owner.clone(),
             in_flight: seen.in_flight,
+            under_way: seen.told,
             // A tenth of a millisecond is as much as anybody reads.
             latency_ms: seen.latency.map(|latency| (latency.as_secs_f64() * 1e4).round() / 10.0),
             successes: u64::from(seen.successes),

@@ -88,8 +88,7 @@ fn alone<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
         .block_on(measurement)
 }
 
-const STORMS: &str =
-    "[S0 S2 S4 S11] [--quick]: what the client stack survives, in paused time, a naive client beside it.";
+const STORMS: &str = "[S0 S1 S2 S4 S5 S8 S11] [--quick]: what the client stack and its balancer survive, in paused time, naive ones beside them.";
 
 const MEASUREMENTS: [Measurement; 3] = [
     Measurement {

@@ -31,6 +31,9 @@ pub(super) struct Load {
     streak: AtomicI32,
     successes: AtomicU32,
     failures: AtomicU32,
+    /// How many requests it has under way by its own word, from whomever: that plus one, and one bit for what was said
+    /// before the last look; 0 if it has not said.
+    told: AtomicU32,
 }
 
 /// The rules of a balancer that a report needs, and the clock that its averages count by.
@@ -103,6 +106,12 @@ impl Load {
         self.untried.store(false, Relaxed);
     }
 
+    /// As if its last answer had been a failure.
+    #[cfg(test)]
+    pub(super) fn failed_for_a_test(&self) {
+        self.streak.store(1, Relaxed);
+    }
+
     // Relaxed, here and everywhere: a pick that sees a number of a moment ago chooses a little worse, and nothing
     // else depends on it.
     pub(super) fn begin(&self) {
@@ -137,12 +146,34 @@ impl Load {
         self.warming.store(if share >= WHOLE { 0 } else { share.max(1) }, Relaxed);
     }
 
+    /// It says itself how many requests it has under way.
+    pub(super) fn tell(&self, under_way: u32) {
+        self.told.store(under_way.min(MOST_TOLD).saturating_add(1) << 1, Relaxed);
+    }
+
+    /// How many requests it has under way, if it said so a moment ago.
+    pub(super) fn told(&self) -> Option<u32> {
+        (self.told.load(Relaxed) >> 1).checked_sub(1)
+    }
+
+    /// A look, once a second: what was said before the last one is not true any more.
+    pub(super) fn age_told(&self) {
+        let older = |told: u32| Some(if told & OLD == 0 { told | OLD } else { 0 }).filter(|_| told != 0);
+        // Whatever is said in between is news.
+        let _ = self.told.fetch_update(Relaxed, Relaxed, older);
+    }
+
     pub(super) fn tally(&self) -> Tally {
         Tally {
             successes: self.successes.load(Relaxed),
             failures: self.failures.load(Relaxed),
             streak: self.streak.load(Relaxed),
         }
+    }
+
+    /// Was its last answer a failure?
+    pub(super) fn fails(&self) -> bool {
+        self.streak.load(Relaxed) > 0
     }
 
     /// What the last failure was; a success if there was none.
@@ -240,6 +271,10 @@ pub(super) const WHOLE: u32 = 1 << 16;
 /// A target that asks for more than five minutes is down; it is asked again all the same.
 const LONGEST_TOLD: Duration = Duration::from_secs(300);
 const NANOS_PER_MILLI: u64 = 1_000_000;
+/// Of what is told: it was so at the last look too.
+const OLD: u32 = 1;
+/// More than any process has under way.
+const MOST_TOLD: u32 = 1 << 30;
 /// Successes in a row that are still counted.
 const LONGEST_STREAK: i32 = 64;
 
@@ -339,6 +374,20 @@ mod tests {
         assert_eq!(report(Outcome::Unreachable), Failures::InARow(1));
         load.begin_anew(Average::default());
         assert_eq!(report(Outcome::Unreachable), Failures::AtOnce);
+    }
+
+    #[test]
+    fn what_it_says_of_itself_is_forgotten_at_the_second_look() {
+        let load = Load::default();
+        assert_eq!(load.told(), None);
+        load.age_told();
+        for under_way in [0, 7, MOST_TOLD, u32::MAX] {
+            load.tell(under_way);
+            load.age_told();
+            assert_eq!(load.told(), Some(under_way.min(MOST_TOLD)));
+            load.age_told();
+            assert_eq!(load.told(), None);
+        }
     }
 
     #[test]

@@ -43,11 +43,19 @@ pub(super) struct Rules {
     /// Nobody has called for a while, and the task sleeps until somebody does.
     pub(super) asleep: AtomicBool,
     pub(super) wake: Notify,
+    /// Whoever says that it has more under way than that is hot.
+    pub(super) hot: AtomicU32,
 }
 
 impl Rules {
     pub(super) fn new(scale: Scale) -> Self {
-        Rules { scale, consecutive: AtomicU32::new(0), asleep: AtomicBool::new(false), wake: Notify::new() }
+        Rules {
+            scale,
+            consecutive: AtomicU32::new(0),
+            asleep: AtomicBool::new(false),
+            wake: Notify::new(),
+            hot: AtomicU32::new(u32::MAX),
+        }
     }
 
     /// After each report.
@@ -125,6 +133,7 @@ impl<C> Member<C> {
             latency: self.latency(now),
             successes: tally.successes,
             failures: tally.failures,
+            told: load.told(),
             last_failure: (tally.failures > 0).then(|| load.last_failure()),
             warming: (warmth < 1.0).then_some(warmth),
             ..Seen::default()

@@ -15,9 +15,37 @@
 //! | `load.failure_penalty` | 5 s | a failure is recorded as a slow answer, or whoever fails at once is everybody's favourite |
 //! | `load.slow_start` | 30 s | caches and pools warm up; a newcomer gets a tenth of its share at first, and one call at a time until it has answered |
 //!
+//! | `eject` | 5 in a row, 30 s, 300 s, half | who fails is left out for a while; one always may be, and never the last that is well |
+//! | `set.panic` | 0.5 | when fewer are well, all are asked: what is left could not carry the load |
+//!
+//! # What is known of an endpoint
+//!
+//! One cache line of atomics: calls in flight, a peak-sensitive average of latencies, failures and successes, and what it
+//! says itself of its load (`endpoint-load-metrics`). Each attempt is [reported](Picked::report) once by who made it. A
+//! choice that is dropped without a report was cut off: after its deadline that is a timeout and a failure, before it
+//! nobody's fault, but an answer would have taken at least so long.
+//!
+//! # Who is left out
+//!
+//! | rule | who | because |
+//! |---|---|---|
+//! | `consecutive` | 5 failures in a row | needs no traffic to compare with, so it works for two endpoints and one call a second |
+//! | `share` | half of at least 10 answers failed, and a quarter more than of the others' | a run is broken by a success now and then |
+//! | `rate` | of at least 100 answers 10 % and four deviations more failed than of the others'; of 5 or more endpoints also 1.9 deviations below the mean of their success rates | what fails now and then, where there is enough to compare |
+//! | `probe` | the first answer after it came back was a failure | one call is enough to find out |
+//!
+//! Within half a minute, counted exactly. It is out for `base` times the number of times, at most `max`, of which the
+//! dice leave half or more. Then one call tries it, and it warms up like a new one. Local errors and callers that left
+//! count for nothing. Who should go and cannot, because too many are out, stays and is called sick.
+//!
+#![doc = include_str!("few.md")]
+//!
 //! # Signals
 //!
-//! `platform_balance_picks_total` by variant and locality: who gets the traffic.
+//! `platform_balance_picks_total` by variant and locality: who gets the traffic. `platform_balance_ejections_total` by
+//! reason and mode; `platform_discovery_endpoints{state="ejected"}`; a warning with the reason, and one when all are asked
+//! because too many are sick. `/platform/targets` tells of each endpoint its calls in flight, its latency, its failures,
+//! whether it warms up, and why it is left out and until when.
 //!
 //! # Traps
 //!

@@ -16,9 +16,31 @@ impl<C> Pick<C> for P2c {
     fn pick(&self, ready: &ReadySet<C>, _context: &Context, roll: u64) -> Option<usize> {
         let (first, second) = ready.two_by(roll)?;
         // Even: the first, which is as random as the second.
-        Some(ready.cheaper(first, second, roll))
+        let chosen = ready.cheaper(first, second, roll);
+        Some(if ready.fails(chosen) { elsewhere(ready, chosen, roll) } else { chosen })
     }
 }
+
+/// The better of two failed when it was last asked: where a third of all are down, every eleventh pair is two of those.
+/// So a few more are looked at, and still none of them if all fail.
+#[cold]
+fn elsewhere<C>(ready: &ReadySet<C>, mut chosen: usize, mut roll: u64) -> usize {
+    for _ in 0..MORE_PAIRS {
+        // Another roll from the same dice (Steele and others, the odd constant of SplitMix's last step).
+        roll = (roll ^ (roll >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        if let Some((first, second)) = ready.two_by(roll ^ (roll >> 29)) {
+            let other = ready.cheaper(first, second, roll);
+            chosen = ready.cheaper(chosen, other, roll);
+        }
+        if !ready.fails(chosen) {
+            break;
+        }
+    }
+    chosen
+}
+
+/// With half of all down three pairs are all bad once in 64 times.
+const MORE_PAIRS: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -83,12 +105,47 @@ mod tests {
         }
     }
 
+    /// What the endpoints say of themselves, where it is said and some are hot.
+    #[test]
+    fn a_hot_one_is_left_to_cool_unless_the_other_is_shunned() {
+        let like = |calls, millis, told| Like { calls, millis, told, ..Like::default() };
+        let table = [
+            ("the second is hot", like(2, 10, Some(3)), like(0, 10, Some(12)), 0),
+            ("both are: the less hot one", like(0, 10, Some(30)), like(2, 10, Some(12)), 1),
+            ("both are, equally: our own calls", like(2, 10, Some(12)), like(0, 10, Some(12)), 1),
+            ("none is: our own calls", like(2, 10, Some(1)), like(0, 10, Some(8)), 1),
+            ("one does not say", like(2, 10, Some(1)), like(0, 10, None), 1),
+            ("the cold one fails at once", like(0, 5_000, Some(0)), like(2, 10, Some(12)), 1),
+        ];
+        for (what, one, other, wanted) in table {
+            let ready = set_of(&[one, other]);
+            ready.members()[0].rules().hot.store(10, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(ready.cheaper(0, 1, 0), wanted, "{what}");
+        }
+    }
+
     #[test]
     fn a_small_difference_is_chance_and_the_draw_decides() {
         let like = |millis| Like { millis, ..Like::default() };
         assert_eq!(set_of(&[like(12), like(10)]).cheaper(0, 1, 0), 0);
         assert_eq!(set_of(&[like(12), like(10)]).cheaper(1, 0, 0), 1);
         assert_eq!(set_of(&[like(13), like(10)]).cheaper(0, 1, 0), 1);
+    }
+
+    #[test]
+    fn two_that_failed_are_no_choice() {
+        let failed = Like { millis: 5_000, failed: true, ..Like::default() };
+        let well = Like { millis: 10, ..Like::default() };
+        let context = Context::root(Instant::now());
+        let share = |likes: &[Like]| {
+            let (ready, mut dice) = (set_of(likes), fastrand::Rng::with_seed(9));
+            let bad = |_: &u32| likes[P2c.pick(&ready, &context, dice.u64(..)).unwrap()].failed;
+            (0..50_000).filter(bad).count() as f64 / 50_000.0
+        };
+        let third = [[failed; 4].as_slice(), &[well; 8]].concat();
+        // One pair would be both bad in 9.1 % of all draws.
+        assert!(share(&third) < 0.003, "{}", share(&third));
+        assert_eq!(share(&[failed; 3]), 1.0);
     }
 
     #[test]

@@ -58,6 +58,12 @@ impl<C> Picked<C> {
             rules.heed(self.member.load().report(verdict, took, &rules.scale));
         }
     }
+
+    /// How many requests the endpoint said that it had under way when this one arrived, from whomever. It counts for a
+    /// second or two, and only where the others said so too.
+    pub fn told(&self, under_way: u32) {
+        self.member.load().tell(under_way);
+    }
 }
 
 impl<C: Send + Sync + 'static> Picked<C> {

@@ -6,7 +6,7 @@ use http::{HeaderValue, Request, Response};
 use platform_core::{
     Classify as _, Context, Error, ErrorKind, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
-    context::Criticality,
+    context::{Criticality, wire::LOAD_REPORT},
     fault::{Faults, Injection},
     stack::{Asked, Row, Storey, Wire},
     telemetry::Traces,
@@ -19,7 +19,7 @@ use super::{config::Settings, connect::Connection, exchange::Exchange, metrics::
 use crate::{
     Body,
     classify::ByStatus,
-    wire::{Reader, inject},
+    wire::{LoadReport, Reader, inject},
 };
 
 /// HTTP to the endpoints of one target.
@@ -83,6 +83,9 @@ impl Wire for Http {
         reply.body_mut().judge(verdict);
         // The next choice goes by it. A choice that is dropped without a report was cut off, and knows why.
         picked.report(&verdict);
+        if let Some(report) = reply.headers().get(&LOAD_REPORT).and_then(LoadReport::parse) {
+            picked.told(report.rif);
+        }
         // In flight until the reply has been read: an endpoint that streams to us is busy with us.
         reply.body_mut().hold(picked.into_guard());
         exchange.replied(reply.status(), verdict.at);

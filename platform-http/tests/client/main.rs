@@ -3,6 +3,7 @@
 mod peer;
 
 mod calls;
+mod choosing;
 mod failures;
 mod protocol;
 mod reach;

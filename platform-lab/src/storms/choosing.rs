@@ -8,7 +8,7 @@ use super::{
     client::{Client, Way, arrive},
     lane::Choice,
     runs::{CAPACITY, MEAN, Scale, Seen, clients, interactive},
-    told::{Told, ejections},
+    told::{Told, ejections, refusals},
     town::{Town, Weather, seed},
 };
 
@@ -21,15 +21,18 @@ fn plain(choice: Choice) -> Way {
     Way::Ours(Box::new(policy), choice)
 }
 
-fn arms() -> [Arm; 6] {
-    [
+fn arms(scale: Scale) -> Vec<Arm> {
+    let all = [
         ("ours", interactive()),
         ("ours, one attempt", plain(Choice::Ours)),
+        ("the same, and told", plain(Choice::Told)),
         ("no ejection", plain(Choice::NoEjection)),
         ("round robin", plain(Choice::RoundRobin)),
         ("P2C least loaded", plain(Choice::LeastLoaded)),
         ("tower peak EWMA", Way::Tower { whole: WHOLE }),
-    ]
+    ];
+    // A test has time for our own.
+    all.into_iter().filter(|(arm, _)| !scale.quick || arm.starts_with("ours")).collect()
 }
 
 /// A town in its ordinary state, and clients who have known it for a while.
@@ -48,7 +51,7 @@ fn millis(length: Duration) -> f64 {
 /// S1: one of ten is 20 times slower; then every replica stops for 100 ms each 3 s.
 pub(crate) async fn s1(number: u64, scale: Scale) -> Result<Seen> {
     let (mut rows, mut passed) = (Vec::new(), true);
-    for (arm, way) in arms() {
+    for (arm, way) in arms(scale) {
         let (town, clients) = ordinary(number, 10, &way, 0.6 * CAPACITY).await?;
         town.change(0, |weather| weather.slower = 20.0);
         let (before, slow) = (town.requests(), town.requests_at(0));
@@ -61,7 +64,7 @@ pub(crate) async fn s1(number: u64, scale: Scale) -> Result<Seen> {
         }
         rows.push(told.row("S1", "one is 20x slower", arm, number, &format!("{:.2} % to it", share * 100.0)));
     }
-    for (arm, way) in arms() {
+    for (arm, way) in arms(scale) {
         let (town, clients) = ordinary(number, 10, &way, 0.5 * CAPACITY).await?;
         town.change_all(|weather| {
             weather.stalls = Some((Duration::from_secs(3), Duration::from_millis(100)))
@@ -81,7 +84,7 @@ pub(crate) async fn s1(number: u64, scale: Scale) -> Result<Seen> {
 pub(crate) async fn s2(number: u64, scale: Scale) -> Result<Seen> {
     let (mut rows, mut passed) = (Vec::new(), true);
     for fails in [0.3, 1.0] {
-        for (arm, way) in arms() {
+        for (arm, way) in arms(scale) {
             let (town, clients) = ordinary(number, 10, &way, 0.6 * CAPACITY).await?;
             // What hedges cost on an ordinary day is no repeat.
             let usual = town.requests() as f64 / (0.6 * CAPACITY * BEFORE.as_secs_f64());
@@ -107,7 +110,7 @@ pub(crate) async fn s2(number: u64, scale: Scale) -> Result<Seen> {
 pub(crate) async fn s5(number: u64, scale: Scale) -> Result<Seen> {
     let (mut rows, mut passed) = (Vec::new(), true);
     let load = 0.55 * CAPACITY * 1.2;
-    for (arm, way) in arms() {
+    for (arm, way) in arms(scale) {
         let (town, clients) = ordinary(number, 12, &way, load).await?;
         (0..4).for_each(|index| town.change(index, |weather| weather.silent = true));
         let before = town.requests();
@@ -117,7 +120,8 @@ pub(crate) async fn s5(number: u64, scale: Scale) -> Result<Seen> {
             passed &= told.errors() <= 0.0001 && millis(told.p99) <= 70.0 && millis(told.p999) <= 300.0;
         }
         let out: u64 = clients.iter().map(ejections).sum();
-        rows.push(told.row("S5", "4 of 12 go silent", arm, number, &format!("{out} ejected")));
+        let more = format!("{out} ejected, {} refused{}", told.refused, refusals(&clients));
+        rows.push(told.row("S5", "4 of 12 go silent", arm, number, &more));
     }
     Ok(Seen { rows, passed })
 }
@@ -125,7 +129,7 @@ pub(crate) async fn s5(number: u64, scale: Scale) -> Result<Seen> {
 /// S8: a tenth one joins, ten times slower at first, as fast as the others after ten seconds.
 pub(crate) async fn s8(number: u64, scale: Scale) -> Result<Seen> {
     let (mut rows, mut passed) = (Vec::new(), true);
-    for (arm, way) in arms() {
+    for (arm, way) in arms(scale) {
         seed(number);
         let town = Town::new(10, 4, Weather::fair(MEAN));
         let clients = clients(&town, &way)?;

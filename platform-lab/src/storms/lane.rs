@@ -23,6 +23,7 @@ pub(crate) struct Lane {
     town: Town,
     source: Hand,
     balance: Balance<usize>,
+    is_told: bool,
     // The watch ends with it.
     _discovery: Discovery,
 }
@@ -32,6 +33,8 @@ pub(crate) struct Lane {
 pub(crate) enum Choice {
     /// As it comes.
     Ours,
+    /// As it comes, and the replicas say how much they have under way.
+    Told,
     /// As it comes, and nobody is ever left out.
     NoEjection,
     /// One after the other, and nobody is ever left out.
@@ -44,11 +47,11 @@ impl Choice {
     fn config(self) -> balance::Config {
         let mut config = balance::Config::default();
         config.pick = match self {
-            Choice::Ours | Choice::NoEjection => Picker::P2c,
+            Choice::Ours | Choice::Told | Choice::NoEjection => Picker::P2c,
             Choice::RoundRobin => Picker::RoundRobin,
             Choice::LeastLoaded => Picker::LeastRequest,
         };
-        if self != Choice::Ours {
+        if !matches!(self, Choice::Ours | Choice::Told) {
             config.eject.mode = Mode::Off;
         }
         if matches!(self, Choice::RoundRobin | Choice::LeastLoaded) {
@@ -66,7 +69,13 @@ impl Lane {
         discovery.use_source("town", Arc::new(source.clone()));
         let balance =
             discovery.balance(&Target::parse("town")?, &choice.config(), |endpoint| index_of(endpoint))?;
-        let lane = Lane { town: town.clone(), source, balance, _discovery: discovery };
+        let lane = Lane {
+            town: town.clone(),
+            source,
+            balance,
+            is_told: choice == Choice::Told,
+            _discovery: discovery,
+        };
         lane.knows(town.len());
         Ok(lane)
     }
@@ -102,7 +111,10 @@ impl Wire for Lane {
         let mut picked = self.pick(&call.context, asked).await?;
         asked.set(picked.label());
         let deadline = call.context.deadline().map(|deadline| deadline.tick().instant());
-        let (outcome, hint) = self.town.ask(*picked.service(), deadline).await;
+        let (outcome, hint, under_way) = self.town.ask(*picked.service(), deadline).await;
+        if self.is_told {
+            picked.told(under_way);
+        }
         picked.report(&Verdict::new(outcome, Tick::now()).with_hint(hint));
         Ok(told(outcome, hint))
     }

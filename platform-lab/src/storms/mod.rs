@@ -102,7 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn s2_a_grey_replica_is_survived_as_far_as_the_budget_pays() {
+    fn s1_a_slow_replica_and_one_that_stalls_are_not_felt() {
+        passes("S1");
+    }
+
+    #[test]
+    fn s8_a_cold_replica_is_not_flooded() {
+        passes("S8");
+    }
+
+    #[test]
+    fn s2_a_grey_replica_is_not_felt() {
         passes("S2");
     }
 

@@ -21,11 +21,13 @@ pub(crate) struct Scale {
     pub(super) storm: u64,
     /// Loads of the recovery map, in percent of capacity.
     loads: &'static [u32],
+    /// Without the peers.
+    pub(super) quick: bool,
 }
 
 impl Scale {
-    pub(crate) const WHOLE: Scale = Scale { storm: 30, loads: &[50, 60, 70, 80, 90, 95] };
-    pub(crate) const QUICK: Scale = Scale { storm: 6, loads: &[50] };
+    pub(crate) const WHOLE: Scale = Scale { storm: 30, loads: &[50, 60, 70, 80, 90, 95], quick: false };
+    pub(crate) const QUICK: Scale = Scale { storm: 6, loads: &[50], quick: true };
 }
 
 /// What one seed showed.

@@ -69,5 +69,22 @@ pub(crate) fn ejections(client: &Client) -> u64 {
     counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
+/// Which guards of the clients refused how much.
+pub(crate) fn refusals(clients: &[Client]) -> String {
+    let mut by_guard = std::collections::BTreeMap::<String, u64>::new();
+    for client in clients {
+        let text = client.metrics.encode();
+        for line in text.lines().filter(|line| line.starts_with("platform_client_refusals_total{")) {
+            let guard = line.split("guard=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let count = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+            if let (Some(guard), Some(count), true) = (guard, count, line.contains("mode=\"enforce\"")) {
+                *by_guard.entry(guard.to_owned()).or_default() += count;
+            }
+        }
+    }
+    let told = by_guard.into_iter().filter(|(_, count)| *count > 0);
+    told.map(|(guard, count)| format!(", {guard} {count}")).collect()
+}
+
 /// How long a caller waits.
 const DEADLINE: Duration = Duration::from_secs(1);
