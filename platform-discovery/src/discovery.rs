@@ -11,16 +11,17 @@ use platform_core::{Result, identity::Identity, telemetry::Metrics};
 use tokio::time::{self, Instant};
 
 use crate::{
-    balance::{self, Balance, Origin, Pick},
+    balance::{self, Balance, Link, Origin, Pick},
     config::{Config, Registry},
     endpoint::{Endpoint, EndpointSet, State},
+    folder::Folder,
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     standing::Standing,
     target::{Place, Target},
     view::TargetView,
-    watch::{Belief, Watch},
+    watch::{Belief, Store, Watch},
 };
 
 /// Finds endpoints and watches them. Cheap to clone; clones watch the same targets.
@@ -117,6 +118,28 @@ impl Discovery {
         config: &balance::Config,
         make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
     ) -> Result<Balance<C>> {
+        self.balance_linked(target, config, connected(make))
+    }
+
+    /// The same for who keeps connections: what is made for an endpoint says by its [`Link`] whether there is a way to
+    /// it, and one without is asked only where no other has one.
+    ///
+    /// The link of an endpoint that joins others is not connected at first, so that it gets no call before it says that
+    /// it is; those of a first set are.
+    ///
+    /// # Errors
+    ///
+    /// As [`balance`](Self::balance).
+    ///
+    /// # Panics
+    ///
+    /// As [`balance`](Self::balance).
+    pub fn balance_linked<C: Send + Sync + 'static>(
+        &self,
+        target: &Target,
+        config: &balance::Config,
+        make: impl Fn(&Endpoint, Link) -> C + Send + Sync + 'static,
+    ) -> Result<Balance<C>> {
         let origin = self.0.origin(target)?;
         Ok(Balance::new(origin, config, Box::new(make)))
     }
@@ -138,7 +161,7 @@ impl Discovery {
         make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
     ) -> Result<Balance<C>> {
         let origin = self.0.origin(target)?;
-        Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(make)))
+        Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(connected(make))))
     }
 
     /// From now on nobody in this zone is asked while somebody elsewhere is healthy, whoever calls whom in this process.
@@ -300,7 +323,9 @@ impl Inner {
             None => self.source(target)?,
         };
         let meters = Meters::new(&self.metrics, target.name());
-        Ok(Watch::start(target.clone(), &*source, self.config.removals.hold, meters))
+        let store = source.is_remembered().then(|| Folder::of_snapshots(&self.config)).flatten();
+        let store = store.map(|folder| Store::new(folder, target, &source.describe(target)));
+        Ok(Watch::start(target.clone(), source, self.config.removals, meters, store))
     }
 
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
@@ -380,6 +405,14 @@ fn not_built(target: &Target, what: &str, feature: &str) -> platform_core::Error
         "target \"{target}\": this build has no {what} source; build with the feature `{feature}` of platform-http \
          or platform-discovery, or choose another registry"
     ))
+}
+
+/// Who keeps no connections is always ready to be asked.
+fn connected<C>(make: impl Fn(&Endpoint) -> C) -> impl Fn(&Endpoint, Link) -> C {
+    move |endpoint, link| {
+        link.set(true);
+        make(endpoint)
+    }
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {

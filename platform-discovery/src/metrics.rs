@@ -18,7 +18,8 @@ pub static ENDPOINTS: GaugeSpec<StateLabels> =
 pub static AGE: GaugeSpec<TargetLabels> =
     GaugeSpec::new("platform_discovery_age_seconds", "Time since a target's set was known to be true");
 
-/// Answers of the sources: `changed`, `unchanged`, `partial` (changed, and records made no sense), `error`.
+/// Answers of the sources: `changed`, `unchanged`, `partial` (changed, and records made no sense), `suspect` (a loss
+/// that is not believed yet), `error`.
 pub static UPDATES: CounterSpec<UpdateLabels> =
     CounterSpec::new("platform_discovery_updates", "Answers of a target's source by result");
 
@@ -34,7 +35,7 @@ pub struct TargetLabels {
 pub struct StateLabels {
     /// The target's name.
     pub target: Arc<str>,
-    /// `ready`, `draining`, or `ejected` for those that are ready and left out.
+    /// `ready`, `draining`, or, for those that are ready and not asked, `ejected` or `connecting`.
     pub state: &'static str,
 }
 
@@ -78,6 +79,7 @@ pub(crate) struct Meters {
     pub(crate) changed: Counter,
     pub(crate) unchanged: Counter,
     pub(crate) partial: Counter,
+    pub(crate) suspect: Counter,
     pub(crate) failed: Counter,
 }
 
@@ -89,6 +91,7 @@ impl Meters {
             changed: of("changed"),
             unchanged: of("unchanged"),
             partial: of("partial"),
+            suspect: of("suspect"),
             failed: of("error"),
         }
     }
@@ -109,11 +112,12 @@ impl Gauges {
         let belief = watch.belief();
         let target = watch.target.name();
         // Each endpoint is in one state.
-        let ejected = view::ejected(watch, now);
+        let (ejected, connecting) = view::left_out(watch, now);
         let counts = [
-            belief.set.count(State::Ready).saturating_sub(ejected),
+            belief.set.count(State::Ready).saturating_sub(ejected + connecting),
             belief.set.count(State::Draining),
             ejected,
+            connecting,
         ];
         for (state, count) in STATES.into_iter().zip(counts) {
             #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
@@ -134,4 +138,4 @@ impl Gauges {
     }
 }
 
-const STATES: [&str; 3] = [State::Ready.as_str(), State::Draining.as_str(), "ejected"];
+const STATES: [&str; 4] = [State::Ready.as_str(), State::Draining.as_str(), "ejected", "connecting"];

@@ -35,6 +35,10 @@ pub struct TargetView {
     pub skipped: usize,
     /// Endpoints that are missing and still believed in.
     pub held: usize,
+    /// Why the source's last answer is not believed yet.
+    pub suspect: Option<String>,
+    /// The set was read from disk, and no answer has confirmed it.
+    pub saved: bool,
     /// Why all are asked although many are sick; absent if it is not so.
     pub panic: Option<String>,
     /// Zones of these endpoints in which nobody is asked, because an operator wants them to be empty.
@@ -81,6 +85,8 @@ pub struct EndpointView {
     pub last_failure: Option<&'static str>,
     /// The share of its weight that it gets while it is new; absent when it gets all.
     pub warming: Option<f64>,
+    /// A connection to it is being made, or tried again; others are asked meanwhile.
+    pub connecting: bool,
     /// It is left out for a while.
     pub ejected: bool,
     /// Why it is, or should be or would be, in words and numbers; absent if it is well.
@@ -109,6 +115,7 @@ pub(crate) struct Seen {
     pub(crate) failures: u32,
     pub(crate) last_failure: Option<Outcome>,
     pub(crate) warming: Option<f64>,
+    pub(crate) connecting: bool,
     pub(crate) is_out: bool,
     pub(crate) sick: Option<String>,
 }
@@ -126,6 +133,7 @@ impl Seen {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        self.connecting |= other.connecting;
         self.is_out |= other.is_out;
         if self.sick.is_none() {
             self.sick.clone_from(&other.sick);
@@ -133,14 +141,18 @@ impl Seen {
     }
 }
 
-/// How many of a target are left out, by the balancer that leaves out most.
-pub(crate) fn ejected(watch: &Watch, now: Instant) -> usize {
+/// How many of a target are left out, and how many of the others are not connected, by the balancer that leaves out
+/// most.
+pub(crate) fn left_out(watch: &Watch, now: Instant) -> (usize, usize) {
     let out = |balancer: &Arc<dyn Members>| {
-        let mut out = 0;
-        balancer.each(now, &mut |_, _, seen| out += usize::from(seen.is_out));
-        out
+        let (mut ejected, mut connecting) = (0, 0);
+        balancer.each(now, &mut |_, _, seen| {
+            ejected += usize::from(seen.is_out);
+            connecting += usize::from(seen.connecting && !seen.is_out);
+        });
+        (ejected, connecting)
     };
-    watch.balancers().iter().map(out).max().unwrap_or_default()
+    watch.balancers().iter().map(out).max_by_key(|(one, other)| one + other).unwrap_or_default()
 }
 
 impl TargetView {
@@ -166,6 +178,8 @@ impl TargetView {
             failing: belief.failing.as_ref().map(|error| format!("{error:?}")),
             skipped: belief.skipped,
             held: belief.held,
+            suspect: belief.doubt.map(|doubt| doubt.explain(now)),
+            saved: belief.recalled.is_some(),
             panic: watch.balancers().iter().find_map(|balancer| balancer.panic()),
             evacuated: evacuated.iter().filter(there).cloned().collect(),
             endpoints: endpoints.collect(),
@@ -194,6 +208,7 @@ impl EndpointView {
             failures: u64::from(seen.failures),
             last_failure: seen.last_failure.map(Outcome::label),
             warming: seen.warming.map(|share| (share * 100.0).round() / 100.0),
+            connecting: seen.connecting,
             ejected: seen.is_out,
             sick: seen.sick.clone(),
         }

@@ -8,12 +8,13 @@ use std::{
 };
 
 use platform_core::config::Mode;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     average::Average,
     config::{Config, EjectConfig},
     eject::{self, Case, Change, Row, Ruling},
+    link::Link,
     load::{Scale, WHOLE},
     member::{Member, Rules},
     metrics::{Ejections, Picks},
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// Makes what is kept for a new endpoint.
-pub(super) type Make<C> = Box<dyn Fn(&Endpoint) -> C + Send + Sync>;
+pub(super) type Make<C> = Box<dyn Fn(&Endpoint, Link) -> C + Send + Sync>;
 
 /// The members of all states, with all that is kept for them. The only writer of ready sets.
 ///
@@ -42,10 +43,15 @@ pub(super) struct Pool<C> {
     entries: Vec<Entry<C>>,
     panic: bool,
     sick: usize,
+    /// Told when a link changes.
+    links: watch::Sender<()>,
 }
 
 struct Entry<C> {
     member: Arc<Member<C>>,
+    link: Link,
+    /// Whether there was a way to it when that was last looked at.
+    connected: bool,
     /// Since when it warms up; `None` when it is warm.
     warming: Option<Instant>,
     case: Case,
@@ -91,14 +97,21 @@ impl<C> Pool<C> {
             entries: Vec::new(),
             panic: false,
             sick: 0,
+            links: watch::Sender::new(()),
         }
+    }
+
+    /// Wakes when there is a way to somebody, or none any more; [`relink`](Self::relink) is due then.
+    pub(super) fn links(&self) -> watch::Receiver<()> {
+        self.links.subscribe()
     }
 
     /// Follows `set`: one pass, and work only for those who changed.
     pub(super) fn apply(&mut self, set: &EndpointSet, now: Instant) -> ReadySet<C> {
         let like = self.usual(now);
         // Where all are new, nobody is newer than the others.
-        let warming = (!self.entries.is_empty() && !self.slow_start.is_zero()).then_some(now);
+        let joins = !self.entries.is_empty();
+        let warming = (joins && !self.slow_start.is_zero()).then_some(now);
         let mut known: HashMap<Key, Entry<C>> =
             self.entries.drain(..).map(|entry| (key(entry.member.endpoint()), entry)).collect();
         for endpoint in set.endpoints() {
@@ -109,9 +122,12 @@ impl<C> Pool<C> {
                     Entry { member: Arc::new(described), ..known }
                 }
                 None => {
-                    let (service, picks) = ((self.make)(endpoint), self.picks.of(endpoint));
+                    // Who joins others says itself when there is a way to it.
+                    let link = Link::new(!joins, &self.links);
+                    let (service, picks) = ((self.make)(endpoint, link.clone()), self.picks.of(endpoint));
                     let member = Member::new(Arc::clone(endpoint), service, picks, &self.rules, like);
-                    Entry { member: Arc::new(member), warming, case: Case::new(now) }
+                    let connected = link.is_connected();
+                    Entry { member: Arc::new(member), link, connected, warming, case: Case::new(now) }
                 }
             };
             self.entries.push(entry);
@@ -119,6 +135,20 @@ impl<C> Pool<C> {
         self.warm(now);
         // Who has left takes its sickness along, and who has come may be left out.
         self.judge(now);
+        self.ready()
+    }
+
+    /// The set again, after links have changed.
+    pub(super) fn relink(&mut self, now: Instant) -> ReadySet<C> {
+        let like = self.usual(now);
+        for entry in &mut self.entries {
+            let connected = entry.link.is_connected();
+            if connected && !entry.connected {
+                // What it was like before it went says nothing of what it is like now.
+                entry.member.load().begin_anew(like);
+            }
+            entry.connected = connected;
+        }
         self.ready()
     }
 
@@ -206,13 +236,20 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Who takes calls now.
+    /// Who takes calls now: those who are well and connected, else those who are connected, else those who are well.
+    /// Where nobody is either, all who are ready: a set is never emptied here.
     fn ready(&self) -> ReadySet<C> {
         let enforced = self.mode.enforces() && !self.panic;
-        let takes = |entry: &&Entry<C>| {
-            entry.member.endpoint().state == State::Ready && !(enforced && entry.case.is_out())
-        };
-        ReadySet::new(self.entries.iter().filter(takes).map(|entry| Arc::clone(&entry.member)))
+        let is_well = |entry: &Entry<C>| !(enforced && entry.case.is_out());
+        let steps: [&dyn Fn(&Entry<C>) -> bool; 4] = [
+            &|entry| is_well(entry) && entry.link.is_connected(),
+            &|entry| entry.link.is_connected(),
+            &is_well,
+            &|_| true,
+        ];
+        let ready = || self.entries.iter().filter(|entry| entry.member.endpoint().state == State::Ready);
+        let step = steps.into_iter().find(|step| ready().any(step)).unwrap_or(&|_| true);
+        ReadySet::new(ready().filter(|entry| step(entry)).map(|entry| Arc::clone(&entry.member)))
     }
 
     /// Gives those who warm up what they have earned by their age. Does anybody?
@@ -246,7 +283,8 @@ impl<C> Pool<C> {
     fn usual(&self, now: Instant) -> Average {
         let Scale { ewma, .. } = self.rules.scale;
         let (tick, tau) = (self.rules.scale.tick(now), ewma.as_secs_f32());
-        let known = self.entries.iter().filter(|entry| !entry.case.is_out()).map(|entry| entry.member.load());
+        let well = |entry: &&Entry<C>| entry.connected && !entry.case.is_out();
+        let known = self.entries.iter().filter(well).map(|entry| entry.member.load());
         let mut seconds: Vec<f32> =
             known.filter(|load| !load.is_untried()).map(|load| load.average().at(tick, tau)).collect();
         seconds.sort_unstable_by(f32::total_cmp);
@@ -269,6 +307,7 @@ impl<C> Pool<C> {
         for entry in &self.entries {
             let mut seen = entry.member.seen(now);
             let told = entry.case.tell(now, self.mode.enforces());
+            seen.connecting = entry.member.endpoint().state == State::Ready && !entry.link.is_connected();
             seen.is_out = self.mode.enforces() && !self.panic && entry.case.is_out();
             seen.sick = told;
             show(entry.member.endpoint(), seen);
@@ -307,7 +346,10 @@ mod tests {
     fn pool() -> Pool<usize> {
         let metrics = Metrics::new(&Identity::default());
         let made = AtomicUsize::new(0);
-        let make = Box::new(move |_: &Endpoint| made.fetch_add(1, Relaxed));
+        let make = Box::new(move |_: &Endpoint, link: Link| {
+            link.set(true);
+            made.fetch_add(1, Relaxed)
+        });
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
         let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
@@ -404,6 +446,56 @@ mod tests {
         }
         assert!(!pool.warm(now + Duration::from_secs(30)));
         assert_eq!(warmth(&ready, 2), 1.0);
+    }
+
+    /// A pool whose links are given out, and the ports of those that would be asked.
+    fn linked() -> (Pool<Link>, impl Fn(&ReadySet<Link>) -> Vec<u16>) {
+        let metrics = Metrics::new(&Identity::default());
+        let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
+        let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
+        let pool = Pool::new(Box::new(|_, link| link), picks, ejections, rules, &Config::default());
+        (pool, |ready| ready.members().iter().map(|member| member.endpoint().address.port()).collect())
+    }
+
+    #[test]
+    fn who_joins_others_is_asked_when_there_is_a_way_and_a_first_set_at_once() {
+        let (mut pool, ports) = linked();
+        let now = Instant::now();
+        let mut links = pool.links();
+        let set = |ports: &[u16]| {
+            EndpointSet::new(ports.iter().map(|port| endpoint(*port, State::Ready, 0)).collect(), 1)
+        };
+        let first = pool.apply(&set(&[1, 2]), now);
+        assert_eq!(ports(&first), [1, 2]);
+        assert_eq!(ports(&pool.apply(&set(&[1, 2, 3]), now)), [1, 2]);
+        assert!(!links.has_changed().unwrap());
+        let third = pool.members().find(|member| member.endpoint().address.port() == 3).unwrap();
+        assert!(!third.service().is_connected());
+        third.service().set(true);
+        assert!(links.has_changed().unwrap());
+        links.mark_unchanged();
+        assert_eq!(ports(&pool.relink(now)), [1, 2, 3]);
+
+        // Who cannot be reached is asked no more, until nobody can.
+        first.members()[0].service().set(false);
+        first.members()[0].service().set(false);
+        assert_eq!(ports(&pool.relink(now)), [2, 3]);
+        for member in pool.members() {
+            member.service().set(false);
+        }
+        assert_eq!(ports(&pool.relink(now)), [1, 2, 3]);
+        // Who comes back begins anew.
+        let away = &first.members()[0];
+        let mut picked = Picked::new(Arc::clone(away), &Context::root(now));
+        picked.report(&Verdict::new(Outcome::Unreachable, now));
+        assert!(away.latency(now) >= Some(Duration::from_secs(5)));
+        away.service().set(true);
+        assert_eq!(ports(&pool.relink(now)), [1]);
+        assert_eq!(away.latency(now), None);
+        // All are replaced by others: nobody is connected, and everybody is asked.
+        assert_eq!(ports(&pool.apply(&set(&[7, 8]), now)), [7, 8]);
     }
 
     proptest! {

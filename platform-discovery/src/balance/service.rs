@@ -119,7 +119,8 @@ impl<C: Send + Sync + 'static> Balance<C> {
         // What is known already is known from the first call on.
         let belief = watch.subscribe();
         let seen = board.publish(&Arc::clone(&belief.borrow().set));
-        let following = Background::spawn(follow(Arc::clone(&board), belief, seen));
+        let links = board.lock().links();
+        let following = Background::spawn(follow(Arc::clone(&board), belief, links, seen));
         Balance(Arc::new(Inner {
             empty_wait: config.set.empty_wait,
             by_key,
@@ -272,6 +273,13 @@ impl<C> Board<C> {
         self.groups.store(Arc::new(self.layout.groups(healthy, &sick)));
     }
 
+    /// The same set, of which others can be reached now.
+    fn relink(&self) {
+        let mut pool = self.lock();
+        let healthy = pool.relink(Instant::now());
+        self.divide(&pool, &Arc::new(healthy));
+    }
+
     /// What is due once a second while somebody calls. Is more to come, even if nobody does?
     fn sweep(&self) -> bool {
         let mut pool = self.lock();
@@ -304,7 +312,12 @@ impl<C: Send + Sync> Members for Board<C> {
 }
 
 /// The one task of a balancer: it follows the watch, and does each second what no call should wait for.
-async fn follow<C>(board: Arc<Board<C>>, mut belief: watch::Receiver<Belief>, mut seen: u64) {
+async fn follow<C>(
+    board: Arc<Board<C>>,
+    mut belief: watch::Receiver<Belief>,
+    mut links: watch::Receiver<()>,
+    mut seen: u64,
+) {
     let mut told = true;
     loop {
         let set = Arc::clone(&belief.borrow_and_update().set);
@@ -318,6 +331,8 @@ async fn follow<C>(board: Arc<Board<C>>, mut belief: watch::Receiver<Belief>, mu
         tokio::select! {
             // When nothing will change any more, the rest goes on all the same.
             changed = belief.changed(), if told => told = changed.is_ok(),
+            // Its sender is on the board.
+            _ = links.changed() => board.relink(),
             () = board.rules.wake.notified() => {}
             () = time::sleep(SWEEP), if busy => {}
         }

@@ -6,6 +6,7 @@ mod calls;
 mod choosing;
 mod failures;
 mod protocol;
+mod reach;
 mod repeats;
 mod strangers;
 #[cfg(feature = "tls")]

@@ -143,7 +143,7 @@ pub(crate) async fn arrive(
     felt
 }
 
-fn is_good(reply: &platform_core::testing::Told) -> bool {
+pub(crate) fn is_good(reply: &platform_core::testing::Told) -> bool {
     use platform_core::call::Reply as _;
     reply.verdict().is_none_or(|verdict| verdict.outcome.is_success())
 }

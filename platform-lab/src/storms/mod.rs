@@ -4,12 +4,18 @@
 //! with the preset `interactive`, and a naive client beside them with the same seed. One bar for each storm; a bar
 //! is missed if two of three seeds miss it. The client's balancer is the production one too, and stands beside round
 //! robin, two choices by load, and tower's peak EWMA. The server's own guards are not in the town, so S4 shows what a
-//! client can do alone.
+//! client can do alone. S7 has a rolling deploy, S9 a thousand ways to one server, S10 a registry that dies,
+//! freezes and lies, with the production leases, watches and balancers around it.
 
 mod chain;
 mod choosing;
 mod client;
+mod deploy;
+mod found;
+mod herd;
 mod lane;
+mod outage;
+mod registry;
 mod runs;
 mod told;
 mod tower;
@@ -25,7 +31,7 @@ use crate::table::{Report, Table};
 /// # Errors
 /// A storm that does not exist.
 pub(crate) fn run(named: &[String], quick: bool) -> Result<Report> {
-    let all = ["S0", "S1", "S2", "S4", "S5", "S8", "S11"];
+    let all = ["S0", "S1", "S2", "S4", "S5", "S7", "S8", "S9", "S10", "S11"];
     if let Some(unknown) = named.iter().find(|name| !all.contains(&name.as_str())) {
         let why = format!("no storm is named {unknown}; there are {}", all.join(", "));
         return Err(Error::new(ErrorKind::Usage, why));
@@ -54,6 +60,9 @@ pub(crate) fn run(named: &[String], quick: bool) -> Result<Report> {
                 "S5" => Box::pin(choosing::s5(*seed, scale)),
                 "S8" => Box::pin(choosing::s8(*seed, scale)),
                 "S4" => Box::pin(runs::s4(*seed, scale)),
+                "S7" => Box::pin(deploy::s7(*seed, scale)),
+                "S9" => Box::pin(herd::s9(*seed)),
+                "S10" => Box::pin(outage::s10(*seed, scale)),
                 _ => Box::pin(runs::s11(*seed, scale)),
             })?;
             passed += usize::from(seen.passed);
@@ -110,6 +119,21 @@ mod tests {
     #[test]
     fn s4_a_slow_down_is_survived_where_the_naive_client_stays_dead() {
         passes("S4");
+    }
+
+    #[test]
+    fn s7_a_rolling_deploy_in_order_is_noticed_by_nobody() {
+        passes("S7");
+    }
+
+    #[test]
+    fn s9_a_server_that_comes_back_is_not_trampled() {
+        passes("S9");
+    }
+
+    #[test]
+    fn s10_a_registry_that_dies_freezes_or_lies_costs_no_request() {
+        passes("S10");
     }
 
     #[test]

@@ -256,6 +256,11 @@ pub(crate) fn roll(below: usize) -> usize {
     DICE.with_borrow_mut(|dice| dice.usize(..below))
 }
 
+/// From 0 to 1.
+pub(crate) fn uniform() -> f64 {
+    DICE.with_borrow_mut(fastrand::Rng::f64)
+}
+
 /// The gap to the next of a Poisson stream of arrivals.
 pub(crate) fn gap(per_second: f64) -> Duration {
     let uniform = DICE.with_borrow_mut(fastrand::Rng::f64);
@@ -263,7 +268,7 @@ pub(crate) fn gap(per_second: f64) -> Duration {
 }
 
 /// A log-normal length whose deviation is as large as its mean.
-fn log_normal(mean: Duration) -> Duration {
+pub(crate) fn log_normal(mean: Duration) -> Duration {
     let (one, other) = DICE.with_borrow_mut(|dice| (dice.f64(), dice.f64()));
     // Box and Muller.
     let normal = (-2.0 * (1.0 - one).ln()).sqrt() * (std::f64::consts::TAU * other).cos();
