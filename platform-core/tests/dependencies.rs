@@ -26,7 +26,7 @@ const ONCE: [&str; 18] = [
 ];
 
 /// These need cmake, protoc, OpenSSL or a second TLS; `ring` needs a C compiler and no more.
-const NEVER: [&str; 13] = [
+const NEVER: [&str; 12] = [
     "aws-lc-rs",
     "aws-lc-sys",
     "cmake",
@@ -34,7 +34,6 @@ const NEVER: [&str; 13] = [
     "native-tls",
     "openssl",
     "openssl-sys",
-    "prost-build",
     "prost-wkt-build",
     "protoc-bin-vendored",
     "reqwest",
@@ -65,10 +64,26 @@ fn nothing_that_needs_more_than_a_c_compiler() {
     );
 }
 
+/// It runs protoc unless it is handed descriptors, which is what platform-grpc-build does.
+#[test]
+fn protos_are_compiled_in_one_place() {
+    let lock = lock();
+    let asking = lock.split("[[package]]").filter(|package| package.contains("\n \"prost-build\""));
+    let asking: Vec<_> = asking.filter_map(|package| package.split('"').nth(1)).collect();
+    assert_eq!(asking, ["tonic-prost-build"], "these may look for protoc");
+    let asking = lock.split("[[package]]").filter(|package| package.contains("\n \"tonic-prost-build\""));
+    let asking: Vec<_> = asking.filter_map(|package| package.split('"').nth(1)).collect();
+    assert_eq!(asking, ["platform-grpc-build"]);
+}
+
+fn lock() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
+    std::fs::read_to_string(path).expect("the workspace has a lock file")
+}
+
 /// Names and their versions, as the lock file of the workspace has them.
 fn packages() -> BTreeMap<String, Vec<String>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
-    let lock = std::fs::read_to_string(path).expect("the workspace has a lock file");
+    let lock = lock();
     let mut packages = BTreeMap::<String, Vec<String>>::new();
     let mut name = "";
     for line in lock.lines() {

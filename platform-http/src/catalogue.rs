@@ -15,7 +15,11 @@ pub fn catalogue() -> Vec<Declared> {
 /// The same with the lists of all crates below this one.
 pub fn joined_catalogue() -> Catalogue {
     platform_core::catalogue()
-        .join(Catalogue::default().room("discovery", platform_discovery::catalogue(), vec![]))
+        .join(Catalogue::default().room(
+            "discovery",
+            platform_discovery::catalogue(),
+            platform_discovery::signals(),
+        ))
         .join(Catalogue::default().room("http", catalogue(), vec![]))
 }
 

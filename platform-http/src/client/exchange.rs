@@ -28,6 +28,7 @@ pub(super) struct Exchange<'a, D: Dialect> {
     attempt: u16,
     endpoint: Option<Arc<str>>,
     fault: Option<Arc<str>>,
+    fell_back: bool,
     reported: bool,
 }
 
@@ -50,6 +51,7 @@ impl<'a, D: Dialect> Exchange<'a, D> {
             attempt: context.attempt(),
             endpoint: None,
             fault: None,
+            fell_back: false,
             reported: false,
         }
     }
@@ -59,6 +61,11 @@ impl<'a, D: Dialect> Exchange<'a, D> {
         if self.trace.is_sampled() {
             self.endpoint = Some(Arc::clone(endpoint));
         }
+    }
+
+    /// The variant that was asked for is not there.
+    pub(super) fn falls_back(&mut self) {
+        self.fell_back = true;
     }
 
     /// This fault is injected.
@@ -98,6 +105,9 @@ impl<'a, D: Dialect> Exchange<'a, D> {
         }
         if let Some(fault) = &self.fault {
             attributes.push(("platform.fault", Value::Shared(Arc::clone(fault))));
+        }
+        if self.fell_back {
+            attributes.push(("platform.route.fallback", Value::Bool(true)));
         }
         if let End::Failed(kind) = end {
             attributes.push(("error.type", Value::from(kind.as_str())));

@@ -21,6 +21,7 @@
 //! |---|---|---|
 //! | `policy.timeout`, `policy.attempt_timeout` | 10 s, 3 s | see `platform_core::stack` |
 //! | `connect.timeout` | 1 s | [`CONNECT_TIMEOUT`] |
+//! | pauses between tries to connect | up to 200 ms, doubled to 9 s | [`Reach`] |
 //! | `connect.pool.idle` | 60 s | [`POOL_IDLE`] |
 //! | `connect.pool.per_endpoint` | 32 | [`POOL_PER_ENDPOINT`] |
 //! | `connect.max_response` | 64 MiB | [`MAX_RESPONSE`] |
@@ -41,6 +42,7 @@ pub mod dialect;
 mod exchange;
 pub mod metrics;
 mod protocol;
+mod reach;
 mod request;
 mod response;
 mod speech;
@@ -61,7 +63,7 @@ use std::{
 use http::{Method, Request};
 use platform_core::{
     App, Error, Result,
-    stack::{Answered, ClientStack, Row},
+    stack::{Answered, ClientStack, Row, Sending},
 };
 use tower_service::Service;
 
@@ -71,6 +73,7 @@ pub use config::{
     CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
     Tls,
 };
+pub use reach::{BACKOFF, BACKOFF_MAX, Dial, FRESH, Reach, SPREAD, backoff};
 pub use request::RequestBuilder;
 pub use response::Response;
 
@@ -170,7 +173,9 @@ impl Client {
     // The one box of a call: it hides the types of everything below.
     fn execute(&self, request: Request<Body>) -> Pending {
         let client = self.clone();
-        Box::pin(async move { client.0.stack.call(request, &client.0.wire).await })
+        // The request lies in the box from here on, until the wire takes it.
+        let mut call = Sending::new(request);
+        Box::pin(async move { client.0.stack.call_from(&mut call, &client.0.wire).await })
     }
 }
 
@@ -186,7 +191,8 @@ impl Service<Request<Body>> for Client {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let client = self.clone();
-        Box::pin(async move { Ok(client.0.stack.call(request, &client.0.wire).await?.reply) })
+        let mut call = Sending::new(request);
+        Box::pin(async move { Ok(client.0.stack.call_from(&mut call, &client.0.wire).await?.reply) })
     }
 }
 
