@@ -23,6 +23,7 @@ mod builder;
 mod config;
 mod connection;
 pub mod dialect;
+mod durations;
 mod edge;
 mod exchange;
 mod line;

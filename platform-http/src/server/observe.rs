@@ -10,23 +10,22 @@ use std::{
     borrow::Cow,
     error,
     iter::successors,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use platform_core::{
     App, Context, Error, ErrorKind, Outcome,
     context::{
-        Notes, SpanId, TraceId,
+        Notes, SpanId,
         wire::{Field, Rejected},
     },
     deadline::Limit,
     lifecycle::panic_text,
     telemetry::{
-        Counter, CounterFamily, Gauge, Histogram, HistogramFamily, Line, Logs, Operation, Traces,
+        Counter, CounterFamily, Gauge, Line, Logs, Operation, Traces,
         trace::{Kind, Span, Status, Value},
     },
 };
@@ -34,11 +33,9 @@ use tokio::time::Instant;
 
 use super::{
     dialect::Dialect,
+    durations::{CellKey, METHODS, Route, method_index},
     load::Load,
-    metrics::{
-        ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, DurationLabels, FieldLabels, PANICS,
-        REJECTED,
-    },
+    metrics::{ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, FieldLabels, PANICS, REJECTED},
     route::Routes,
     spoken::{Saying, Spoken},
     stream::Stream,
@@ -60,27 +57,6 @@ struct Inner {
     lines: bool,
     dialect: Option<Arc<dyn Dialect>>,
     load: Load,
-}
-
-/// One route's durations: a cell for each method, status and reason that was seen, found without a lock.
-pub(super) struct Route {
-    path: Arc<str>,
-    durations: HistogramFamily<DurationLabels>,
-    cells: ArcSwap<Vec<Cell>>,
-    adding: Mutex<()>,
-}
-
-#[derive(Clone)]
-struct Cell {
-    key: CellKey,
-    histogram: Histogram,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct CellKey {
-    method: u8,
-    status: u16,
-    reason: Option<ErrorKind>,
 }
 
 /// A request being served. Dropped without an end, it was abandoned.
@@ -108,12 +84,7 @@ impl Observer {
         let durations = metrics.histogram(&DURATION);
         let (active, rejected) = (metrics.gauge(&ACTIVE), metrics.counter(&REJECTED));
         Observer(Arc::new(Inner {
-            routes: Routes::new(move |path| Route {
-                path: Arc::from(path),
-                durations: durations.clone(),
-                cells: ArcSwap::default(),
-                adding: Mutex::default(),
-            }),
+            routes: Routes::new(move |path| Route::new(path, durations.clone())),
             active: METHODS.map(|method| active.with(&ActiveLabels(method))),
             rejected: Field::ALL.map(|field| rejected.with(&FieldLabels(field))),
             panics: metrics.counter(&PANICS).with(&()),
@@ -420,32 +391,6 @@ impl Drop for Seen {
     }
 }
 
-impl Route {
-    fn observe(&self, key: CellKey, duration: Duration, trace: Option<TraceId>) {
-        match self.cells.load().iter().find(|cell| cell.key == key) {
-            Some(cell) => cell.histogram.observe(duration, trace),
-            None => self.add(key).observe(duration, trace),
-        }
-    }
-
-    fn add(&self, key: CellKey) -> Histogram {
-        let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cells = Vec::clone(&self.cells.load());
-        if let Some(known) = cells.iter().find(|cell| cell.key == key) {
-            return known.histogram.clone();
-        }
-        let histogram = self.durations.with(&DurationLabels {
-            method: METHODS[usize::from(key.method)],
-            route: Arc::clone(&self.path),
-            status: key.status,
-            reason: key.reason,
-        });
-        cells.push(Cell { key, histogram: histogram.clone() });
-        self.cells.store(Arc::new(cells));
-        histogram
-    }
-}
-
 /// What a reply without a reason meant: a handler chose its status by itself.
 fn outcome(status: StatusCode) -> Outcome {
     match status.as_u16() {
@@ -457,23 +402,5 @@ fn outcome(status: StatusCode) -> Outcome {
     }
 }
 
-fn method_index(method: &Method) -> u8 {
-    match *method {
-        Method::GET => 0,
-        Method::POST => 1,
-        Method::PUT => 2,
-        Method::DELETE => 3,
-        Method::PATCH => 4,
-        Method::HEAD => 5,
-        Method::OPTIONS => 6,
-        Method::CONNECT => 7,
-        Method::TRACE => 8,
-        _ => 9,
-    }
-}
-
-/// The methods that have a name; the last stands for all others, so that no client can invent labels.
-pub(super) const METHODS: [&str; 10] =
-    ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "_OTHER"];
 /// Ours is a cleartext listener.
 pub(super) const SCHEME: &str = "http";
