@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
+use platform_core::{Context, identity::Identity, telemetry::Metrics};
+use platform_discovery::{Config, Discovery, Target, balance, config};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::ground::{Heard, Outside, addresses, free_port};
 
@@ -85,6 +88,31 @@ async fn what_changes_in_the_zone_is_seen_when_its_time_has_come() {
     heard.until(&[]).await;
     bind.update("update add catalog.shop. 1 A 10.0.0.4");
     heard.until(&["10.0.0.4:8080"]).await;
+}
+
+#[tokio::test]
+async fn a_bare_name_is_called_where_dns_is_the_registry_and_a_move_needs_no_broken_connection() {
+    let Some(bind) = Bind::start("catalog IN A 10.0.0.1").await else { return };
+    let dns = config::Dns { suffix: "shop".into(), port: 8080, server: bind.address.to_string() };
+    let config = Config { registry: config::Registry::Dns, dns, ..Config::default() };
+    let identity = Identity::default();
+    let discovery = Discovery::of(config, &identity, &Metrics::new(&identity)).expect("a discovery");
+    let target = Target::parse("catalog").expect("a target");
+    let balance = discovery
+        .balance(&target, &balance::Config::default(), |endpoint| endpoint.address)
+        .expect("a balance");
+    assert!(discovery.ready(Duration::from_secs(5)).await.is_empty());
+    let context = Context::root(Instant::now());
+    let picked = balance.pick(&context, 0).await.expect("an endpoint");
+    assert_eq!(picked.service().to_string(), "10.0.0.1:8080");
+
+    // Nobody calls, nothing breaks.
+    bind.update("update add catalog.shop. 1 A 10.0.0.2");
+    let begun = Instant::now();
+    while discovery.targets()[0].endpoints.len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the new address is not seen");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

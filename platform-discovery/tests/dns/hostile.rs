@@ -123,6 +123,49 @@ async fn what_is_cut_short_by_udp_is_asked_for_by_tcp_a_thousand_records_too() {
 }
 
 #[tokio::test]
+async fn a_thousand_hosts_of_srv_records_are_looked_up_in_time() {
+    let server = serve(|question, way| {
+        let (owner, kind) = asked(&question);
+        let (mut cut, answers) = (
+            false,
+            match kind {
+                RecordType::SRV => (0..1_000)
+                    .map(|n| {
+                        let srv = SRV::new(0, 1, 8080, name(&format!("h{n}.shop.")));
+                        Record::from_rdata(name(&owner), 1, RData::SRV(srv))
+                    })
+                    .collect(),
+                _ => {
+                    let n: u16 = owner
+                        .trim_start_matches('h')
+                        .split('.')
+                        .next()
+                        .expect("a label")
+                        .parse()
+                        .expect("a number");
+                    vec![a(&owner, [10, 1, (n / 250) as u8, (n % 250) as u8])]
+                }
+            },
+        );
+        cut |= way == Way::Udp && answers.len() > 1;
+        let mut said = answer(question, ResponseCode::NoError, if cut { Vec::new() } else { answers });
+        said.metadata.truncation = cut;
+        packed(&said)
+    });
+    assert_eq!(Heard::of(server, "dns+srv://_http._tcp.crowd.shop").addresses().await.len(), 1_000);
+}
+
+#[tokio::test]
+async fn an_address_that_is_nowhere_is_nobody() {
+    let server = serve(|question, _| {
+        let (owner, _) = asked(&question);
+        let answers = vec![a(&owner, [0, 0, 0, 0]), a(&owner, [224, 0, 0, 1])];
+        packed(&answer(question, ResponseCode::NoError, answers))
+    });
+    assert!(Heard::of(server, "dns://hidden.shop").addresses().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_tcp_that_hangs_up_on_what_was_cut_short_is_an_error() {
     let server = serve(|question, way| {
         let mut cut = answer(question, ResponseCode::NoError, vec![a("catalog.shop.", [10, 0, 0, 1])]);

@@ -170,12 +170,12 @@ impl Asker {
     }
 
     async fn of_one_family(&self, name: Name) -> Result<Answer<IpAddr>> {
-        let pick = |record: &RData| record.ip_addr().filter(IpAddr::is_ipv4);
+        let pick = |record: &RData| record.ip_addr().filter(|ip| ip.is_ipv4() && is_somewhere(ip));
         let four = self.ask(name.clone(), RecordType::A, pick).await?;
         if has_route(&four.records) {
             return Ok(four);
         }
-        let pick = |record: &RData| record.ip_addr().filter(IpAddr::is_ipv6);
+        let pick = |record: &RData| record.ip_addr().filter(|ip| ip.is_ipv6() && is_somewhere(ip));
         match self.ask(name, RecordType::AAAA, pick).await {
             Ok(six) if six.records.is_empty() && !four.records.is_empty() => Ok(four),
             Ok(six) if six.records.is_empty() => {
@@ -271,11 +271,18 @@ fn told(error: &NetError) -> String {
 fn along(message: &Message) -> HashMap<Name, Vec<(Ipv4Addr, u32)>> {
     let mut along = HashMap::<Name, Vec<_>>::new();
     for record in &message.additionals {
-        if let RData::A(address) = record.data {
+        if let RData::A(address) = record.data
+            && is_somewhere(&address.0.into())
+        {
             along.entry(record.name.clone()).or_default().push((address.0, record.ttl));
         }
     }
     along
+}
+
+/// Servers that hide a name say that it is at 0.0.0.0, where everybody is himself.
+fn is_somewhere(ip: &IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast()
 }
 
 /// Whether this machine would know where to send a packet to one of them; none is sent.

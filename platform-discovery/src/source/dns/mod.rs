@@ -9,7 +9,7 @@
 //! | DNS says | we believe |
 //! |---|---|
 //! | addresses | these, of one family, for as long as it says, 1 s to 5 minutes |
-//! | there is no such name, or none of that kind | nobody: an answer, held for at most 10 s before we ask again |
+//! | there is no such name, or none of that kind, or it is at `0.0.0.0` | nobody: an answer, held for at most 10 s before we ask again |
 //! | SERVFAIL, REFUSED, a referral, a circle of aliases, silence, noise | what was believed before; asked again after 1 s, 2 s … 30 s |
 //! | a truncated answer | the same question by TCP |
 //!
