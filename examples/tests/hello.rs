@@ -18,7 +18,7 @@ async fn hello_answers_and_drains() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hello"))
         .args(["--set", "server.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"])
         .arg("--set")
-        .arg(format!("discovery.dir.path={}", registry.path().display()))
+        .arg(format!("discovery.dir.path={}", registry.path().join("registry").display()))
         .current_dir(registry.path())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

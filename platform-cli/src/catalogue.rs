@@ -7,7 +7,11 @@ use platform_core::telemetry::catalogue::Catalogue;
 /// The lists of all crates, joined.
 pub(crate) fn everything() -> Catalogue {
     platform_core::catalogue()
-        .join(Catalogue::default().room("discovery", platform_discovery::catalogue(), vec![]))
+        .join(Catalogue::default().room(
+            "discovery",
+            platform_discovery::catalogue(),
+            platform_discovery::signals(),
+        ))
         .join(Catalogue::default().room("http", platform_http::catalogue(), vec![]))
 }
 

@@ -6,14 +6,14 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use platform_core::{
     App, Error, ErrorKind, Result,
-    app::{Announce, Bound, Boxed, Ended, Serve, Served, Stage, Withdrawal},
+    app::{Announce, Bound, Boxed, ChangeKind, Ended, Serve, Served, Stage, Withdrawal},
     config::Config,
     lifecycle::{Drain, Need, OnDeath, Phase},
 };
@@ -88,6 +88,11 @@ impl Announce for Announced {
         let names: Vec<_> = bound.iter().map(|bound| bound.name.as_str()).collect();
         self.0.write(&format!("announced {}", names.join(" and ")));
         Box::pin(async { self.1.clone() })
+    }
+
+    fn readiness(&self, ready: bool) -> Boxed<'_, Result<()>> {
+        self.0.write(if ready { "said to be ready" } else { "said not to be ready" });
+        Box::pin(async { Ok(()) })
     }
 
     fn withdraw(&self, step: Withdrawal) -> Boxed<'_, Result<()>> {
@@ -381,6 +386,68 @@ async fn a_stop_whose_every_part_hangs_ends_within_the_sum_of_its_limits() {
     assert_eq!(running.await.unwrap().unwrap().cut, 1);
     let took = began.elapsed().as_secs_f64();
     assert!((25.0..28.1).contains(&took), "5 s propagation, 20 s grace, 3 s flush, not {took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_hear_of_a_process_when_it_is_ready_and_while_it_is() {
+    let diary = Diary::new();
+    let app = app("").await;
+    app.add(Scripted::new("http", &diary, 0));
+    app.announce(Announced(diary.clone(), Ok(())));
+    let store = Arc::new(AtomicBool::new(false));
+    let (asked, cache) = (Arc::clone(&store), Arc::new(AtomicBool::new(false)));
+    let answer = |well: bool| if well { Ok(()) } else { Err(Error::new(ErrorKind::Unreachable, "no store")) };
+    app.health().check("store", Need::Required, move || {
+        let well = asked.load(Relaxed);
+        async move { answer(well) }
+    });
+    app.health().check("cache", Need::Optional, move || {
+        let well = cache.load(Relaxed);
+        async move { answer(well) }
+    });
+    let running = run(&app);
+    ready(&app).await;
+    let wait = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
+    wait(20).await;
+    assert_eq!(diary.read(), ["0 http bound"], "it serves, and nobody is told before it is ready");
+    store.store(true, Relaxed);
+    wait(10).await;
+    assert_eq!(diary.read()[1..], ["20 announced http"]);
+    // One miss is a hiccup.
+    store.store(false, Relaxed);
+    wait(4).await;
+    store.store(true, Relaxed);
+    wait(26).await;
+    assert_eq!(diary.read().len(), 2);
+    store.store(false, Relaxed);
+    wait(20).await;
+    store.store(true, Relaxed);
+    wait(10).await;
+    let said = diary.read();
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert!(said[2].ends_with("said not to be ready") && said[3] == "80 said to be ready", "{said:?}");
+    let at = |line: &str| line.split(' ').next().unwrap().parse::<u64>().unwrap();
+    assert!((65..=70).contains(&at(&said[2])), "{said:?}");
+    let changes = app.changes().latest();
+    let what: Vec<_> = changes.iter().filter(|change| change.kind == ChangeKind::Ready).collect();
+    assert!(what.iter().any(|change| change.why.contains("store: unreachable: no store")), "{what:?}");
+    app.stop("ann", "");
+    assert_eq!(running.await.unwrap().unwrap().code(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_never_ready_is_stopped_without_having_been_announced() {
+    let diary = Diary::new();
+    let app = app("").await;
+    app.add(Scripted::new("http", &diary, 0));
+    app.announce(Announced(diary.clone(), Ok(())));
+    app.health().degrade("feed", "it never came");
+    let running = run(&app);
+    ready(&app).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    app.stop("ann", "");
+    assert_eq!(running.await.unwrap().unwrap().code(), 0);
+    assert!(!diary.read().iter().any(|line| line.contains("announced")), "{:?}", diary.read());
 }
 
 #[tokio::test(start_paused = true)]

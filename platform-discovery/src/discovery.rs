@@ -1,7 +1,7 @@
 //! One process's targets: each watched once, however many clients call it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
@@ -11,15 +11,17 @@ use platform_core::{Result, identity::Identity, telemetry::Metrics};
 use tokio::time::{self, Instant};
 
 use crate::{
-    balance::{self, Balance, Origin, Pick},
+    balance::{self, Balance, Link, Origin, Pick},
     config::{Config, Registry},
     endpoint::{Endpoint, EndpointSet, State},
+    folder::Folder,
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
+    standing::Standing,
     target::{Place, Target},
     view::TargetView,
-    watch::{Belief, Watch},
+    watch::{Belief, Store, Watch},
 };
 
 /// Finds endpoints and watches them. Cheap to clone; clones watch the same targets.
@@ -47,7 +49,7 @@ pub struct Discovery(Arc<Inner>);
 
 struct Inner {
     config: Config,
-    zone: Arc<str>,
+    standing: Arc<Standing>,
     metrics: Metrics,
     #[cfg(feature = "etcd")]
     etcd: Mutex<Option<source::Etcd>>,
@@ -79,13 +81,13 @@ impl Discovery {
     /// As [`Config::check`].
     pub fn of(config: Config, identity: &Identity, metrics: &Metrics) -> Result<Self> {
         config.check()?;
-        let zone = Arc::from(identity.zone.as_str());
         let known: Arc<Mutex<Known>> = Arc::default();
         let (read, gauges) = (Arc::clone(&known), Gauges::new(metrics));
         metrics.on_scrape(move || refresh(&read, &gauges));
+        let standing = Arc::new(Standing::of(identity));
         Ok(Discovery(Arc::new(Inner {
             config,
-            zone,
+            standing,
             metrics: metrics.clone(),
             #[cfg(feature = "etcd")]
             etcd: Mutex::default(),
@@ -116,7 +118,29 @@ impl Discovery {
         config: &balance::Config,
         make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
     ) -> Result<Balance<C>> {
-        let origin = Origin { watch: self.0.watch(target)?, metrics: &self.0.metrics, zone: &self.0.zone };
+        self.balance_linked(target, config, connected(make))
+    }
+
+    /// The same for who keeps connections: what is made for an endpoint says by its [`Link`] whether there is a way to
+    /// it, and one without is asked only where no other has one.
+    ///
+    /// The link of an endpoint that joins others is not connected at first, so that it gets no call before it says that
+    /// it is; those of a first set are.
+    ///
+    /// # Errors
+    ///
+    /// As [`balance`](Self::balance).
+    ///
+    /// # Panics
+    ///
+    /// As [`balance`](Self::balance).
+    pub fn balance_linked<C: Send + Sync + 'static>(
+        &self,
+        target: &Target,
+        config: &balance::Config,
+        make: impl Fn(&Endpoint, Link) -> C + Send + Sync + 'static,
+    ) -> Result<Balance<C>> {
+        let origin = self.0.origin(target)?;
         Ok(Balance::new(origin, config, Box::new(make)))
     }
 
@@ -136,8 +160,47 @@ impl Discovery {
         pick: impl Pick<C>,
         make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
     ) -> Result<Balance<C>> {
-        let origin = Origin { watch: self.0.watch(target)?, metrics: &self.0.metrics, zone: &self.0.zone };
-        Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(make)))
+        let origin = self.0.origin(target)?;
+        Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(connected(make))))
+    }
+
+    /// From now on nobody in this zone is asked while somebody elsewhere is healthy, whoever calls whom in this process.
+    /// Returns whether it was not so before.
+    pub fn evacuate(&self, zone: &str) -> bool {
+        let changed = self.0.standing.evacuate(zone);
+        self.0.refresh();
+        changed
+    }
+
+    /// From now on the zone is asked as any other. Returns whether it was evacuated.
+    pub fn readmit(&self, zone: &str) -> bool {
+        let changed = self.0.standing.readmit(zone);
+        self.0.refresh();
+        changed
+    }
+
+    /// The evacuated zones, in order.
+    pub fn evacuated(&self) -> Vec<String> {
+        self.0.standing.now().evacuated.into_iter().collect()
+    }
+
+    /// The zones in which targets of this process have endpoints, and its own, in order.
+    pub fn zones(&self) -> Vec<String> {
+        let mut zones = BTreeSet::from([self.0.standing.zone().to_string()]);
+        for watch in self.0.watches() {
+            let set = watch.belief().set;
+            zones.extend(set.endpoints().iter().map(|endpoint| endpoint.zone.clone()));
+        }
+        zones.remove("");
+        zones.into_iter().collect()
+    }
+
+    /// From now on these are known to be all instances of this process's own service, itself included: what they call is
+    /// then shared out evenly among them, and each zone's part of it is known.
+    pub fn set_equals(&self, equals: &EndpointSet) {
+        if self.0.standing.set_equals(equals) {
+            self.0.refresh();
+        }
     }
 
     /// Reads along who answers for `target`, without calling anybody: to count one's equals, say. It is not among
@@ -192,7 +255,8 @@ impl Discovery {
     /// The watched targets and their endpoints, by name.
     pub fn targets(&self) -> Vec<TargetView> {
         let now = Instant::now();
-        self.0.watches().iter().map(|watch| TargetView::of(watch, now)).collect()
+        let evacuated = self.0.standing.now().evacuated;
+        self.0.watches().iter().map(|watch| TargetView::of(watch, &evacuated, now)).collect()
     }
 }
 
@@ -259,7 +323,9 @@ impl Inner {
             None => self.source(target)?,
         };
         let meters = Meters::new(&self.metrics, target.name());
-        Ok(Watch::start(target.clone(), &*source, self.config.removals.hold, meters))
+        let store = source.is_remembered().then(|| Folder::of_snapshots(&self.config)).flatten();
+        let store = store.map(|folder| Store::new(folder, target, &source.describe(target)));
+        Ok(Watch::start(target.clone(), source, self.config.removals, meters, store))
     }
 
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
@@ -298,6 +364,16 @@ impl Inner {
         }
     }
 
+    fn origin(&self, target: &Target) -> Result<Origin<'_>> {
+        let (metrics, standing) = (&self.metrics, &self.standing);
+        Ok(Origin { watch: self.watch(target)?, metrics, standing })
+    }
+
+    /// Everybody who chooses looks again at whom to consider.
+    fn refresh(&self) {
+        self.watches().iter().flat_map(|watch| watch.balancers()).for_each(|balancer| balancer.refresh());
+    }
+
     /// One for all targets, which share its connection.
     #[cfg(feature = "etcd")]
     fn etcd(&self) -> Result<source::Etcd> {
@@ -329,6 +405,14 @@ fn not_built(target: &Target, what: &str, feature: &str) -> platform_core::Error
         "target \"{target}\": this build has no {what} source; build with the feature `{feature}` of platform-http \
          or platform-discovery, or choose another registry"
     ))
+}
+
+/// Who keeps no connections is always ready to be asked.
+fn connected<C>(make: impl Fn(&Endpoint) -> C) -> impl Fn(&Endpoint, Link) -> C {
+    move |endpoint, link| {
+        link.set(true);
+        make(endpoint)
+    }
 }
 
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {

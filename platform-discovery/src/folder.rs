@@ -1,6 +1,6 @@
-//! Whose folder is the directory registry?
+//! Whose folder is the directory registry, and whose the one of the saved lists?
 //!
-//! Whoever can write into the registry can send our traffic anywhere. So we make the folder for our user alone
+//! Whoever can write into either can send our traffic anywhere. So we make the folder for our user alone
 //! (mode 0700), and refuse one that another user owns, lying in wait in the temporary folder, or that others
 //! can write to. One that others can only read is the operator's choice: records hold no secrets.
 
@@ -14,33 +14,63 @@ use std::{
 
 use platform_core::{Error, ErrorKind, Result};
 
-use crate::config::Dir;
+use crate::config::{Config, Dir};
 
-/// The registry's folder. Its methods touch the disk; call them where blocking is fine.
+/// A folder that only we write to. Its methods touch the disk; call them where blocking is fine.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// A folder above, made by us in a place where others can write too.
+    /// A folder above or this one, made by us in a place where others can write too.
     above: Option<PathBuf>,
+    purpose: Purpose,
+}
+
+/// What a folder is for, in an error's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Purpose {
+    name: &'static str,
+    key: &'static str,
 }
 
 impl Folder {
-    /// The folder of this configuration and environment.
+    /// The registry's folder of this configuration and environment.
     pub(crate) fn of(config: &Dir) -> Self {
         if config.path.as_os_str().is_empty() {
             let uid = rustix::process::geteuid().as_raw();
             Folder::usual(std::env::var_os("XDG_RUNTIME_DIR"), &std::env::temp_dir(), uid)
         } else {
-            Folder { path: config.path.clone(), above: None }
+            Folder { path: config.path.clone(), above: None, purpose: REGISTRY }
         }
+    }
+
+    /// The folder of the saved lists; `None` where nothing is to be kept.
+    pub(crate) fn of_snapshots(config: &Config) -> Option<Self> {
+        match config.snapshot.as_os_str() {
+            none if none == "none" => None,
+            usual if usual.is_empty() => Folder::of(&config.dir).beside(),
+            _ => Some(Folder { path: config.snapshot.clone(), above: None, purpose: SNAPSHOTS }),
+        }
+    }
+
+    /// The lists beside this registry. `None` for a registry that is the root of a disk.
+    fn beside(&self) -> Option<Self> {
+        let path = match self.path.file_name()?.to_str() {
+            Some("registry") => self.path.with_file_name("snapshots"),
+            name => self.path.with_file_name(format!("{}-snapshots", name.unwrap_or("registry"))),
+        };
+        // Nobody chose this place, so a link in it is a trap.
+        let above = self.above.clone().or(Some(path.clone()));
+        Some(Folder { path, above, purpose: SNAPSHOTS })
     }
 
     fn usual(runtime: Option<OsString>, temporary: &Path, uid: u32) -> Self {
         match runtime.map(PathBuf::from).filter(|path| path.is_absolute()) {
-            Some(runtime) => Folder { path: runtime.join("platform/registry"), above: None },
+            Some(runtime) => {
+                Folder { path: runtime.join("platform/registry"), above: None, purpose: REGISTRY }
+            }
             None => {
                 let above = temporary.join(format!("platform-{uid}"));
-                Folder { path: above.join("registry"), above: Some(above) }
+                Folder { path: above.join("registry"), above: Some(above), purpose: REGISTRY }
             }
         }
     }
@@ -62,70 +92,77 @@ impl Folder {
 
     /// Makes the folder of one service, and those above it.
     pub(crate) fn make(&self, name: &str) -> Result<PathBuf> {
+        self.make_itself()?;
+        let service = self.of_service(name);
+        self.purpose.make(&service)?;
+        Ok(service)
+    }
+
+    /// Makes the folder, and those above it.
+    pub(crate) fn make_itself(&self) -> Result<()> {
         // Nothing is made inside of what cannot be trusted: a link may lead anywhere.
         if let Some(above) = &self.above {
-            make(above)?;
+            self.purpose.make(above)?;
         }
         self.look()?;
-        make(&self.path)?;
-        self.look()?;
-        let service = self.of_service(name);
-        make(&service)?;
-        Ok(service)
+        self.purpose.make(&self.path)?;
+        self.look().map(drop)
     }
 
     fn look_as(&self, uid: u32) -> Result<bool> {
         // A link in the temporary folder is somebody's trap; a link in a configured path is the operator's.
         if let Some(above) = &self.above {
             match fs::symlink_metadata(above) {
-                Ok(found) => trust(above, &found, uid)?,
+                Ok(found) => self.purpose.trust(above, &found, uid)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-                Err(error) => return Err(unreadable(above, error)),
+                Err(error) => return Err(self.purpose.unreadable(above, error)),
             }
         }
         match fs::metadata(&self.path) {
-            Ok(found) => trust(&self.path, &found, uid).map(|()| true),
+            Ok(found) => self.purpose.trust(&self.path, &found, uid).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(unreadable(&self.path, error)),
+            Err(error) => Err(self.purpose.unreadable(&self.path, error)),
         }
     }
 }
 
-fn make(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        Error::new(
-            ErrorKind::Start,
-            format!("the registry's folder {} cannot be made; set discovery.dir.path", path.display()),
-        )
-        .with_source(error)
-    })
+impl Purpose {
+    fn make(self, path: &Path) -> Result<()> {
+        let Purpose { name, key } = self;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+            Error::new(ErrorKind::Start, format!("{name} {} cannot be made; set {key}", path.display()))
+                .with_source(error)
+        })
+    }
+
+    fn trust(self, path: &Path, found: &Metadata, uid: u32) -> Result<()> {
+        let (Purpose { name, key }, shown) = (self, path.display());
+        let why = if !found.is_dir() {
+            format!("{name} {shown} is no folder; remove it, or set {key}")
+        } else if found.uid() != uid {
+            format!(
+                "{name} {shown} belongs to user {} and this process runs as {uid}; set {key} to a folder of its own",
+                found.uid()
+            )
+        } else if found.mode() & 0o022 != 0 {
+            format!(
+                "{name} {shown} can be written to by other users (mode {:03o}); run: chmod 700 {shown}",
+                found.mode() & 0o777
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Start, why))
+    }
+
+    fn unreadable(self, path: &Path, error: io::Error) -> Error {
+        Error::new(ErrorKind::Start, format!("{} {} cannot be read", self.name, path.display()))
+            .with_source(error)
+    }
 }
 
-fn trust(path: &Path, found: &Metadata, uid: u32) -> Result<()> {
-    let shown = path.display();
-    let why = if !found.is_dir() {
-        format!("the registry's folder {shown} is no folder; remove it, or set discovery.dir.path")
-    } else if found.uid() != uid {
-        format!(
-            "the registry's folder {shown} belongs to user {} and this process runs as {uid}; set discovery.dir.path \
-             to a folder of its own",
-            found.uid()
-        )
-    } else if found.mode() & 0o022 != 0 {
-        format!(
-            "the registry's folder {shown} can be written to by other users (mode {:03o}); run: chmod 700 {shown}",
-            found.mode() & 0o777
-        )
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(ErrorKind::Start, why))
-}
-
-fn unreadable(path: &Path, error: io::Error) -> Error {
-    Error::new(ErrorKind::Start, format!("the registry's folder {} cannot be read", path.display()))
-        .with_source(error)
-}
+const REGISTRY: Purpose = Purpose { name: "the registry's folder", key: "discovery.dir.path" };
+const SNAPSHOTS: Purpose = Purpose { name: "the folder of the saved lists", key: "discovery.snapshot" };
 
 #[cfg(test)]
 mod tests {
@@ -200,5 +237,41 @@ mod tests {
             assert!(error.detail().contains("is no folder"), "{error}");
         }
         assert_eq!(fs::read_dir(mine.path()).unwrap().count(), 0, "nothing is made where the link leads");
+    }
+
+    #[test]
+    fn the_saved_lists_are_beside_the_registry_unless_somebody_says_where() {
+        let of = |path: &str, snapshot: &str| {
+            let dir = Dir { path: path.into(), ..Dir::default() };
+            let config = Config { dir, snapshot: snapshot.into(), ..Config::default() };
+            Folder::of_snapshots(&config).map(|folder| folder.path().display().to_string())
+        };
+        assert_eq!(of("/run/shop/registry", "").unwrap(), "/run/shop/snapshots");
+        assert_eq!(of("/run/shop", "").unwrap(), "/run/shop-snapshots");
+        assert_eq!(of("/run/shop", "/var/lists").unwrap(), "/var/lists");
+        assert_eq!(of("/run/shop", "none"), None);
+        assert_eq!(of("/", ""), None);
+        let usual = |runtime: Option<&str>| {
+            Folder::usual(runtime.map(OsString::from), Path::new("/tmp"), 7).beside().unwrap()
+        };
+        assert_eq!(usual(None).path(), Path::new("/tmp/platform-7/snapshots"));
+        assert_eq!(usual(Some("/run/user/7")).path(), Path::new("/run/user/7/platform/snapshots"));
+    }
+
+    #[test]
+    fn a_place_that_nobody_chose_is_no_link_and_its_errors_name_its_key() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (mine, registry) = (temporary.path().join("mine"), temporary.path().join("shop"));
+        fs::create_dir(&mine).unwrap();
+        symlink(&mine, temporary.path().join("shop-snapshots")).unwrap();
+        let trap = Folder { path: registry, above: None, purpose: REGISTRY }.beside().unwrap();
+        for error in [trap.look().unwrap_err(), trap.make_itself().unwrap_err()] {
+            assert!(error.detail().contains("is no folder; remove it, or set discovery.snapshot"), "{error}");
+        }
+        let chosen = Folder { path: temporary.path().join("lists"), above: None, purpose: SNAPSHOTS };
+        chosen.make_itself().unwrap();
+        assert_eq!(fs::metadata(chosen.path()).unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(chosen.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(chosen.look().unwrap_err().detail().contains("the folder of the saved lists"));
     }
 }

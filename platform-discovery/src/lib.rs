@@ -32,6 +32,7 @@ mod record;
 pub mod register;
 mod resolve;
 pub mod source;
+mod standing;
 mod target;
 mod task;
 mod view;
@@ -40,7 +41,7 @@ mod watch;
 use std::time::SystemTime;
 
 pub use balance::Balance;
-pub use catalogue::catalogue;
+pub use catalogue::{catalogue, signals};
 pub use config::Config;
 pub use discovery::{Discovery, Followed, NotReady};
 pub use endpoint::{Endpoint, EndpointSet, Found, Protocol, State};

@@ -8,7 +8,7 @@ use platform_core::telemetry::{
 };
 use tokio::time::Instant;
 
-use crate::{endpoint::State, watch::Watch};
+use crate::{endpoint::State, view, watch::Watch};
 
 /// Endpoints that are believed in.
 pub static ENDPOINTS: GaugeSpec<StateLabels> =
@@ -18,7 +18,8 @@ pub static ENDPOINTS: GaugeSpec<StateLabels> =
 pub static AGE: GaugeSpec<TargetLabels> =
     GaugeSpec::new("platform_discovery_age_seconds", "Time since a target's set was known to be true");
 
-/// Answers of the sources: `changed`, `unchanged`, `partial` (changed, and records made no sense), `error`.
+/// Answers of the sources: `changed`, `unchanged`, `partial` (changed, and records made no sense), `suspect` (a loss
+/// that is not believed yet), `error`.
 pub static UPDATES: CounterSpec<UpdateLabels> =
     CounterSpec::new("platform_discovery_updates", "Answers of a target's source by result");
 
@@ -34,8 +35,8 @@ pub struct TargetLabels {
 pub struct StateLabels {
     /// The target's name.
     pub target: Arc<str>,
-    /// The endpoints' state.
-    pub state: State,
+    /// `ready`, `draining`, or, for those that are ready and not asked, `ejected` or `connecting`.
+    pub state: &'static str,
 }
 
 /// One series per target and result.
@@ -60,7 +61,7 @@ impl Labels for StateLabels {
 
     fn each_value(&self, show: &mut dyn FnMut(&str)) {
         show(&self.target);
-        show(self.state.as_str());
+        show(self.state);
     }
 }
 
@@ -78,6 +79,7 @@ pub(crate) struct Meters {
     pub(crate) changed: Counter,
     pub(crate) unchanged: Counter,
     pub(crate) partial: Counter,
+    pub(crate) suspect: Counter,
     pub(crate) failed: Counter,
 }
 
@@ -89,6 +91,7 @@ impl Meters {
             changed: of("changed"),
             unchanged: of("unchanged"),
             partial: of("partial"),
+            suspect: of("suspect"),
             failed: of("error"),
         }
     }
@@ -108,9 +111,17 @@ impl Gauges {
     pub(crate) fn refresh(&self, watch: &Watch, now: Instant) {
         let belief = watch.belief();
         let target = watch.target.name();
-        for state in [State::Ready, State::Draining] {
+        // Each endpoint is in one state.
+        let (ejected, connecting) = view::left_out(watch, now);
+        let counts = [
+            belief.set.count(State::Ready).saturating_sub(ejected + connecting),
+            belief.set.count(State::Draining),
+            ejected,
+            connecting,
+        ];
+        for (state, count) in STATES.into_iter().zip(counts) {
             #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 endpoints")]
-            let count = belief.set.count(state) as f64;
+            let count = count as f64;
             self.endpoints.with(&StateLabels { target: Arc::clone(target), state }).set(count);
         }
         // Before the first answer the set is as old as the watch: a registry that was never reached must alert too.
@@ -120,9 +131,11 @@ impl Gauges {
 
     /// A target that is called no more is not stale.
     pub(crate) fn forget(&self, target: &Arc<str>) {
-        for state in [State::Ready, State::Draining] {
+        for state in STATES {
             self.endpoints.forget(&StateLabels { target: Arc::clone(target), state });
         }
         self.age.forget(&TargetLabels { target: Arc::clone(target) });
     }
 }
+
+const STATES: [&str; 4] = [State::Ready.as_str(), State::Draining.as_str(), "ejected", "connecting"];

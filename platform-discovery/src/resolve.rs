@@ -13,6 +13,10 @@ use crate::{endpoint::Found, target::Target};
 /// it cannot tell, never an empty set instead, and goes on; retrying, with its own back-off, is its business.
 /// A stream that ends says that its last set stays true for ever.
 ///
+/// While it is in touch it repeats its last answer every few seconds, also when nothing changed: the age of the set
+/// is counted from the last answer, and a loss of many at once is believed only when a further answer confirms it. A
+/// source that keeps silent after such an answer is resolved anew.
+///
 /// ```
 /// use std::sync::Arc;
 ///
@@ -39,6 +43,12 @@ pub trait Resolve: Send + Sync + 'static {
     /// The source in a few words, for those who ask why a set is as it is.
     fn describe(&self, target: &Target) -> String {
         format!("a source of its own for {target}")
+    }
+
+    /// Whether the last good set is kept on disk (`discovery.snapshot`), for a start while this source is silent:
+    /// yes for a server that may be down. The list is found again by the target and by [`describe`](Self::describe).
+    fn is_remembered(&self) -> bool {
+        false
     }
 }
 

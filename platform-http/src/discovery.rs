@@ -29,7 +29,8 @@ pub fn discovery(app: &App) -> Result<Arc<Discovery>> {
 }
 
 /// Counts the instances of this service in its registry, because they share the floor of each target's budget:
-/// a hundred instances that each repeat ten times a second for nothing are a thousand.
+/// a hundred instances that each repeat ten times a second for nothing are a thousand. And they share out what they
+/// call: which of very many endpoints each knows, and how much of a zone's traffic stays there.
 ///
 /// # Errors
 /// When this build cannot read that registry.
@@ -42,14 +43,17 @@ pub(crate) fn count_equals(app: &App, discovery: Arc<Discovery>) -> Result<()> {
     discovery.follow(&own).map(drop)?;
     let targets = Targets::of(app);
     app.spawn("equals", OnDeath::Restart, move |drain: Drain| {
-        let (targets, equals) = (Arc::clone(&targets), discovery.follow(&own));
+        let (targets, discovery) = (Arc::clone(&targets), Arc::clone(&discovery));
+        let equals = discovery.follow(&own);
         async move {
             let mut equals = equals?;
             loop {
-                let known = tokio::select! {
-                    set = equals.changed() => set.count(State::Ready),
+                let set = tokio::select! {
+                    set = equals.changed() => set,
                     () = drain.asked() => return Ok(()),
                 };
+                discovery.set_equals(&set);
+                let known = set.count(State::Ready);
                 targets.set_clients(u32::try_from(known).unwrap_or(u32::MAX).max(1));
             }
         }

@@ -111,7 +111,11 @@ pub fn prepare(app: &App, server: Server) -> Result<()> {
     app.add(server);
     app.describe("metrics", || {
         platform_core::catalogue()
-            .join(Catalogue::default().room("discovery", platform_discovery::catalogue(), vec![]))
+            .join(Catalogue::default().room(
+                "discovery",
+                platform_discovery::catalogue(),
+                platform_discovery::signals(),
+            ))
             .join(Catalogue::default().room("http", crate::catalogue(), vec![]))
             .to_json()
     });

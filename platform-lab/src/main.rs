@@ -8,6 +8,7 @@ use platform_core::{Error, ErrorKind, Result};
 use tokio::runtime::Builder;
 
 mod child;
+mod choice;
 mod client;
 mod cores;
 mod limits;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let done = match arguments.split_first() {
         Some((serve, [name])) if serve == server::SERVE => server::serve(name),
         Some((call, words)) if call == client::CALL => client::call(words),
+        Some((pick, words)) if pick == choice::PICK => choice::pick(words),
         Some((name, flags)) if name == "storms" => storms(flags),
         Some((name, flags)) => measure(name, flags),
         None => Err(Error::new(ErrorKind::Usage, "which measurement?")),
@@ -88,10 +90,9 @@ fn alone<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
         .block_on(measurement)
 }
 
-const STORMS: &str =
-    "[S0 S2 S4 S11] [--quick]: what the client stack survives, in paused time, a naive client beside it.";
+const STORMS: &str = "[S0 S1 S2 S4 S5 S8 S11] [--quick]: what the client stack and its balancer survive, in paused time, naive ones beside them.";
 
-const MEASUREMENTS: [Measurement; 3] = [
+const MEASUREMENTS: [Measurement; 4] = [
     Measurement {
         name: "server",
         about: "CPU, user instructions and allocations of one HTTP/1 request on our server stack and beside it.",
@@ -101,6 +102,11 @@ const MEASUREMENTS: [Measurement; 3] = [
         name: "client",
         about: "Time, user instructions and allocations of one call through our client stack and beside it.",
         run: client::run,
+    },
+    Measurement {
+        name: "balance",
+        about: "Instructions and allocations of choosing an endpoint; a change of ten thousand; memory of each.",
+        run: choice::run,
     },
     Measurement {
         name: "limits",

@@ -69,3 +69,18 @@ fn a_quick_run_of_the_client_ends_with_results_of_every_kind() {
         assert!(value(key) > 0.0, "{key}: {said}");
     }
 }
+
+#[test]
+fn a_quick_run_of_the_balancer_chooses_without_allocating() {
+    let output = lab(&["balance", "--quick", "--rounds", "1", "--without-instructions"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let value = |key: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(&format!("result: {key} ")));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("{key}: {said}"))
+    };
+    for scene in ["10", "100", "1000", "divided", "ring"] {
+        assert_eq!(value(&format!("pick_allocations_{scene}")), 0.0, "{said}");
+    }
+    assert!(value("snapshot_10k_ms") > 0.0 && value("bytes_per_endpoint") > 0.0, "{said}");
+}

@@ -75,6 +75,8 @@ pub enum ChangeKind {
     Start,
     /// A background task died.
     Task,
+    /// A zone was evacuated, or no longer.
+    Zone,
 }
 
 impl ChangeKind {
@@ -91,6 +93,7 @@ impl ChangeKind {
             ChangeKind::Ready => "ready",
             ChangeKind::Start => "start",
             ChangeKind::Task => "task",
+            ChangeKind::Zone => "zone",
         }
     }
 }

@@ -41,6 +41,7 @@
 //! Reading an environment variable by yourself: it has no name in the configuration, no default and no place
 //! on the admin page. Put it under `[settings]` and read it with [`App::settings`].
 
+mod announced;
 mod builder;
 mod changes;
 mod flags;

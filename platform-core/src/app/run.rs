@@ -140,7 +140,7 @@ impl App {
             Ok(servers) => {
                 let why = tokio::select! {
                     why = asked.next() => why,
-                    () = self.tell_the_world(&announce) => asked.next().await,
+                    never = self.tell_the_world(&announce) => match never {},
                 };
                 asked.end_at_once_on_the_next();
                 Ok(self.end(why, servers, &announce).await)
@@ -186,19 +186,8 @@ impl App {
         Ok(servers)
     }
 
-    /// While the process serves already: a registry that hangs holds up nobody.
-    async fn tell_the_world(&self, announce: &[Box<dyn Announce>]) {
-        let bound = self.bound();
-        for announcement in announce {
-            if let Err(error) = announcement.announce(&bound).await {
-                // A registry that is down must not keep a service from those who know its address.
-                tracing::error!(error = ?error, "not announced");
-            }
-        }
-    }
-
     /// Every address that was taken, the admin's too: who looks after a fleet finds it in the registry.
-    fn bound(&self) -> Vec<Bound> {
+    pub(super) fn bound(&self) -> Vec<Bound> {
         self.0.bound.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

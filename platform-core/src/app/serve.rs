@@ -52,9 +52,16 @@ pub struct Served {
 
 /// Tells the world about this instance: registration with a registry.
 pub trait Announce: Send + Sync + 'static {
-    /// The instance serves at these addresses, and does so whatever becomes of this: what still waits for the
+    /// The instance is ready and serves at these addresses, and does so whatever becomes of this: what still waits for the
     /// registry when the process stops is dropped, and the withdrawal follows.
     fn announce<'a>(&'a self, bound: &'a [Bound]) -> Boxed<'a, Result<()>>;
+
+    /// The instance was announced, and its checks fail now (`false`) or pass again: others are told to ask somebody else
+    /// meanwhile.
+    fn readiness(&self, ready: bool) -> Boxed<'_, Result<()>> {
+        let _ = ready;
+        Box::pin(async { Ok(()) })
+    }
 
     /// The instance is going: say so (`leaving`), and later that it is gone.
     fn withdraw(&self, step: Withdrawal) -> Boxed<'_, Result<()>>;

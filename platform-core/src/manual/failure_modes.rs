@@ -5,6 +5,8 @@
 //! | one instance refuses connections | the answer of another: nothing was sent, so any method goes on there | attempts `unreachable` and `retry` |
 //! | one instance answers 500 | another's answer, if the call may be done twice; else the 500 | attempts `server`; the error says "not repeated: …" |
 //! | one instance is silent | another's answer after `attempt_timeout`; in mode hedge after the 95th percentile | attempts `timeout` or `abandoned`, `hedge` |
+//! | one instance fails five times in a row, or far more than the others | nothing more of it: it is left out for half a minute, longer each time, and comes back through one call | `platform_balance_ejections_total`; `sick` in `/platform/targets` says why |
+//! | more than half of the instances are sick | all are asked again, because the rest could not carry the load | a warning; `panic` in `/platform/targets` |
 //! | all instances fail | the failure, and after seven in a row `breaker_open` at once, with the time of the next probe | `platform_breaker_state` 2, refusals of `breaker` |
 //! | all fail, and are back | one probe, then a tenth, doubling each second: no second trip from the first wave | state 1, then 0 |
 //! | the target is too busy (429, 503 with a word) | the answer of another instance; where a delay is named, after it, and never sooner | attempts `overload` |

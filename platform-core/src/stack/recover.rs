@@ -84,31 +84,30 @@ impl ClientStack {
         };
         // Pinned once and polled where it lies: it is most of a call.
         let mut first = pin!(self.attempt(call, AttemptKind::First, &asked, whole, knobs, wire));
-        let result = match hedge_after {
-            None => first.as_mut().await,
-            Some(after) => match early(first.as_mut(), now.instant() + after).await {
-                Some(result) => result,
-                // It is slow, so nobody minds a box.
-                None => {
-                    return Box::pin(async {
-                        let mut past = Past::new(&mut spare, origin, notes);
-                        let result = self.race((first, now, &asked), &mut past, whole, knobs, wire).await;
-                        if outcome(&result).readings().again == Again::Never {
-                            return result;
-                        }
-                        past.asked.extend(asked.endpoint());
-                        self.repeat(result, past, whole, knobs, wire).await
-                    })
-                    .await;
-                }
-            },
+        let done = match hedge_after {
+            None => Some(first.as_mut().await),
+            Some(after) => early(first.as_mut(), now.instant() + after).await,
         };
-        if outcome(&result).readings().again == Again::Never {
-            return result;
+        // In this order, and apart: what is matched on is kept for as long as the match waits for something.
+        if let Some(result) = done {
+            if outcome(&result).readings().again == Again::Never {
+                return result;
+            }
+            let mut past = Past::new(&mut spare, origin, notes);
+            past.asked.extend(asked.endpoint());
+            return Box::pin(self.repeat(result, past, whole, knobs, wire)).await;
         }
-        let mut past = Past::new(&mut spare, origin, notes);
-        past.asked.extend(asked.endpoint());
-        Box::pin(self.repeat(result, past, whole, knobs, wire)).await
+        // It is slow, so nobody minds a box.
+        Box::pin(async {
+            let mut past = Past::new(&mut spare, origin, notes);
+            let result = self.race((first, now, &asked), &mut past, whole, knobs, wire).await;
+            if outcome(&result).readings().again == Again::Never {
+                return result;
+            }
+            past.asked.extend(asked.endpoint());
+            self.repeat(result, past, whole, knobs, wire).await
+        })
+        .await
     }
 
     /// One attempt after the other, for as long as the rules allow.

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use platform_core::telemetry::{
-    Counter, CounterFamily, Metrics,
-    catalogue::{CounterSpec, Labels},
+use platform_core::{
+    config::Mode,
+    telemetry::{
+        Counter, CounterFamily, Metrics,
+        catalogue::{CounterSpec, Labels},
+    },
 };
 
+use super::eject::Why;
 use crate::endpoint::Endpoint;
 
 /// Who gets the traffic.
@@ -34,6 +38,51 @@ impl Labels for PickLabels {
     }
 }
 
+/// Who was left out, or would have been.
+pub static EJECTIONS: CounterSpec<EjectionLabels> =
+    CounterSpec::new("platform_balance_ejections", "Endpoints that were left out for a while, by reason");
+
+/// One series per target, reason and mode.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EjectionLabels {
+    /// The target's name.
+    pub target: Arc<str>,
+    /// Which rule: `consecutive`, `share`, `rate` or `probe`.
+    pub reason: &'static str,
+    /// `enforce`, or `observe` for those who would have been.
+    pub mode: &'static str,
+}
+
+impl Labels for EjectionLabels {
+    const NAMES: &'static [&'static str] = &["target", "reason", "mode"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(&self.target);
+        show(self.reason);
+        show(self.mode);
+    }
+}
+
+/// One target's counters of who was left out; all are there from the beginning, so that the first one is a step.
+pub(super) struct Ejections([Counter; Why::LABELS.len()]);
+
+impl Ejections {
+    pub(super) fn new(metrics: &Metrics, target: &Arc<str>, mode: Mode) -> Self {
+        let family = metrics.counter(&EJECTIONS);
+        let mode = if mode.enforces() { Mode::Enforce } else { Mode::Observe }.as_str();
+        Ejections(
+            Why::LABELS
+                .map(|reason| family.with(&EjectionLabels { target: Arc::clone(target), reason, mode })),
+        )
+    }
+
+    pub(super) fn count(&self, why: Why) {
+        if let Some(index) = Why::LABELS.iter().position(|label| *label == why.label()) {
+            self.0[index].inc();
+        }
+    }
+}
+
 /// Hands out one target's counters.
 pub(super) struct Picks {
     target: Arc<str>,
@@ -50,6 +99,11 @@ impl Picks {
             family: metrics.counter(&PICKS),
             variants: Vec::new(),
         }
+    }
+
+    /// What is called.
+    pub(super) fn target(&self) -> &Arc<str> {
+        &self.target
     }
 
     /// The counter for calls to `endpoint`.

@@ -1,15 +1,32 @@
-//! Who came, who stayed, who left?
+//! Who came, who stayed, who left, who is left out?
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use platform_core::config::Mode;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    metrics::Picks,
-    ready::{Member, ReadySet},
+    average::Average,
+    config::{Config, EjectConfig},
+    eject::{self, Case, Change, Row, Ruling},
+    link::Link,
+    load::{Scale, WHOLE},
+    member::{Member, Rules},
+    metrics::{Ejections, Picks},
+    ready::ReadySet,
 };
-use crate::endpoint::{Endpoint, EndpointSet, Protocol, State};
+use crate::{
+    endpoint::{Endpoint, EndpointSet, Protocol, State},
+    view::Seen,
+};
 
 /// Makes what is kept for a new endpoint.
-pub(super) type Make<C> = Box<dyn Fn(&Endpoint) -> C + Send + Sync>;
+pub(super) type Make<C> = Box<dyn Fn(&Endpoint, Link) -> C + Send + Sync>;
 
 /// The members of all states, with all that is kept for them. The only writer of ready sets.
 ///
@@ -17,62 +34,335 @@ pub(super) type Make<C> = Box<dyn Fn(&Endpoint) -> C + Send + Sync>;
 pub(super) struct Pool<C> {
     make: Make<C>,
     picks: Picks,
-    members: HashMap<Key, Arc<Member<C>>>,
+    ejections: Ejections,
+    rules: Arc<Rules>,
+    slow_start: Duration,
+    mode: Mode,
+    eject: eject::Rules,
+    /// In the order of the set.
+    entries: Vec<Entry<C>>,
+    panic: bool,
+    sick: usize,
+    /// Told when a link changes.
+    links: watch::Sender<()>,
+}
+
+struct Entry<C> {
+    member: Arc<Member<C>>,
+    link: Link,
+    /// Whether there was a way to it when that was last looked at.
+    connected: bool,
+    /// Since when it warms up; `None` when it is warm.
+    warming: Option<Instant>,
+    case: Case,
+}
+
+/// What a look at all of them brought.
+pub(super) struct Swept<C> {
+    /// The ready set, if it is another one now.
+    pub(super) ready: Option<ReadySet<C>>,
+    /// There will be something to do in a moment, even if nobody calls.
+    pub(super) more: bool,
 }
 
 /// The same process: the same name at the same address, speaking the same.
 type Key = (String, SocketAddr, Protocol);
 
 impl<C> Pool<C> {
-    pub(super) fn new(make: Make<C>, picks: Picks) -> Self {
-        Pool { make, picks, members: HashMap::new() }
+    pub(super) fn new(
+        make: Make<C>,
+        picks: Picks,
+        ejections: Ejections,
+        rules: Arc<Rules>,
+        config: &Config,
+    ) -> Self {
+        let EjectConfig { mode, consecutive, base, max, max_share } = config.eject;
+        let eject = eject::Rules {
+            consecutive,
+            base,
+            max,
+            max_share: max_share.as_f64(),
+            panic: config.set.panic.as_f64(),
+            enforce: mode.enforces(),
+        };
+        let slow_start = config.load.slow_start;
+        Pool {
+            make,
+            picks,
+            ejections,
+            rules,
+            slow_start,
+            mode,
+            eject,
+            entries: Vec::new(),
+            panic: false,
+            sick: 0,
+            links: watch::Sender::new(()),
+        }
+    }
+
+    /// Wakes when there is a way to somebody, or none any more; [`relink`](Self::relink) is due then.
+    pub(super) fn links(&self) -> watch::Receiver<()> {
+        self.links.subscribe()
     }
 
     /// Follows `set`: one pass, and work only for those who changed.
-    pub(super) fn apply(&mut self, set: &EndpointSet) -> ReadySet<C> {
-        let mut members = HashMap::with_capacity(set.endpoints().len());
-        let mut ready = Vec::with_capacity(set.endpoints().len());
+    pub(super) fn apply(&mut self, set: &EndpointSet, now: Instant) -> ReadySet<C> {
+        let like = self.usual(now);
+        // Where all are new, nobody is newer than the others.
+        let joins = !self.entries.is_empty();
+        let warming = (joins && !self.slow_start.is_zero()).then_some(now);
+        let mut known: HashMap<Key, Entry<C>> =
+            self.entries.drain(..).map(|entry| (key(entry.member.endpoint()), entry)).collect();
         for endpoint in set.endpoints() {
-            let key = (endpoint.instance.clone(), endpoint.address, endpoint.protocol);
-            let member = match self.members.remove(&key) {
-                Some(known) if Arc::ptr_eq(known.endpoint(), endpoint) => known,
-                Some(known) => Arc::new(known.described(Arc::clone(endpoint), self.picks.of(endpoint))),
+            let entry = match known.remove(&key(endpoint)) {
+                Some(known) if Arc::ptr_eq(known.member.endpoint(), endpoint) => known,
+                Some(known) => {
+                    let described = known.member.described(Arc::clone(endpoint), self.picks.of(endpoint));
+                    Entry { member: Arc::new(described), ..known }
+                }
                 None => {
-                    let service = (self.make)(endpoint);
-                    Arc::new(Member::new(Arc::clone(endpoint), service, self.picks.of(endpoint)))
+                    // Who joins others says itself when there is a way to it.
+                    let link = Link::new(!joins, &self.links);
+                    let (service, picks) = ((self.make)(endpoint, link.clone()), self.picks.of(endpoint));
+                    let member = Member::new(Arc::clone(endpoint), service, picks, &self.rules, like);
+                    let connected = link.is_connected();
+                    Entry { member: Arc::new(member), link, connected, warming, case: Case::new(now) }
                 }
             };
-            if endpoint.state == State::Ready {
-                ready.push(Arc::clone(&member));
-            }
-            members.insert(key, member);
+            self.entries.push(entry);
         }
-        self.members = members;
-        ReadySet::new(ready)
+        self.warm(now);
+        // Who has left takes its sickness along, and who has come may be left out.
+        self.judge(now);
+        self.ready()
     }
 
-    /// Everybody, whatever the state.
+    /// The set again, after links have changed.
+    pub(super) fn relink(&mut self, now: Instant) -> ReadySet<C> {
+        let like = self.usual(now);
+        for entry in &mut self.entries {
+            let connected = entry.link.is_connected();
+            if connected && !entry.connected {
+                // What it was like before it went says nothing of what it is like now.
+                entry.member.load().begin_anew(like);
+            }
+            entry.connected = connected;
+        }
+        self.ready()
+    }
+
+    /// What is due once a second, and when failures come in a row.
+    pub(super) fn sweep(&mut self, now: Instant) -> Swept<C> {
+        let warming = self.warm(now);
+        self.look_at_what_is_told();
+        let (changed, heard) = self.judge(now);
+        let out = self.entries.iter().any(|entry| entry.case.is_out());
+        Swept { ready: changed.then(|| self.ready()), more: warming || heard || out || self.panic }
+    }
+
+    /// Who is out, and who is back. Did that change who may be chosen, and was there anything to judge?
+    fn judge(&mut self, now: Instant) -> (bool, bool) {
+        let is_ready = |entry: &&mut Entry<C>| entry.member.endpoint().state == State::Ready;
+        let mut rows: Vec<Row<'_>> = self
+            .entries
+            .iter_mut()
+            .filter(is_ready)
+            .map(|entry| Row {
+                tally: entry.member.load().tally(),
+                last_failure: entry.member.load().last_failure(),
+                case: &mut entry.case,
+            })
+            .collect();
+        if !self.mode.is_on() {
+            // All are counted, and none is judged.
+            let heard =
+                rows.iter_mut().filter_map(|row| row.case.count(row.tally, now).then_some(())).count();
+            return (false, heard > 0);
+        }
+        let ruling = eject::rule(&self.eject, &mut rows, self.panic, now, || fastrand::u64(..));
+        let changed = self.mode.enforces() && (!ruling.changes.is_empty() || ruling.panic != self.panic);
+        self.carry_out(&ruling, now);
+        (changed, ruling.heard)
+    }
+
+    fn carry_out(&mut self, ruling: &Ruling, now: Instant) {
+        let like = if ruling.changes.is_empty() { Average::default() } else { self.usual(now) };
+        let ready: Vec<usize> = (0..self.entries.len())
+            .filter(|index| self.entries[*index].member.endpoint().state == State::Ready)
+            .collect();
+        for change in &ruling.changes {
+            match change {
+                Change::Out { index, why, time } => {
+                    self.ejections.count(*why);
+                    let member = &self.entries[ready[*index]].member;
+                    self.tell_out(member, why, *time);
+                }
+                Change::Back { index, probe: true } => {
+                    let entry = &mut self.entries[ready[*index]];
+                    entry.member.load().begin_anew(like);
+                    entry.warming = (!self.slow_start.is_zero()).then_some(now);
+                }
+                Change::Back { probe: false, .. } => {}
+            }
+        }
+        self.sick = ruling.sick;
+        if ruling.panic != self.panic {
+            self.panic = ruling.panic;
+            self.tell_panic(ready.len());
+        }
+        self.warm(now);
+    }
+
+    /// A line for whoever wonders why one of them has nothing to do.
+    fn tell_out(&self, member: &Member<C>, why: &eject::Why, time: Duration) {
+        let (called, endpoint) = (self.picks.target(), member.label());
+        if self.mode.enforces() {
+            tracing::warn!(%called, %endpoint, instance = member.endpoint().instance, why = %why, out_for = ?time, "an endpoint is left out");
+        } else {
+            tracing::info!(%called, %endpoint, instance = member.endpoint().instance, why = %why, "an endpoint would be left out");
+        }
+    }
+
+    fn tell_panic(&self, endpoints: usize) {
+        let (called, sick) = (self.picks.target(), self.sick);
+        if !self.mode.enforces() {
+            return;
+        }
+        if self.panic {
+            tracing::warn!(%called, sick, endpoints, "too many endpoints are sick, so all are asked again");
+        } else {
+            tracing::info!(%called, sick, endpoints, "enough endpoints are well again");
+        }
+    }
+
+    /// Who takes calls now: those who are well and connected, else those who are connected, else those who are well.
+    /// Where nobody is either, all who are ready: a set is never emptied here.
+    fn ready(&self) -> ReadySet<C> {
+        let enforced = self.mode.enforces() && !self.panic;
+        let is_well = |entry: &Entry<C>| !(enforced && entry.case.is_out());
+        let steps: [&dyn Fn(&Entry<C>) -> bool; 4] = [
+            &|entry| is_well(entry) && entry.link.is_connected(),
+            &|entry| entry.link.is_connected(),
+            &is_well,
+            &|_| true,
+        ];
+        let ready = || self.entries.iter().filter(|entry| entry.member.endpoint().state == State::Ready);
+        let step = steps.into_iter().find(|step| ready().any(step)).unwrap_or(&|_| true);
+        ReadySet::new(ready().filter(|entry| step(entry)).map(|entry| Arc::clone(&entry.member)))
+    }
+
+    /// Gives those who warm up what they have earned by their age. Does anybody?
+    pub(super) fn warm(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        for entry in &mut self.entries {
+            let Some(since) = entry.warming else { continue };
+            let age = now.saturating_duration_since(since);
+            let share = (age.as_secs_f64() / self.slow_start.as_secs_f64()).max(LEAST_SHARE);
+            entry.member.load().warm_to((share * f64::from(WHOLE)).min(f64::from(WHOLE)) as u32);
+            if share >= 1.0 {
+                entry.warming = None;
+            } else {
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Draws the line between hot and cold through what the members say of themselves, and forgets what is old.
+    fn look_at_what_is_told(&self) {
+        let told = |load: &super::load::Load| Some(load.told()?.saturating_add(load.in_flight()));
+        let mut told: Vec<u32> = self.entries.iter().filter_map(|entry| told(entry.member.load())).collect();
+        told.sort_unstable();
+        let hot = told.get(told.len() * HOT.0 / HOT.1).copied().filter(|_| told.len() > 1);
+        self.rules.hot.store(hot.unwrap_or(u32::MAX), Relaxed);
+        self.entries.iter().for_each(|entry| entry.member.load().age_told());
+    }
+
+    /// What one that nobody has asked is taken to be like: the median of those that were.
+    fn usual(&self, now: Instant) -> Average {
+        let Scale { ewma, .. } = self.rules.scale;
+        let (tick, tau) = (self.rules.scale.tick(now), ewma.as_secs_f32());
+        let well = |entry: &&Entry<C>| entry.connected && !entry.case.is_out();
+        let known = self.entries.iter().filter(well).map(|entry| entry.member.load());
+        let mut seconds: Vec<f32> =
+            known.filter(|load| !load.is_untried()).map(|load| load.average().at(tick, tau)).collect();
+        seconds.sort_unstable_by(f32::total_cmp);
+        seconds.get(seconds.len() / 2).map_or(Average::default(), |median| Average::of(*median, tick))
+    }
+
+    /// Who is ready and not among those that may be asked.
+    pub(super) fn sick(&self, healthy: &ReadySet<C>) -> Vec<Arc<Member<C>>> {
+        let members = self.entries.iter().map(|entry| &entry.member);
+        let ready = members.filter(|member| member.endpoint().state == State::Ready);
+        if ready.clone().count() == healthy.len() {
+            return Vec::new();
+        }
+        let known: HashSet<*const Member<C>> = healthy.members().iter().map(Arc::as_ptr).collect();
+        ready.filter(|member| !known.contains(&Arc::as_ptr(member))).cloned().collect()
+    }
+
+    /// Everybody, whatever the state, as an operator sees them.
+    pub(super) fn each(&self, now: Instant, show: &mut dyn FnMut(&Endpoint, Seen)) {
+        for entry in &self.entries {
+            let mut seen = entry.member.seen(now);
+            let told = entry.case.tell(now, self.mode.enforces());
+            seen.connecting = entry.member.endpoint().state == State::Ready && !entry.link.is_connected();
+            seen.is_out = self.mode.enforces() && !self.panic && entry.case.is_out();
+            seen.sick = told;
+            show(entry.member.endpoint(), seen);
+        }
+    }
+
+    /// Why all are asked although many are sick; nothing if they are not.
+    pub(super) fn panic(&self) -> Option<String> {
+        let (sick, all) = (self.sick, self.entries.len());
+        (self.panic && self.mode.enforces()).then(|| format!("{sick} of {all} are sick, so all are asked"))
+    }
+
+    #[cfg(test)]
     pub(super) fn members(&self) -> impl Iterator<Item = &Arc<Member<C>>> {
-        self.members.values()
+        self.entries.iter().map(|entry| &entry.member)
     }
 }
+
+fn key(endpoint: &Endpoint) -> Key {
+    (endpoint.instance.clone(), endpoint.address, endpoint.protocol)
+}
+
+/// Three of five are cold. Prequal's 0.84 herds where there are few endpoints.
+const HOT: (usize, usize) = (3, 5);
+/// Enough to learn how it answers, too little to be missed if it does not.
+const LEAST_SHARE: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::ready::Picked;
-    use platform_core::{identity::Identity, telemetry::Metrics};
+    use crate::balance::picked::Picked;
+    use platform_core::{Context, Outcome, Tick, Verdict, identity::Identity, telemetry::Metrics};
     use proptest::prelude::*;
-    use std::{
-        collections::BTreeMap,
-        sync::atomic::{AtomicUsize, Ordering},
-    };
+    use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
 
     fn pool() -> Pool<usize> {
         let metrics = Metrics::new(&Identity::default());
         let made = AtomicUsize::new(0);
-        let make = Box::new(move |_: &Endpoint| made.fetch_add(1, Ordering::Relaxed));
-        Pool::new(make, Picks::new(&metrics, &Arc::from("catalog"), &Arc::from("")))
+        let make = Box::new(move |_: &Endpoint, link: Link| {
+            link.set(true);
+            made.fetch_add(1, Relaxed)
+        });
+        let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
+        let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
+        Pool::new(make, picks, ejections, rules, &Config::default())
+    }
+
+    fn apply(pool: &mut Pool<usize>, set: &EndpointSet) -> ReadySet<usize> {
+        pool.apply(set, Instant::now())
+    }
+
+    fn pick(member: &Arc<Member<usize>>) -> Picked<usize> {
+        Picked::new(Arc::clone(member), &Context::root(Instant::now()))
     }
 
     fn endpoint(port: u16, state: State, version: u8) -> Arc<Endpoint> {
@@ -86,27 +376,126 @@ mod tests {
     fn another_process_at_the_same_address_begins_anew() {
         let mut pool = pool();
         let first = endpoint(1, State::Ready, 0);
-        pool.apply(&EndpointSet::new(vec![Arc::clone(&first)], 1));
+        apply(&mut pool, &EndpointSet::new(vec![Arc::clone(&first)], 1));
         let mut restarted = (*first).clone();
         restarted.instance = "another".into();
-        let ready = pool.apply(&EndpointSet::new(vec![Arc::new(restarted.clone())], 2));
+        let ready = apply(&mut pool, &EndpointSet::new(vec![Arc::new(restarted.clone())], 2));
         assert_eq!(*ready.members()[0].service(), 1);
         restarted.protocol = Protocol::H2;
-        let ready = pool.apply(&EndpointSet::new(vec![Arc::new(restarted)], 3));
+        let ready = apply(&mut pool, &EndpointSet::new(vec![Arc::new(restarted)], 3));
         assert_eq!(*ready.members()[0].service(), 2);
     }
 
     #[test]
     fn who_left_lives_until_its_calls_end() {
         let mut pool = pool();
-        let ready = pool.apply(&EndpointSet::new(vec![endpoint(1, State::Ready, 0)], 1));
-        let picked = Picked::new(Arc::clone(&ready.members()[0]));
+        let ready = apply(&mut pool, &EndpointSet::new(vec![endpoint(1, State::Ready, 0)], 1));
+        let picked = pick(&ready.members()[0]);
         let member = Arc::downgrade(&ready.members()[0]);
         drop(ready);
-        assert!(pool.apply(&EndpointSet::new(Vec::new(), 2)).is_empty());
+        assert!(apply(&mut pool, &EndpointSet::new(Vec::new(), 2)).is_empty());
         assert_eq!(member.upgrade().unwrap().in_flight(), 1);
         drop(picked);
         assert!(member.upgrade().is_none());
+    }
+
+    #[test]
+    fn two_of_five_are_hot_by_their_own_word() {
+        let mut pool = pool();
+        let all = (1..=5).map(|port| endpoint(port, State::Ready, 0)).collect();
+        let now = Instant::now();
+        let ready = pool.apply(&EndpointSet::new(all, 1), now);
+        let line = |pool: &Pool<usize>| pool.rules.hot.load(Relaxed);
+        ready.members()[0].load().tell(3);
+        pool.sweep(now);
+        assert_eq!(line(&pool), u32::MAX, "one word is no line");
+        for (member, under_way) in ready.members().iter().zip([9, 1, 2, 30, 4]) {
+            member.load().tell(under_way);
+        }
+        pool.sweep(now);
+        assert_eq!(line(&pool), 9);
+        pool.sweep(now);
+        pool.sweep(now);
+        assert_eq!(line(&pool), u32::MAX, "what is old says nothing");
+    }
+
+    #[test]
+    fn who_joins_others_warms_up_and_is_taken_to_be_like_them() {
+        let mut pool = pool();
+        let first = [endpoint(1, State::Ready, 0), endpoint(2, State::Ready, 0)];
+        let now = Instant::now();
+        let ready = pool.apply(&EndpointSet::new(first.to_vec(), 1), now);
+        let warmth = |ready: &ReadySet<usize>, index: usize| {
+            f64::from(ready.members()[index].load().warmth()) / f64::from(WHOLE)
+        };
+        assert_eq!((warmth(&ready, 0), warmth(&ready, 1)), (1.0, 1.0), "together from the beginning");
+        for member in ready.members() {
+            let verdict = Verdict::new(Outcome::Success, now + Duration::from_millis(20));
+            let mut picked = Picked::new(Arc::clone(member), &Context::root(now));
+            picked.report(&verdict);
+        }
+        let both = [first[0].clone(), first[1].clone(), endpoint(3, State::Ready, 0)];
+        let ready = pool.apply(&EndpointSet::new(both.to_vec(), 2), now);
+        assert!((warmth(&ready, 2) - 0.1).abs() < 1e-3);
+        let known = pool.rules.scale.tick(now);
+        assert!((ready.members()[2].load().average().at(known, 10.0) - 0.02).abs() < 1e-4);
+        assert!(ready.members()[2].load().is_untried());
+        for (seconds, share) in [(2, 0.1), (15, 0.5), (29, 0.966)] {
+            assert!(pool.warm(now + Duration::from_secs(seconds)));
+            assert!((warmth(&ready, 2) - share).abs() < 1e-2, "{seconds}");
+        }
+        assert!(!pool.warm(now + Duration::from_secs(30)));
+        assert_eq!(warmth(&ready, 2), 1.0);
+    }
+
+    /// A pool whose links are given out, and the ports of those that would be asked.
+    fn linked() -> (Pool<Link>, impl Fn(&ReadySet<Link>) -> Vec<u16>) {
+        let metrics = Metrics::new(&Identity::default());
+        let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
+        let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
+        let pool = Pool::new(Box::new(|_, link| link), picks, ejections, rules, &Config::default());
+        (pool, |ready| ready.members().iter().map(|member| member.endpoint().address.port()).collect())
+    }
+
+    #[test]
+    fn who_joins_others_is_asked_when_there_is_a_way_and_a_first_set_at_once() {
+        let (mut pool, ports) = linked();
+        let now = Instant::now();
+        let mut links = pool.links();
+        let set = |ports: &[u16]| {
+            EndpointSet::new(ports.iter().map(|port| endpoint(*port, State::Ready, 0)).collect(), 1)
+        };
+        let first = pool.apply(&set(&[1, 2]), now);
+        assert_eq!(ports(&first), [1, 2]);
+        assert_eq!(ports(&pool.apply(&set(&[1, 2, 3]), now)), [1, 2]);
+        assert!(!links.has_changed().unwrap());
+        let third = pool.members().find(|member| member.endpoint().address.port() == 3).unwrap();
+        assert!(!third.service().is_connected());
+        third.service().set(true);
+        assert!(links.has_changed().unwrap());
+        links.mark_unchanged();
+        assert_eq!(ports(&pool.relink(now)), [1, 2, 3]);
+
+        // Who cannot be reached is asked no more, until nobody can.
+        first.members()[0].service().set(false);
+        first.members()[0].service().set(false);
+        assert_eq!(ports(&pool.relink(now)), [2, 3]);
+        for member in pool.members() {
+            member.service().set(false);
+        }
+        assert_eq!(ports(&pool.relink(now)), [1, 2, 3]);
+        // Who comes back begins anew.
+        let away = &first.members()[0];
+        let mut picked = Picked::new(Arc::clone(away), &Context::root(now));
+        picked.report(&Verdict::new(Outcome::Unreachable, now));
+        assert!(away.latency(now) >= Some(Duration::from_secs(5)));
+        away.service().set(true);
+        assert_eq!(ports(&pool.relink(now)), [1]);
+        assert_eq!(away.latency(now), None);
+        // All are replaced by others: nobody is connected, and everybody is asked.
+        assert_eq!(ports(&pool.apply(&set(&[7, 8]), now)), [7, 8]);
     }
 
     proptest! {
@@ -124,7 +513,7 @@ mod tests {
                 let endpoints = said.iter().map(|(port, (ready, version))| {
                     endpoint(*port, if *ready { State::Ready } else { State::Draining }, *version)
                 }).collect();
-                let ready = pool.apply(&EndpointSet::new(endpoints, version as u64 + 1));
+                let ready = apply(&mut pool, &EndpointSet::new(endpoints, version as u64 + 1));
 
                 known.retain(|port, _| said.contains_key(port));
                 prop_assert_eq!(pool.members().count(), said.len());
@@ -146,7 +535,7 @@ mod tests {
                 prop_assert_eq!(ports, wanted);
                 for member in ready.members() {
                     let (_, calls) = known.get_mut(&member.endpoint().address.port()).unwrap();
-                    calls.push(Picked::new(Arc::clone(member)));
+                    calls.push(pick(member));
                 }
             }
         }

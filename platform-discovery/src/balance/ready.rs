@@ -1,40 +1,47 @@
 //! Who may be chosen?
 
-use std::{fmt, sync::Arc};
-
-use platform_core::{
-    call::{Guard, Release},
-    telemetry::Counter,
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::load::Load;
-use crate::endpoint::Endpoint;
+use super::{
+    draw::{Draw, two_of},
+    load::{Load, WHOLE},
+    member::Member,
+    ring::Ring,
+    ring_hash,
+};
 
 /// The endpoints that take calls now: an immutable set, swapped whole.
 ///
-/// `C` is what a caller keeps for each endpoint: its connections, most likely.
+/// `C` is what a caller keeps for each endpoint: its connections, most likely. How busy and how quick a member is are
+/// atomics on the member, read while choosing.
 pub struct ReadySet<C> {
     members: Box<[Arc<Member<C>>]>,
-}
-
-/// One endpoint of a set, and what is kept for it.
-pub struct Member<C> {
-    endpoint: Arc<Endpoint>,
-    label: Arc<str>,
-    /// Outlives this member when the endpoint describes itself anew.
-    kept: Arc<Kept<C>>,
-    picks: Counter,
-}
-
-/// What stays while the process behind it stays.
-struct Kept<C> {
-    load: Load,
-    service: C,
+    /// Absent where all weigh the same.
+    draw: Option<Draw>,
+    /// By how much an older latency counts less, as an exponent of two per millisecond.
+    decay: f32,
+    /// There where keys have a place.
+    ring: Option<Ring>,
 }
 
 impl<C> ReadySet<C> {
     pub(super) fn new(members: impl IntoIterator<Item = Arc<Member<C>>>) -> Self {
-        ReadySet { members: members.into_iter().collect() }
+        let members: Box<[_]> = members.into_iter().collect();
+        let weights: Vec<u32> = members.iter().map(|member| member.endpoint().weight).collect();
+        let decay = members.first().map_or(0.0, |member| member.rules().scale.decay_per_tick());
+        ReadySet { members, draw: Draw::by(&weights), decay, ring: None }
+    }
+
+    /// The same, with a place for every key.
+    pub(super) fn with_ring(members: impl IntoIterator<Item = Arc<Member<C>>>) -> Self {
+        let set = ReadySet::new(members);
+        let named =
+            set.members.iter().map(|member| (member.endpoint().instance.as_str(), member.endpoint().weight));
+        let ring = Some(Ring::new(named));
+        ReadySet { ring, ..set }
     }
 
     /// How many there are.
@@ -60,129 +67,215 @@ impl<C> ReadySet<C> {
     pub fn in_flight(&self, index: usize) -> u32 {
         self.members[index].in_flight()
     }
+
+    /// One member by 32 random bits, as often as it weighs; `None` of an empty set.
+    pub fn one_by(&self, bits: u32) -> Option<usize> {
+        two_of(self.len(), self.draw.as_ref(), u64::from(bits) << 32).map(|(first, _)| first)
+    }
+
+    /// Whose turn number `turn` is: the turns of each are spread evenly, as many as it weighs; `None` of an empty set.
+    pub fn turn(&self, turn: u32) -> Option<usize> {
+        match &self.draw {
+            None => usize::try_from(turn).unwrap_or_default().checked_rem(self.len()),
+            // Bits in reverse fill the line evenly whenever one stops (van der Corput).
+            Some(draw) => Some(draw.one(u64::from(turn.reverse_bits()))),
+        }
+    }
+
+    /// The member to which 64 bits of a key belong, or the next one on the ring that has less than
+    /// [`BOUND`](super::ring_hash::BOUND) times its share of the calls in flight; by chance where there is no ring.
+    pub(super) fn by_key(&self, key: u64) -> Option<usize> {
+        let Some(ring) = &self.ring else { return self.one_by((key >> 32) as u32) };
+        let all = self.members.first()?.rules().all.as_ref().map_or(0, Load::in_flight);
+        let each = ring_hash::BOUND * (f64::from(all) + 1.0) / ring.weight() as f64;
+        let has_room = |index: &usize| {
+            let member = &self.members[*index];
+            let share = f64::from(member.endpoint().weight.max(1)) * each;
+            f64::from(member.in_flight()) < share.ceil()
+        };
+        ring.from(key).find(has_room).or_else(|| ring.from(key).next())
+    }
+
+    /// Two different members by 64 random bits, each as often as it weighs, or the same one twice if there is no
+    /// other; `None` of an empty set. It costs the same whatever the size of the set.
+    pub fn two_by(&self, roll: u64) -> Option<(usize, usize)> {
+        two_of(self.len(), self.draw.as_ref(), roll)
+    }
+
+    /// Of two members the one that is asked, by what a call is expected to cost there: the average latency times the
+    /// calls in flight, the new one included, for its weight. The first where they differ by less than a fifth, so that
+    /// it is the weights that decide between equals and not who was asked last.
+    ///
+    /// One that nobody has an answer of yet gets one call at a time, and one that warms up only a share of those
+    /// choices that it would win; `roll` decides which.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such member.
+    pub fn cheaper(&self, first: usize, second: usize, roll: u64) -> usize {
+        if let Some(warm) = self.warmer(first, second, roll) {
+            return warm;
+        }
+        let (one, other) = (self.members[first].load(), self.members[second].load());
+        let is_due = |load: &Load, busy: u32| busy > 0 && load.is_untried();
+        let (calls, other_calls) = (one.in_flight(), other.in_flight());
+        match (is_due(one, calls), is_due(other, other_calls)) {
+            (true, false) => second,
+            (false, true) => first,
+            _ => {
+                let (busy, other_busy) = (self.busy(first, calls), self.busy(second, other_calls));
+                let (own, others) = (one.average(), other.average());
+                // Of two that were never asked only the calls are known.
+                let (own_cost, others_cost) = if own.seconds() == 0.0 && others.seconds() == 0.0 {
+                    (busy, other_busy)
+                } else {
+                    (own.cost(busy, others, self.decay), others.seconds() * other_busy)
+                };
+                if let Some(cold) = self.colder(first, second, own_cost, others_cost) {
+                    return cold;
+                }
+                if others_cost * NOISE < own_cost { second } else { first }
+            }
+        }
+    }
+
+    /// Did the member at `index` fail when it last answered?
+    ///
+    /// # Panics
+    ///
+    /// If there is no such member.
+    pub fn fails(&self, index: usize) -> bool {
+        self.members[index].load().fails()
+    }
+
+    /// Of two members the one that is not hot, by what they say themselves of the requests that they have under way from
+    /// all their callers; of two hot ones the less hot. Nobody where none is hot, or where one does not say: then what
+    /// this process sees of them decides.
+    ///
+    /// One that is far more expensive stays so. Whoever fails at once has little under way.
+    fn colder(&self, first: usize, second: usize, cost: f32, others: f32) -> Option<usize> {
+        let (one, other) = (&self.members[first], &self.members[second]);
+        // What we have sent since is on top of it; that it holds some of ours already makes it no cooler.
+        let told = one.load().told()?.saturating_add(one.in_flight());
+        let others_told = other.load().told()?.saturating_add(other.in_flight());
+        let line = one.rules().hot.load(Relaxed);
+        let comparable = cost <= others * SHUNNED && others <= cost * SHUNNED;
+        let is_one_hot = told > line || others_told > line;
+        if !comparable || !is_one_hot || told == others_told {
+            return None;
+        }
+        Some(if others_told < told { second } else { first })
+    }
+
+    /// Of two members the one with fewer calls in flight for its weight; latency is not looked at.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such member.
+    pub fn idler(&self, first: usize, second: usize, roll: u64) -> usize {
+        if let Some(warm) = self.warmer(first, second, roll) {
+            return warm;
+        }
+        let busy = |index: usize| self.busy(index, self.in_flight(index));
+        if busy(second) < busy(first) { second } else { first }
+    }
+
+    /// Calls in flight for its weight, and the one that would come.
+    fn busy(&self, index: usize, calls: u32) -> f32 {
+        match &self.draw {
+            None => calls as f32 + 1.0,
+            Some(draw) => (calls as f32).mul_add(draw.lightness(index), 1.0),
+        }
+    }
+
+    /// The warmer of two, unless it is the cooler one's turn.
+    fn warmer(&self, first: usize, second: usize, roll: u64) -> Option<usize> {
+        let (warmth, others) = (self.members[first].load().warmth(), self.members[second].load().warmth());
+        if warmth == others {
+            return None;
+        }
+        let (cool, warm, warmer) =
+            if warmth < others { (warmth, others, second) } else { (others, warmth, first) };
+        // The roll has decided who is compared; stirred, it decides once more.
+        let dice = roll.wrapping_mul(STIR) >> 48;
+        (u64::from(warm) * dice >= u64::from(cool) * u64::from(WHOLE)).then_some(warmer)
+    }
+
+    /// Does the dice give the member at `index` its turn? Always, unless it warms up.
+    pub(super) fn is_warm_enough(&self, index: usize, roll: u64) -> bool {
+        let warmth = self.members[index].load().warmth();
+        warmth == WHOLE || roll.wrapping_mul(STIR) >> 48 < u64::from(warmth)
+    }
 }
 
-// By hand here and below: what is kept for an endpoint need not be printable.
+// By hand: what is kept for an endpoint need not be printable.
 impl<C> fmt::Debug for ReadySet<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.members).finish()
     }
 }
 
-impl<C> Member<C> {
-    pub(super) fn new(endpoint: Arc<Endpoint>, service: C, picks: Counter) -> Self {
-        let label = Arc::from(endpoint.address.to_string());
-        Member { endpoint, label, kept: Arc::new(Kept { load: Load::default(), service }), picks }
-    }
-
-    /// The same process under a new description: connections and load stay.
-    pub(super) fn described(&self, endpoint: Arc<Endpoint>, picks: Counter) -> Self {
-        Member { endpoint, label: Arc::clone(&self.label), kept: Arc::clone(&self.kept), picks }
-    }
-
-    /// What it is.
-    pub fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.endpoint
-    }
-
-    /// Its address, as errors and log lines name it.
-    pub fn label(&self) -> &Arc<str> {
-        &self.label
-    }
-
-    /// What is kept for it.
-    pub fn service(&self) -> &C {
-        &self.kept.service
-    }
-
-    /// How many calls of this process it has not finished.
-    pub fn in_flight(&self) -> u32 {
-        self.kept.load.in_flight()
-    }
-}
-
-impl<C> fmt::Debug for Member<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member")
-            .field("endpoint", &self.endpoint)
-            .field("in_flight", &self.in_flight())
-            .finish()
-    }
-}
-
-/// The chosen endpoint. It counts as in flight until this is dropped.
-pub struct Picked<C> {
-    member: Arc<Member<C>>,
-}
-
-impl<C> Picked<C> {
-    pub(super) fn new(member: Arc<Member<C>>) -> Self {
-        member.kept.load.begin();
-        Picked { member }
-    }
-
-    pub(super) fn count(&self) {
-        self.member.picks.inc();
-    }
-
-    /// What it is.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.member.endpoint
-    }
-
-    /// Its address, for errors and log lines.
-    pub fn label(&self) -> &Arc<str> {
-        &self.member.label
-    }
-
-    /// What is kept for it.
-    pub fn service(&self) -> &C {
-        &self.member.kept.service
-    }
-}
-
-impl<C: Send + Sync + 'static> Picked<C> {
-    /// Counts as in flight until the guard is dropped: for a reply that is read later.
-    pub fn into_guard(self) -> Guard {
-        // The guard's end takes one away, as this one's does now.
-        self.member.kept.load.begin();
-        Guard::new(Arc::clone(&self.member) as Arc<dyn Release>, 0)
-    }
-}
-
-impl<C> fmt::Debug for Picked<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Picked").field(&self.member).finish()
-    }
-}
-
-impl<C> Drop for Picked<C> {
-    fn drop(&mut self) {
-        self.member.kept.load.end();
-    }
-}
-
-impl<C: Send + Sync + 'static> Release for Member<C> {
-    fn release(&self, _ticket: u64) {
-        self.kept.load.end();
-    }
-}
+/// A smaller difference is chance: the peak of many answers is higher than that of a few.
+const NOISE: f32 = 1.25;
+/// So many times as expensive is one that failed or is silent, and not one that is a little busier.
+const SHUNNED: f32 = 4.0;
+/// The golden ratio's bits: every bit of the roll reaches the highest ones.
+const STIR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::{average::Average, load::Scale, member::Rules, metrics::Picks, picked::Picked};
     use super::*;
-    use crate::balance::metrics::Picks;
-    use platform_core::{identity::Identity, telemetry::Metrics};
+    use crate::endpoint::Endpoint;
+    use platform_core::{Context, Tick, identity::Identity, telemetry::Metrics};
+    use std::{net::SocketAddr, time::Duration};
+    use tokio::time::Instant;
+
+    /// What a member is like in a test.
+    #[derive(Clone, Copy, Debug)]
+    pub(in crate::balance) struct Like {
+        pub(in crate::balance) calls: u32,
+        pub(in crate::balance) millis: u32,
+        pub(in crate::balance) weight: u32,
+        pub(in crate::balance) warmth: f64,
+        pub(in crate::balance) untried: bool,
+        pub(in crate::balance) told: Option<u32>,
+        pub(in crate::balance) failed: bool,
+    }
+
+    impl Default for Like {
+        fn default() -> Self {
+            Like { calls: 0, millis: 0, weight: 1, warmth: 1.0, untried: false, told: None, failed: false }
+        }
+    }
 
     /// A set of endpoints with so many calls in flight.
     pub(in crate::balance) fn set(loads: &[u32]) -> ReadySet<()> {
+        set_of(&loads.iter().map(|calls| Like { calls: *calls, ..Like::default() }).collect::<Vec<_>>())
+    }
+
+    pub(in crate::balance) fn set_of(likes: &[Like]) -> ReadySet<()> {
         let metrics = Metrics::new(&Identity::default());
         let mut picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
-        ReadySet::new((1_u16..).zip(loads).map(|(port, load)| {
-            let endpoint = Endpoint::at(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+        let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
+        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        ReadySet::new((1_u16..).zip(likes).map(|(port, like)| {
+            let mut endpoint = Endpoint::at(SocketAddr::from(([127, 0, 0, 1], port)));
+            endpoint.weight = like.weight;
             let picks = picks.of(&endpoint);
-            let member = Member::new(Arc::new(endpoint), (), picks);
-            (0..*load).for_each(|_| member.kept.load.begin());
+            let average = Average::of(like.millis as f32 / 1e3, 0);
+            let member = Member::new(Arc::new(endpoint), (), picks, &rules, average);
+            if !like.untried {
+                member.load().tried_for_a_test();
+            }
+            member.load().warm_to((like.warmth * f64::from(WHOLE)) as u32);
+            if like.failed {
+                member.load().failed_for_a_test();
+            }
+            if let Some(under_way) = like.told {
+                member.load().tell(under_way);
+            }
+            (0..like.calls).for_each(|_| member.load().begin());
             Arc::new(member)
         }))
     }
@@ -190,9 +283,10 @@ pub(super) mod tests {
     #[test]
     fn a_call_is_in_flight_until_its_guard_is_dropped_whichever_that_is() {
         let ready = set(&[0]);
-        let picked = Picked::new(Arc::clone(&ready.members()[0]));
+        let context = Context::root(Instant::now());
+        let picked = Picked::new(Arc::clone(&ready.members()[0]), &context);
         assert_eq!(ready.in_flight(0), 1);
-        let other = Picked::new(Arc::clone(&ready.members()[0]));
+        let other = Picked::new(Arc::clone(&ready.members()[0]), &context);
         let guard = picked.into_guard();
         assert_eq!(ready.in_flight(0), 2);
         drop(other);

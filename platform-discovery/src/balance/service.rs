@@ -1,29 +1,35 @@
 //! Choosing, one call after the other.
 
 use std::{
-    future::pending,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use platform_core::{Context, Error, ErrorKind, Result, telemetry::Metrics};
+use platform_core::{Context, Error, ErrorKind, Result, Tick, telemetry::Metrics};
 use tokio::{
     sync::watch,
     time::{self, Instant},
 };
 
 use super::{
-    Config, Member, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
-    metrics::Picks,
+    Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RingHash, RoundRobin,
+    groups::{Groups, Others, Wish},
+    layout::Layout,
+    load::Scale,
+    member::Rules,
+    metrics::{Ejections, Picks},
     pool::{Make, Pool},
+    ring_hash,
+    variants::Division,
 };
 use crate::{
     endpoint::EndpointSet,
+    standing::Standing,
     target::Target,
     task::Background,
-    view::Members,
+    view::{Members, Seen},
     watch::{Belief, Watch},
 };
 
@@ -34,6 +40,7 @@ pub struct Balance<C>(Arc<Inner<C>>);
 
 struct Inner<C> {
     empty_wait: Duration,
+    by_key: bool,
     pick: Box<dyn Pick<C>>,
     board: Arc<Board<C>>,
     watch: Arc<Watch>,
@@ -42,27 +49,32 @@ struct Inner<C> {
 
 /// Where the pool publishes. Written by the task that follows the watch, read by every call.
 struct Board<C> {
-    ready: ArcSwap<ReadySet<C>>,
+    groups: ArcSwap<Groups<C>>,
+    layout: Layout,
     /// Taken by the one writer, and by who looks from outside; never by a call.
     pool: Mutex<Pool<C>>,
     /// Wakes those who wait for an endpoint.
     published: watch::Sender<u64>,
+    /// Wakes the task that writes.
+    rules: Arc<Rules>,
 }
 
 /// What a balancer is made from.
 pub(crate) struct Origin<'a> {
     pub(crate) watch: Arc<Watch>,
     pub(crate) metrics: &'a Metrics,
-    pub(crate) zone: &'a Arc<str>,
+    pub(crate) standing: &'a Arc<Standing>,
 }
 
 impl<C: Send + Sync + 'static> Balance<C> {
     pub(crate) fn new(origin: Origin<'_>, config: &Config, make: Make<C>) -> Self {
         let pick: Box<dyn Pick<C>> = match config.pick {
             Picker::P2c => Box::new(P2c),
-            Picker::RoundRobin => Box::new(RoundRobin::starting_at(fastrand::usize(..1 << 16))),
+            Picker::LeastRequest => Box::new(LeastRequest),
+            Picker::RoundRobin => Box::new(RoundRobin::starting_at(fastrand::u32(..))),
+            Picker::RingHash => Box::new(RingHash),
         };
-        Balance::with_pick(origin, config, pick, make)
+        Balance::made(origin, config, config.pick == Picker::RingHash, pick, make)
     }
 
     pub(crate) fn with_pick(
@@ -71,20 +83,47 @@ impl<C: Send + Sync + 'static> Balance<C> {
         pick: Box<dyn Pick<C>>,
         make: Make<C>,
     ) -> Self {
-        let Origin { watch, metrics, zone } = origin;
-        let picks = Picks::new(metrics, watch.target.name(), zone);
+        Balance::made(origin, config, false, pick, make)
+    }
+
+    fn made(
+        origin: Origin<'_>,
+        config: &Config,
+        by_key: bool,
+        pick: Box<dyn Pick<C>>,
+        make: Make<C>,
+    ) -> Self {
+        let Origin { watch, metrics, standing } = origin;
+        let picks = Picks::new(metrics, watch.target.name(), standing.zone());
+        let layout = Layout {
+            division: Division::new(&config.variants, &config.versions),
+            subset: config.set.subset.map(|subset| usize::try_from(subset).unwrap_or(usize::MAX)),
+            by_key,
+            standing: Arc::clone(standing),
+        };
+        let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
+        let rules = Rules::new(Scale { epoch: Tick::now(), ewma, penalty });
+        let rules = Arc::new(if by_key { rules.counting_all() } else { rules });
+        if config.eject.mode.is_on() {
+            rules.consecutive.store(config.eject.consecutive, Relaxed);
+        }
+        let ejections = Ejections::new(metrics, watch.target.name(), config.eject.mode);
         let board = Arc::new(Board {
-            ready: ArcSwap::from_pointee(ReadySet::new([])),
-            pool: Mutex::new(Pool::new(make, picks)),
+            groups: ArcSwap::from_pointee(layout.groups(&Arc::new(ReadySet::new([])), &[])),
+            layout,
+            pool: Mutex::new(Pool::new(make, picks, ejections, Arc::clone(&rules), config)),
             published: watch::Sender::new(0),
+            rules,
         });
         watch.add_balancer(Arc::downgrade(&board) as Weak<dyn Members>);
         // What is known already is known from the first call on.
         let belief = watch.subscribe();
         let seen = board.publish(&Arc::clone(&belief.borrow().set));
-        let following = Background::spawn(follow(Arc::clone(&board), belief, seen));
+        let links = board.lock().links();
+        let following = Background::spawn(follow(Arc::clone(&board), belief, links, seen));
         Balance(Arc::new(Inner {
             empty_wait: config.set.empty_wait,
+            by_key,
             pick,
             board,
             watch,
@@ -110,9 +149,9 @@ impl<C: Send + Sync + 'static> Balance<C> {
 
     /// Chooses an endpoint if there is one now.
     pub fn try_pick(&self, context: &Context, roll: u64) -> Option<Picked<C>> {
-        let ready = self.0.board.ready.load();
-        let index = self.0.pick.pick(&ready, context, roll)?;
-        let picked = Picked::new(Arc::clone(ready.members().get(index)?));
+        let groups = self.0.board.groups.load();
+        let (member, route) = groups.pick(&*self.0.pick, self.wish(context, roll))?;
+        let picked = Picked::new(Arc::clone(member), context).by(route);
         picked.count();
         Some(picked)
     }
@@ -120,8 +159,9 @@ impl<C: Send + Sync + 'static> Balance<C> {
     /// Chooses an endpoint whose label is not in `asked` already, if there is one now; with `only_others` nobody
     /// rather than one of those.
     ///
-    /// The picker is asked first, and believed for as long as it names somebody new; it may look at load alone,
-    /// and who has just failed is often the idlest. Then the less loaded of two of the others is taken.
+    /// What failed in our own zone goes to another one, and what failed at a variant with a share to `stable`; there
+    /// the picker is asked first, and believed if it names somebody new, and then the cheaper of two of the others is
+    /// taken. A call that asked for a variant by name stays with it while there is somebody new.
     pub fn try_pick_other(
         &self,
         context: &Context,
@@ -129,26 +169,29 @@ impl<C: Send + Sync + 'static> Balance<C> {
         asked: &[Arc<str>],
         only_others: bool,
     ) -> Option<Picked<C>> {
-        let ready = self.0.board.ready.load();
-        let members = ready.members();
-        let is_new = |member: &Arc<Member<C>>| !asked.contains(member.label());
-        let first = members.get(self.0.pick.pick(&ready, context, roll)?)?;
-        let member = if is_new(first) {
-            first
-        } else {
-            // From a random place on, so that repeats of many calls do not all go to the same neighbour.
-            let start = usize::try_from(roll % members.len() as u64).unwrap_or_default();
-            let mut others = members[start..].iter().chain(&members[..start]).filter(|one| is_new(one));
-            match (others.next(), others.next()) {
-                (Some(one), Some(other)) if other.in_flight() < one.in_flight() => other,
-                (Some(one), _) => one,
-                (None, _) if only_others => return None,
-                (None, _) => first,
-            }
-        };
-        let picked = Picked::new(Arc::clone(member));
+        let groups = self.0.board.groups.load();
+        let others = Others { asked, only: only_others };
+        let (member, route) = groups.pick_other(&*self.0.pick, self.wish(context, roll), others)?;
+        let picked = Picked::new(Arc::clone(member), context).by(route);
         picked.count();
         Some(picked)
+    }
+
+    /// Is there somebody whose label is not in `asked`, for a call that asks for nobody by name?
+    pub fn has_other(&self, asked: &[Arc<str>]) -> bool {
+        self.0.board.groups.load().has_other(asked)
+    }
+
+    /// The roll for a call: 64 random bits; where `pick = "ring_hash"` those of its key, which is what is `given`, else
+    /// its tenant.
+    pub fn roll(&self, context: &Context, given: Option<&[u8]>) -> u64 {
+        let tenant = || context.tenant().map(|tenant| tenant.as_str().as_bytes());
+        let key = if self.0.by_key { given.or_else(tenant) } else { None };
+        key.map_or_else(|| fastrand::u64(..), ring_hash::key)
+    }
+
+    fn wish<'a>(&'a self, context: &'a Context, roll: u64) -> Wish<'a> {
+        Wish { context, wanted: self.wanted(context), roll }
     }
 
     async fn wait(&self, context: &Context, roll: u64) -> Result<Picked<C>> {
@@ -183,9 +226,17 @@ impl<C> Balance<C> {
         &self.0.watch.target
     }
 
-    /// Who may be chosen now; never cached, it changes.
+    /// The variant or the version that a call asks for by name: `platform-route` may name the target as this process
+    /// calls it, or as the registry does.
+    pub fn wanted<'a>(&self, context: &'a Context) -> Option<&'a str> {
+        let target = &self.0.watch.target;
+        let by_service = || context.route_override(target.service()?);
+        context.route_override(target.name()).or_else(by_service)
+    }
+
+    /// Who may be chosen now, by any call: never cached, it changes. Of very many only this client's subset.
     pub fn ready(&self) -> Arc<ReadySet<C>> {
-        self.0.board.ready.load_full()
+        Arc::clone(&self.0.board.groups.load().whole)
     }
 
     /// All that is believed in, the draining ones too.
@@ -208,35 +259,85 @@ impl<C> std::fmt::Debug for Balance<C> {
 
 impl<C> Board<C> {
     fn publish(&self, set: &EndpointSet) -> u64 {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        self.ready.store(Arc::new(pool.apply(set)));
+        let mut pool = self.lock();
+        let healthy = pool.apply(set, Instant::now());
+        self.divide(&pool, &Arc::new(healthy));
         drop(pool);
         self.published.send_replace(set.version());
         set.version()
     }
-}
 
-impl<C: Send + Sync> Members for Board<C> {
-    fn in_flight(&self, add: &mut dyn FnMut(&str, SocketAddr, u32)) {
-        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        for member in pool.members() {
-            let endpoint = member.endpoint();
-            add(&endpoint.instance, endpoint.address, member.in_flight());
+    /// Decides anew who is considered for what.
+    fn divide(&self, pool: &Pool<C>, healthy: &Arc<ReadySet<C>>) {
+        let sick = pool.sick(healthy);
+        self.groups.store(Arc::new(self.layout.groups(healthy, &sick)));
+    }
+
+    /// The same set, of which others can be reached now.
+    fn relink(&self) {
+        let mut pool = self.lock();
+        let healthy = pool.relink(Instant::now());
+        self.divide(&pool, &Arc::new(healthy));
+    }
+
+    /// What is due once a second while somebody calls. Is more to come, even if nobody does?
+    fn sweep(&self) -> bool {
+        let mut pool = self.lock();
+        let swept = pool.sweep(Instant::now());
+        if let Some(healthy) = swept.ready {
+            self.divide(&pool, &Arc::new(healthy));
         }
+        swept.more
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pool<C>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn follow<C>(board: Arc<Board<C>>, mut belief: watch::Receiver<Belief>, mut seen: u64) {
+impl<C: Send + Sync> Members for Board<C> {
+    fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen)) {
+        self.lock().each(now, &mut |endpoint, seen| show(&endpoint.instance, endpoint.address, seen));
+    }
+
+    fn panic(&self) -> Option<String> {
+        self.lock().panic()
+    }
+
+    fn refresh(&self) {
+        let pool = self.lock();
+        let healthy = Arc::clone(&self.groups.load().healthy);
+        self.divide(&pool, &healthy);
+    }
+}
+
+/// The one task of a balancer: it follows the watch, and does each second what no call should wait for.
+async fn follow<C>(
+    board: Arc<Board<C>>,
+    mut belief: watch::Receiver<Belief>,
+    mut links: watch::Receiver<()>,
+    mut seen: u64,
+) {
+    let mut told = true;
     loop {
         let set = Arc::clone(&belief.borrow_and_update().set);
         // Most answers confirm the set; only another one is work.
         if set.version() != seen {
             seen = board.publish(&set);
         }
-        if belief.changed().await.is_err() {
-            // Nothing will change any more, and the board is kept by whoever chooses.
-            drop(board);
-            return pending().await;
+        // Asleep from here on unless there is something to do; the first report wakes it.
+        let busy = board.sweep();
+        board.rules.asleep.store(!busy, Relaxed);
+        tokio::select! {
+            // When nothing will change any more, the rest goes on all the same.
+            changed = belief.changed(), if told => told = changed.is_ok(),
+            // Its sender is on the board.
+            _ = links.changed() => board.relink(),
+            () = board.rules.wake.notified() => {}
+            () = time::sleep(SWEEP), if busy => {}
         }
     }
 }
+
+/// As often as a person looks at a graph; a run of failures does not wait for it.
+const SWEEP: Duration = Duration::from_secs(1);

@@ -4,10 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use platform_core::{
     Result,
-    config::{self, Mode, Refusal, Rules, duration},
+    config::{self, Mode, Ratio, Refusal, Rules, duration},
 };
 use serde::{Deserialize, Serialize};
 
+mod mass;
 mod registries;
 
 pub use registries::{Consul, Dns, Etcd, Kubernetes, Registry, Tls};
@@ -23,6 +24,9 @@ pub struct Config {
     pub start_wait: Duration,
     /// What happens to endpoints that vanish without having said so.
     pub removals: Removals,
+    /// The folder where the last good sets are kept for a start while the registry is down; empty is beside the
+    /// registry's folder, `none` keeps nothing.
+    pub snapshot: PathBuf,
     /// The directory registry.
     pub dir: Dir,
     /// DNS.
@@ -44,6 +48,10 @@ pub struct Removals {
     /// How long they are still asked: a source that forgets for a moment costs nothing.
     #[serde(with = "duration")]
     pub hold: Duration,
+    /// A set that loses this share of its members at once, two at least, or becomes empty, is held and alarmed until
+    /// the source confirms it: above 0, at most 1. `None` (`"none"`) believes every loss after `hold`.
+    #[serde(with = "mass")]
+    pub mass: Option<Ratio>,
 }
 
 /// The directory registry.
@@ -98,6 +106,11 @@ impl Rules for Config {
             );
             refusals.push(Refusal::new("dir.poll", why));
         }
+        if self.removals.mass == Some(Ratio::ZERO) {
+            let why =
+                "is 0, which would hold back every loss; use a larger share, or \"none\" to believe them all";
+            refusals.push(Refusal::new("removals.mass", why));
+        }
         let Register { lease, renew, .. } = self.register;
         if renew.is_zero() {
             refusals.push(Refusal::new("register.renew", "is zero; use a third of the lease"));
@@ -122,6 +135,7 @@ impl Default for Config {
             registry: Registry::Dir,
             start_wait: START_WAIT,
             removals: Removals::default(),
+            snapshot: PathBuf::new(),
             dir: Dir::default(),
             dns: Dns::default(),
             etcd: Etcd::default(),
@@ -134,7 +148,7 @@ impl Default for Config {
 
 impl Default for Removals {
     fn default() -> Self {
-        Removals { hold: HOLD }
+        Removals { hold: HOLD, mass: Some(MASS) }
     }
 }
 
@@ -156,6 +170,8 @@ pub(crate) const SECTION: &str = "discovery";
 const START_WAIT: Duration = Duration::from_secs(5);
 /// Finagle's: longer than a registry's hiccup, shorter than a person's patience.
 const HOLD: Duration = Duration::from_secs(10);
+/// Deaths come one by one; what loses half of itself at once has more often lost its registry.
+const MASS: Ratio = Ratio::of(0.5);
 /// A change is seen in an eighth of a second on average, for four cheap looks a second.
 const POLL: Duration = Duration::from_millis(250);
 /// Below this the looking costs more than the waiting.
@@ -175,6 +191,8 @@ mod tests {
         config.check().unwrap();
         assert_eq!(config.start_wait, Duration::from_secs(5));
         assert_eq!(config.removals.hold, Duration::from_secs(10));
+        assert_eq!(config.removals.mass, Ratio::new(0.5));
+        assert_eq!(config.snapshot, PathBuf::new());
         assert_eq!(config.dir.poll, Duration::from_millis(250));
         assert_eq!(
             (config.register.lease, config.register.renew),
@@ -204,7 +222,8 @@ mod tests {
             [discovery]
             registry = "dir"
             start_wait = "2s"
-            removals = { hold = "1m" }
+            removals = { hold = "1m", mass = 0.3 }
+            snapshot = "/var/lib/lists"
             dir = { path = "/run/registry", poll = "100ms" }
             dns = { suffix = "shop.internal", port = 8080, server = "127.0.0.1:53" }
             etcd = { endpoints = ["https://etcd:2379"], prefix = "/shop", user = "orders", password_file = "/run/pw" }
@@ -218,6 +237,11 @@ mod tests {
         };
         let section = read(text).unwrap();
         assert_eq!(section.removals.hold, Duration::from_secs(60));
+        assert_eq!(section.removals.mass, Ratio::new(0.3));
+        assert_eq!(section.snapshot, PathBuf::from("/var/lib/lists"));
+        let lifted = read("[discovery.removals]\nmass = \"none\"").unwrap();
+        assert_eq!((lifted.removals.mass, lifted.removals.hold), (None, HOLD));
+        assert_eq!(read("[discovery.removals]\nmass = 1").unwrap().removals.mass, Some(Ratio::ONE));
         assert_eq!(section.dir.path, PathBuf::from("/run/registry"));
         assert_eq!(section.etcd.endpoints, ["https://etcd:2379"]);
         assert_eq!(
@@ -227,6 +251,10 @@ mod tests {
         assert_eq!((section.register.mode, section.register.weight), (Mode::Observe, 2));
         for (wrong, why) in [
             ("[discovery]\nregistry = \"zookeeper\"", "dir"),
+            ("[discovery.removals]\nmass = 0", "`discovery.removals.mass` is 0"),
+            ("[discovery.removals]\nmass = 50", "50 percent is 0.5"),
+            ("[discovery.removals]\nmass = -0.1", "lies between"),
+            ("[discovery.removals]\nmass = \"half\"", "a ratio such as 0.5"),
             ("[discovery]\netcd = { endpoints = [] }", "discovery.etcd.endpoints"),
             ("[discovery]\netcd = { endpoints = [\"127.0.0.1:2379\"] }", "http://HOST:PORT"),
             ("[discovery]\netcd = { prefix = \"/a/\" }", "discovery.etcd.prefix"),

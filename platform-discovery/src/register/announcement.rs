@@ -79,6 +79,13 @@ impl Announce for Announcement {
         Box::pin(self.begin(bound))
     }
 
+    fn readiness(&self, ready: bool) -> Boxed<'_, Result<()>> {
+        Box::pin(async move {
+            let Some(registration) = self.registration() else { return Ok(()) };
+            registration.ready(ready).await
+        })
+    }
+
     fn withdraw(&self, step: Withdrawal) -> Boxed<'_, Result<()>> {
         Box::pin(async move {
             let Some(registration) = self.registration() else { return Ok(()) };

@@ -27,11 +27,13 @@ struct Held {
     record: Record,
     /// Between `begin` and `end`.
     running: bool,
+    /// It will stop: it is never ready again.
+    leaving: bool,
 }
 
 impl Lease {
     pub(super) fn new(register: Arc<dyn Register>, config: &config::Register, record: Record) -> Self {
-        let held = Mutex::new(Held { record, running: false });
+        let held = Mutex::new(Held { record, running: false, leaving: false });
         Lease { register, length: config.lease, renew: config.renew, held }
     }
 
@@ -50,7 +52,17 @@ impl Lease {
     /// From here on the record says `draining`, also if it cannot be written now.
     pub(super) async fn drain(&self) -> Result<()> {
         let mut held = self.held.lock().await;
-        held.record.state = State::Draining;
+        (held.record.state, held.leaving) = (State::Draining, true);
+        if held.running { self.write(&mut held).await } else { Ok(()) }
+    }
+
+    /// From here on the record says so, also if it cannot be written now; nothing is said after [`drain`](Self::drain).
+    pub(super) async fn turn(&self, state: State) -> Result<()> {
+        let mut held = self.held.lock().await;
+        if held.leaving || held.record.state == state {
+            return Ok(());
+        }
+        held.record.state = state;
         if held.running { self.write(&mut held).await } else { Ok(()) }
     }
 
@@ -64,43 +76,48 @@ impl Lease {
     }
 
     /// Renews until the end; a record that vanished is written anew within a second.
-    pub(super) async fn keep(self: Arc<Self>, mut failing: bool) {
-        let mut due = Instant::now() + self.pause(failing);
+    pub(super) async fn keep(self: Arc<Self>, failing: bool) {
+        let mut failures = u32::from(failing);
+        let mut due = Instant::now() + self.pause(failures);
         loop {
             let vanished = self.rest(due).await;
             let mut held = self.held.lock().await;
             if !held.running {
                 return;
             }
-            if vanished && !failing {
+            if vanished && failures == 0 {
                 tracing::warn!(
                     instance = held.record.instance,
                     "this instance's record vanished; it is written anew"
                 );
             }
             match self.write(&mut held).await {
-                Ok(()) if failing => {
-                    failing = false;
+                Ok(()) if failures > 0 => {
+                    failures = 0;
                     tracing::info!(instance = held.record.instance, "this instance is registered again");
                 }
                 Ok(()) => {}
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::warn!(
-                        instance = held.record.instance,
-                        error = ?error,
-                        "this instance's record cannot be renewed; it is tried every second"
-                    );
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    if failures == 1 {
+                        tracing::warn!(
+                            instance = held.record.instance,
+                            error = ?error,
+                            "this instance's record cannot be renewed; it is tried again and again"
+                        );
+                    }
                 }
-                Err(_) => {}
             }
             drop(held);
-            due = Instant::now() + self.pause(failing);
+            due = Instant::now() + self.pause(failures);
         }
     }
 
-    fn pause(&self, failing: bool) -> Duration {
-        if failing { LOOK } else { jittered(self.renew, fastrand::f64()) }
+    fn pause(&self, failures: u32) -> Duration {
+        match failures {
+            0 => jittered(self.renew, fastrand::f64()),
+            failures => backoff(self.renew, failures, fastrand::f64()),
+        }
     }
 
     /// Waits until the renewal is due; true if the record vanished before.
@@ -131,6 +148,14 @@ fn jittered(every: Duration, roll: f64) -> Duration {
     every.mul_f64(1.0 - JITTER + 2.0 * JITTER * roll)
 }
 
+/// After so many failures: the later half of a pause that doubles from a second up to `renew`.
+///
+/// A registry that comes back meets as many writes as on any other day, and not those of all instances each second.
+fn backoff(renew: Duration, failures: u32, roll: f64) -> Duration {
+    let whole = LOOK.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(renew);
+    whole.mul_f64(0.5 + 0.5 * roll)
+}
+
 /// Instances that started together do not renew together for ever.
 const JITTER: f64 = 0.1;
 /// Well under the hold of vanished endpoints: whoever empties the registry disturbs nobody.
@@ -148,6 +173,7 @@ mod tests {
         written: std::sync::Mutex<Vec<(Instant, Option<State>)>>,
         broken: std::sync::atomic::AtomicBool,
         lost: std::sync::atomic::AtomicBool,
+        asleep: std::sync::atomic::AtomicBool,
     }
 
     impl Scripted {
@@ -165,6 +191,9 @@ mod tests {
             Box::pin(async move {
                 self.written.lock().unwrap().push((Instant::now(), Some(record.state)));
                 Scripted::set(&self.lost, false);
+                while self.asleep.load(std::sync::atomic::Ordering::SeqCst) {
+                    time::sleep(Duration::from_millis(10)).await;
+                }
                 if self.broken.load(std::sync::atomic::Ordering::SeqCst) {
                     return Err(Error::new(ErrorKind::Unreachable, "the disk is full"));
                 }
@@ -225,19 +254,69 @@ mod tests {
         assert_eq!(register.writes().len(), 2);
     }
 
+    #[test]
+    fn a_registry_that_fails_is_tried_after_a_second_and_then_no_more_often_than_renewals_are() {
+        let renew = Duration::from_secs(10);
+        let table = [(1, 500, 1_000), (2, 1_000, 2_000), (3, 2_000, 4_000), (4, 4_000, 8_000)];
+        for (failures, least, most) in table.into_iter().chain([(5, 5_000, 10_000), (99, 5_000, 10_000)]) {
+            let pause = |roll| backoff(renew, failures, roll).as_millis();
+            assert_eq!((pause(0.0), pause(1.0)), (least, most), "{failures}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_registry_that_fails_is_tried_every_second_until_it_works() {
+    async fn a_registry_that_fails_is_tried_until_it_works() {
         let (register, lease) = lease();
         lease.begin(State::Ready).await.unwrap();
         let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep(false));
         Scripted::set(&register.broken, true);
-        time::sleep(Duration::from_secs(20)).await;
+        time::sleep(Duration::from_secs(120)).await;
         let tries = register.writes().len();
-        assert!((9..=13).contains(&tries), "{tries}");
+        assert!((14..=25).contains(&tries), "normally it is 12: {tries}");
         Scripted::set(&register.broken, false);
-        time::sleep(Duration::from_secs(20)).await;
+        time::sleep(Duration::from_secs(10)).await;
         let more = register.writes().len() - tries;
-        assert!((1..=4).contains(&more), "{more}");
+        assert!((1..=2).contains(&more), "{more}");
+        time::sleep(Duration::from_secs(100)).await;
+        let calm = register.writes().len() - tries - more;
+        assert!((9..=12).contains(&calm), "{calm}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_sleeps_is_written_to_when_it_wakes() {
+        let (register, lease) = lease();
+        lease.begin(State::Ready).await.unwrap();
+        let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep(false));
+        Scripted::set(&register.asleep, true);
+        time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(register.writes().len(), 2, "one renewal is under way, and no more are heaped upon it");
+        // It wakes after the life of the lease, so that the record is gone, and what was asked before has failed.
+        Scripted::set(&register.broken, true);
+        Scripted::set(&register.asleep, false);
+        time::sleep(Duration::from_millis(100)).await;
+        Scripted::set(&register.broken, false);
+        time::sleep(Duration::from_millis(1_000)).await;
+        let writes = register.writes();
+        assert_eq!((writes.len(), writes[2].1), (3, Some(State::Ready)), "it is there again within a second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_is_not_ready_for_a_while_says_so_and_one_that_leaves_says_nothing_else() {
+        let (register, lease) = lease();
+        lease.turn(State::Draining).await.unwrap();
+        lease.turn(State::Ready).await.unwrap();
+        assert!(register.writes().is_empty(), "nothing was begun");
+        lease.begin(State::Ready).await.unwrap();
+        lease.turn(State::Ready).await.unwrap();
+        lease.turn(State::Draining).await.unwrap();
+        lease.turn(State::Draining).await.unwrap();
+        lease.turn(State::Ready).await.unwrap();
+        lease.drain().await.unwrap();
+        lease.turn(State::Ready).await.unwrap();
+        lease.end().await.unwrap();
+        let states: Vec<_> = register.writes().into_iter().map(|(_, state)| state).collect();
+        let (ready, draining) = (Some(State::Ready), Some(State::Draining));
+        assert_eq!(states, [ready, draining, ready, draining, None]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,8 +2,8 @@
 //!
 //! An instance writes a [`Record`] with a lease and renews it. When it is about to stop it
 //! first says `draining`, which others obey at once, and removes the record when it has finished: nobody is
-//! sent to a closed door, and nobody wonders where it went. An instance that dies without a word is forgotten
-//! when its lease ends.
+//! sent to a closed door, and nobody wonders where it went. One whose checks fail says `draining` too, and comes back
+//! when they pass. An instance that dies without a word is forgotten when its lease ends.
 //!
 //! # Defaults
 //!
@@ -13,6 +13,9 @@
 //! | `renew` | 10 s ± 10 % | instances that started together do not write together for ever |
 //!
 //! # Traps
+//!
+//! A required check of something that all instances share: they all leave the registry at once when it fails, and
+//! their callers have nobody. Make it optional, and let the calls that need it fail.
 //!
 //! Two instances under one name: the second is refused while the first one's lease lives. An instance that
 //! was killed and comes back under its old name *and another port* must wait for that too; let its name be
@@ -134,7 +137,8 @@ impl Registration {
     /// # Errors
     ///
     /// When the record cannot be written, and when a living instance elsewhere has the same name. It is tried
-    /// again every second all the same: a registry comes back, and the lease of one that died ends.
+    /// again all the same, after a second and then less and less often, but never less than a renewal would be: a
+    /// registry comes back, and the lease of one that died ends.
     pub async fn announce(&self) -> Result<()> {
         match self.mode {
             Mode::Off => return Ok(()),
@@ -154,6 +158,16 @@ impl Registration {
         let renewing = Background::spawn(Arc::clone(&self.lease).keep(begun.is_err()));
         *self.renewing.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewing);
         begun
+    }
+
+    /// Says whether this instance takes new calls for now: what is not ready says `draining`, and comes back. Does
+    /// nothing before [`announce`](Self::announce) and after [`draining`](Self::draining).
+    ///
+    /// # Errors
+    ///
+    /// When the record cannot be written within two seconds. It is tried again with the next renewal.
+    pub async fn ready(&self, ready: bool) -> Result<()> {
+        in_time(self.lease.turn(if ready { State::Ready } else { State::Draining })).await
     }
 
     /// Says that this instance takes no new calls; does nothing before [`announce`](Self::announce).

@@ -67,6 +67,10 @@ impl Resolve for Directory {
         }))
     }
 
+    fn is_remembered(&self) -> bool {
+        true
+    }
+
     fn describe(&self, target: &Target) -> String {
         match target.place() {
             Place::Registry(name) | Place::Directory(name) => {

@@ -16,7 +16,10 @@ use crate::{
 ///
 /// Clones are the same source. What is said before anybody watches is heard by the first who does.
 #[derive(Clone, Debug, Default)]
-pub struct Hand(Arc<Mutex<Said>>);
+pub struct Hand {
+    said: Arc<Mutex<Said>>,
+    remembered: bool,
+}
 
 #[derive(Debug, Default)]
 struct Said {
@@ -28,6 +31,12 @@ impl Hand {
     /// A source that has said nothing yet.
     pub fn new() -> Self {
         Hand::default()
+    }
+
+    /// The same, and its last good set is kept on disk.
+    #[must_use]
+    pub fn remembered(self) -> Self {
+        Hand { remembered: true, ..self }
     }
 
     /// Answers with these endpoints.
@@ -42,13 +51,13 @@ impl Hand {
 
     /// Whether anybody watches.
     pub fn is_heard(&self) -> bool {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.listeners.iter().any(|listener| !listener.is_closed())
     }
 
     /// Answers with this, leases and all.
     pub fn answer(&self, answer: Result<Snapshot>) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.listeners.retain(|listener| listener.send(answer.clone()).is_ok());
         said.last = Some(answer);
     }
@@ -57,7 +66,7 @@ impl Hand {
 impl Resolve for Hand {
     fn resolve(&self, _target: &Target) -> Snapshots {
         let (listener, answers) = mpsc::unbounded_channel();
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = said.last.clone() {
             // The receiver is in this function.
             let _ = listener.send(last);
@@ -68,5 +77,9 @@ impl Resolve for Hand {
 
     fn describe(&self, _target: &Target) -> String {
         "a test".to_owned()
+    }
+
+    fn is_remembered(&self) -> bool {
+        self.remembered
     }
 }

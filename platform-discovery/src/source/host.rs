@@ -34,6 +34,10 @@ impl Resolve for Host {
         }))
     }
 
+    fn is_remembered(&self) -> bool {
+        true
+    }
+
     fn describe(&self, _target: &Target) -> String {
         "the system's resolver".to_owned()
     }

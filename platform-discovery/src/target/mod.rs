@@ -110,6 +110,15 @@ impl Target {
         &self.place
     }
 
+    /// What it is called where it is looked up; `None` for what is no name of a service.
+    pub fn service(&self) -> Option<&str> {
+        match &self.place {
+            Place::Registry(name) | Place::Directory(name) | Place::Etcd(name) => Some(name),
+            Place::Consul { name, .. } | Place::Kubernetes { service: name, .. } => Some(name),
+            Place::Dns { .. } | Place::Srv(_) | Place::File(_) | Place::Fixed(_) | Place::Host { .. } => None,
+        }
+    }
+
     /// Whether it is spoken to through TLS.
     pub fn is_tls(&self) -> bool {
         matches!(self.place, Place::Host { tls: true, .. })

@@ -6,14 +6,18 @@
 //! | an endpoint is missing that was not draining | it is there for `removals.hold` more |
 //! | … and another has its name or its address | it is gone |
 //! | a record whose lease has ended | it is gone |
+//! | nobody, or far fewer than before ([`sanity`](super::sanity)) | all that was believed before, until it is confirmed |
 //! | an error, or nothing | all that was believed before, leases too: nobody can tell who renewed |
+//! | nothing yet, and a list was saved ([`snapshot`](super::snapshot)) | the list, until an answer names somebody |
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use platform_core::Error;
 use tokio::time::Instant;
 
+use super::sanity::{CONFIRMATION, Doubt, Sanity, Tally};
 use crate::{
+    config::Removals,
     endpoint::{Endpoint, EndpointSet, Found, State},
     resolve::Snapshot,
 };
@@ -22,19 +26,22 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Keep {
     hold: Duration,
+    sanity: Sanity,
     kept: Vec<Kept>,
     set: Arc<EndpointSet>,
     last: Option<Snapshot>,
     answered: Option<Instant>,
     failing: Option<Error>,
+    /// What is kept was read from disk, and no source has said anything better.
+    recalled: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Kept {
     endpoint: Arc<Endpoint>,
     expires: Option<Instant>,
-    /// When it stops being believed in, if it is missing.
-    leaves: Option<Instant>,
+    /// Since when it is missing: not told of, or its lease has ended.
+    missing: Option<Instant>,
 }
 
 /// What an answer changed, as the metric's label says it.
@@ -47,22 +54,53 @@ pub(super) enum Change {
 }
 
 impl Keep {
-    pub(super) fn new(hold: Duration) -> Self {
-        Keep { hold, kept: Vec::new(), set: Arc::default(), last: None, answered: None, failing: None }
+    pub(super) fn new(removals: Removals) -> Self {
+        Keep {
+            hold: removals.hold,
+            sanity: Sanity::new(removals.mass),
+            kept: Vec::new(),
+            set: Arc::default(),
+            last: None,
+            answered: None,
+            failing: None,
+            recalled: false,
+        }
+    }
+
+    /// A list of an earlier life, for as long as nobody answers. Does nothing once somebody has.
+    pub(super) fn recall(&mut self, saved: Vec<Endpoint>, now: Instant) -> Change {
+        if self.last.is_some() || saved.is_empty() {
+            return Change::Unchanged;
+        }
+        self.recalled = true;
+        self.merge(&saved.into_iter().map(Found::new).collect::<Vec<_>>(), now);
+        self.sanity.accept(self.tally(0).heard, now);
+        self.publish()
     }
 
     /// The source answered.
     pub(super) fn answer(&mut self, snapshot: Snapshot, now: Instant) -> Change {
-        self.answered = Some(now);
         self.failing = None;
         let same = self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last.found(), snapshot.found()));
-        if !same {
-            self.merge(snapshot.found(), now);
-        }
+        let drained = if same { 0 } else { self.merge(snapshot.found(), now) };
         self.last = Some(snapshot);
         // Only an answer proves that a lease was not renewed.
-        self.kept.retain(|kept| kept.expires.is_none_or(|expires| expires > now));
-        self.end_holds(now);
+        for kept in self.kept.iter_mut().filter(|kept| kept.has_ended(now)) {
+            kept.missing.get_or_insert(now);
+        }
+        if self.recalled && self.tally(0).heard > 0 {
+            // What the source says is better than what was saved, also where it says less.
+            self.recalled = false;
+            self.kept.retain(|kept| kept.missing.is_none());
+            self.sanity.accept(self.tally(0).heard, now);
+        }
+        self.confirm(now);
+        if self.sanity.judge(self.tally(drained), now).is_none() {
+            self.answered = Some(now);
+            self.recalled = false;
+            self.kept.retain(|kept| !kept.has_ended(now));
+            self.end_holds(now);
+        }
         self.publish()
     }
 
@@ -71,9 +109,17 @@ impl Keep {
         self.failing = Some(error);
     }
 
+    /// The source said that its last answer is true for ever; that confirms it.
+    pub(super) fn settle(&mut self, now: Instant) -> Change {
+        self.sanity.accept(self.tally(0).heard, now);
+        self.kept.retain(|kept| !kept.has_ended(now));
+        self.end_holds(now);
+        self.publish()
+    }
+
     /// Time passed.
     pub(super) fn tick(&mut self, now: Instant) -> Change {
-        if self.failing.is_none() {
+        if self.failing.is_none() && self.doubt().is_none() {
             self.end_holds(now);
         }
         self.publish()
@@ -81,16 +127,17 @@ impl Keep {
 
     /// When [`tick`](Self::tick) has something to do.
     pub(super) fn next(&self) -> Option<Instant> {
-        if self.failing.is_some() {
+        if self.failing.is_some() || self.doubt().is_some() {
             return None;
         }
-        self.kept.iter().filter_map(|kept| kept.leaves).min()
+        self.kept.iter().filter_map(|kept| kept.missing).min().map(|since| since + self.hold)
     }
 
     pub(super) fn set(&self) -> &Arc<EndpointSet> {
         &self.set
     }
 
+    /// When the source last said something that was believed.
     pub(super) fn answered(&self) -> Option<Instant> {
         self.answered
     }
@@ -99,9 +146,18 @@ impl Keep {
         self.failing.as_ref()
     }
 
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        self.sanity.doubt()
+    }
+
+    /// Whether the set was read from disk, and nobody has confirmed it.
+    pub(super) fn is_recalled(&self) -> bool {
+        self.recalled
+    }
+
     /// How many are missing and still believed in.
     pub(super) fn held(&self) -> usize {
-        self.kept.iter().filter(|kept| kept.leaves.is_some()).count()
+        self.kept.iter().filter(|kept| kept.missing.is_some()).count()
     }
 
     /// How many records of the last answer made no sense.
@@ -109,10 +165,36 @@ impl Keep {
         self.last.as_ref().map_or(0, Snapshot::skipped)
     }
 
-    fn merge(&mut self, found: &[Found], now: Instant) {
+    /// Those that would serve who starts while the source is silent.
+    pub(super) fn worth_saving(&self) -> Vec<Arc<Endpoint>> {
+        let good = |kept: &&Kept| kept.missing.is_none() && kept.endpoint.state == State::Ready;
+        self.kept.iter().filter(good).map(|kept| Arc::clone(&kept.endpoint)).collect()
+    }
+
+    fn tally(&self, drained: usize) -> Tally {
+        let ready = |kept: &&Kept| kept.endpoint.state == State::Ready;
+        let missing = self.kept.iter().filter(ready).filter(|kept| kept.missing.is_some()).count();
+        Tally { heard: self.kept.iter().filter(ready).count() - missing, missing, drained }
+    }
+
+    /// Lets go of those whom this answer lacks as the one a confirmation ago did.
+    fn confirm(&mut self, now: Instant) {
+        if self.doubt().is_none() {
+            return;
+        }
+        let (before, wait) = (self.kept.len(), CONFIRMATION.max(self.hold));
+        self.kept.retain(|kept| kept.missing.is_none_or(|since| now.saturating_duration_since(since) < wait));
+        if self.kept.len() < before {
+            let Tally { heard, missing, .. } = self.tally(0);
+            self.sanity.accept(heard + missing, now);
+        }
+    }
+
+    /// Takes over a new answer; says how many that were ready drain now.
+    fn merge(&mut self, found: &[Found], now: Instant) -> usize {
         let mut new: Vec<Kept> = Vec::with_capacity(found.len());
         for found in found {
-            new.push(Kept { endpoint: Arc::clone(&found.endpoint), expires: found.expires, leaves: None });
+            new.push(Kept { endpoint: Arc::clone(&found.endpoint), expires: found.expires, missing: None });
         }
         // In one order always; of two at one address the one that was heard of last is the living.
         new.sort_by(|a, b| order(&a.endpoint).cmp(&order(&b.endpoint)).then(b.expires.cmp(&a.expires)));
@@ -136,18 +218,27 @@ impl Keep {
         let addresses: HashSet<SocketAddr> = new.iter().map(|kept| kept.endpoint.address).collect();
         let instances: HashSet<&str> = found.iter().map(|found| found.endpoint.instance.as_str()).collect();
         let old = std::mem::take(&mut self.kept);
-        let mut held = Vec::new();
+        let (mut held, mut drained) = (Vec::new(), 0);
         for old in old {
             match new.binary_search_by(|kept| order(&kept.endpoint).cmp(&order(&old.endpoint))) {
-                // What did not change stays the same allocation, so that readers see at a glance.
-                Ok(index) if new[index].endpoint == old.endpoint => new[index].endpoint = old.endpoint,
-                Ok(_) => {}
+                Ok(index) => {
+                    let new = &mut new[index];
+                    if new.has_ended(now) {
+                        new.missing = old.missing;
+                    }
+                    let states = (old.endpoint.state, new.endpoint.state);
+                    drained += usize::from(states == (State::Ready, State::Draining));
+                    // What did not change stays the same allocation, so that readers see at a glance.
+                    if new.endpoint == old.endpoint {
+                        new.endpoint = old.endpoint;
+                    }
+                }
                 Err(_) => {
                     let endpoint = &old.endpoint;
                     let replaced = addresses.contains(&endpoint.address)
                         || instances.contains(endpoint.instance.as_str());
                     if endpoint.state != State::Draining && !replaced {
-                        held.push(Kept { leaves: old.leaves.or(Some(now + self.hold)), ..old });
+                        held.push(Kept { missing: old.missing.or(Some(now)), ..old });
                     }
                 }
             }
@@ -157,10 +248,11 @@ impl Keep {
             new.sort_by(|a, b| order(&a.endpoint).cmp(&order(&b.endpoint)));
         }
         self.kept = new;
+        drained
     }
 
     fn end_holds(&mut self, now: Instant) {
-        self.kept.retain(|kept| kept.leaves.is_none_or(|leaves| leaves > now));
+        self.kept.retain(|kept| kept.missing.is_none_or(|since| since + self.hold > now));
     }
 
     fn publish(&mut self) -> Change {
@@ -173,6 +265,12 @@ impl Keep {
         let endpoints = self.kept.iter().map(|kept| Arc::clone(&kept.endpoint)).collect();
         self.set = Arc::new(EndpointSet::new(endpoints, self.set.version() + 1));
         Change::Changed
+    }
+}
+
+impl Kept {
+    fn has_ended(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 }
 
@@ -195,6 +293,23 @@ mod tests {
     use proptest::prelude::*;
 
     const HOLD: Duration = Duration::from_secs(10);
+
+    fn keep() -> Keep {
+        Keep::new(Removals::default())
+    }
+
+    /// One that believes every loss.
+    fn credulous() -> Keep {
+        Keep::new(Removals { mass: None, ..Removals::default() })
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn some(names: std::ops::Range<u16>) -> Vec<Endpoint> {
+        names.map(|port| endpoint(&format!("i{port}"), port)).collect()
+    }
 
     fn endpoint(instance: &str, port: u16) -> Endpoint {
         let mut endpoint = Endpoint::at(SocketAddr::from(([127, 0, 0, 1], port)));
@@ -224,7 +339,7 @@ mod tests {
     #[test]
     fn an_error_keeps_the_set_its_leases_and_its_holds() {
         let now = Instant::now();
-        let mut keep = Keep::new(HOLD);
+        let mut keep = keep();
         let soon = now + Duration::from_secs(5);
         keep.answer(leased(&[("a", 1, soon), ("b", 2, now + Duration::from_secs(60))]), now);
         keep.answer(leased(&[("a", 1, soon)]), now);
@@ -235,16 +350,18 @@ mod tests {
         assert_eq!(names(&keep), ["a:1", "b:2"]);
         assert!(keep.failing().is_some());
         assert_eq!(keep.answered(), Some(now), "the age is that of the last answer");
-        // The next answer judges again.
-        keep.answer(leased(&[("a", 1, soon)]), now + Duration::from_secs(3600));
+        // The next answer judges again, and nobody is a loss that has to be confirmed.
+        keep.answer(leased(&[("a", 1, soon)]), now + seconds(3600));
+        assert!(keep.failing().is_none() && keep.doubt().is_some());
+        assert_eq!(names(&keep), ["a:1", "b:2"]);
+        keep.answer(leased(&[("a", 1, soon)]), now + seconds(3630));
         assert!(names(&keep).is_empty());
-        assert!(keep.failing().is_none());
     }
 
     #[test]
     fn who_vanishes_is_held_for_ten_seconds_and_may_come_back() {
         let now = Instant::now();
-        let mut keep = Keep::new(HOLD);
+        let mut keep = keep();
         keep.answer(answer(&[endpoint("a", 1), endpoint("b", 2)]), now);
         assert_eq!(keep.answer(answer(&[endpoint("a", 1)]), now), Change::Unchanged);
         assert_eq!(keep.next(), Some(now + HOLD));
@@ -263,7 +380,7 @@ mod tests {
     #[test]
     fn draining_is_obeyed_at_once_and_its_end_is_not_held() {
         let now = Instant::now();
-        let mut keep = Keep::new(HOLD);
+        let mut keep = keep();
         keep.answer(answer(&[endpoint("a", 1)]), now);
         assert_eq!(keep.answer(answer(&[draining("a", 1)]), now), Change::Changed);
         assert_eq!(keep.set().count(State::Ready), 0);
@@ -275,7 +392,7 @@ mod tests {
     #[test]
     fn whose_name_or_address_was_taken_over_is_gone_at_once() {
         let now = Instant::now();
-        let mut keep = Keep::new(HOLD);
+        let mut keep = keep();
         keep.answer(answer(&[endpoint("a", 1), endpoint("b", 2)]), now);
         keep.answer(answer(&[endpoint("a", 3), endpoint("c", 2)]), now);
         assert_eq!(names(&keep), ["a:3", "c:2"]);
@@ -284,7 +401,7 @@ mod tests {
     #[test]
     fn of_two_at_one_address_the_one_heard_of_last_is_the_living() {
         let now = Instant::now();
-        let mut keep = Keep::new(HOLD);
+        let mut keep = keep();
         let later = now + Duration::from_secs(20);
         keep.answer(
             leased(&[("old", 1, now + Duration::from_secs(1)), ("new", 1, later), ("x", 2, later)]),
@@ -296,7 +413,7 @@ mod tests {
     #[test]
     fn a_lease_that_ended_is_gone_with_the_next_answer_and_is_not_held() {
         let now = Instant::now();
-        let mut keep = Keep::new(HOLD);
+        let mut keep = keep();
         let said =
             leased(&[("a", 1, now + Duration::from_secs(30)), ("b", 2, now + Duration::from_secs(40))]);
         keep.answer(said.clone(), now);
@@ -308,10 +425,126 @@ mod tests {
 
     #[test]
     fn an_empty_first_answer_is_an_answer() {
-        let mut keep = Keep::new(HOLD);
+        let mut keep = keep();
         assert_eq!(keep.set().version(), 0);
         assert_eq!(keep.answer(answer(&[]), Instant::now()), Change::Changed);
         assert_eq!(keep.set().version(), 1);
+    }
+
+    #[test]
+    fn nobody_after_some_is_believed_one_confirmation_later() {
+        let now = Instant::now();
+        for empty in [answer(&[]), answer(&[draining("other", 9)])] {
+            let mut keep = keep();
+            keep.answer(answer(&some(1..4)), now);
+            keep.answer(empty.clone(), now + seconds(5));
+            assert_eq!(keep.next(), None, "time alone confirms nothing");
+            assert_eq!(keep.tick(now + seconds(3600)), Change::Unchanged);
+            for later in [6, 20, 34] {
+                keep.answer(empty.clone(), now + seconds(later));
+                assert_eq!((keep.held(), keep.set().count(State::Ready)), (3, 3));
+                assert_eq!(
+                    keep.answered(),
+                    Some(now),
+                    "an answer that is not believed makes nothing younger"
+                );
+            }
+            let (doubt, at) = (keep.doubt().unwrap(), now + seconds(35));
+            assert_eq!((doubt.since, doubt.were, doubt.are), (now + seconds(5), 3, 0));
+            assert_eq!(keep.answer(empty, at), Change::Changed);
+            assert_eq!((keep.set().count(State::Ready), keep.doubt(), keep.answered()), (0, None, Some(at)));
+        }
+    }
+
+    #[test]
+    fn who_comes_back_ends_the_doubt_and_who_vanished_later_is_doubted_anew() {
+        let now = Instant::now();
+        let mut keep = keep();
+        keep.answer(answer(&some(0..10)), now);
+        keep.answer(answer(&some(0..5)), now);
+        assert!(keep.doubt().is_some());
+        keep.answer(answer(&some(0..9)), now + seconds(3));
+        assert_eq!((keep.doubt(), keep.held()), (None, 1));
+        assert_eq!(keep.next(), Some(now + HOLD), "the tenth is held as ever");
+        keep.tick(now + HOLD);
+        assert_eq!(names(&keep).len(), 9);
+
+        keep.answer(answer(&some(0..4)), now + seconds(60));
+        keep.answer(answer(&[]), now + seconds(80));
+        assert_eq!(names(&keep).len(), 9);
+        keep.answer(answer(&[]), now + seconds(90));
+        assert_eq!(names(&keep).len(), 4, "those who vanished first are confirmed");
+        assert_eq!(keep.doubt().unwrap().since, now + seconds(90));
+        keep.answer(answer(&[]), now + seconds(109));
+        assert_eq!(names(&keep).len(), 4);
+        keep.answer(answer(&[]), now + seconds(110));
+        assert!(names(&keep).is_empty());
+    }
+
+    #[test]
+    fn leases_that_all_ended_are_a_loss_too_and_renewed_ones_end_the_doubt() {
+        let now = Instant::now();
+        let said = |expires| leased(&[("a", 1, expires), ("b", 2, expires), ("c", 3, expires)]);
+        let mut keep = keep();
+        let first = said(now + seconds(30));
+        keep.answer(first.clone(), now);
+        // The registry slept, so that nobody could renew, and answers again.
+        keep.answer(first.clone(), now + seconds(70));
+        keep.answer(said(now + seconds(31)), now + seconds(75));
+        assert_eq!((names(&keep).len(), keep.held()), (3, 3));
+        keep.answer(said(now + seconds(106)), now + seconds(76));
+        assert_eq!((names(&keep).len(), keep.held(), keep.doubt()), (3, 0, None));
+        // Or it never comes back.
+        keep.answer(first.clone(), now + seconds(200));
+        keep.answer(first, now + seconds(230));
+        assert!(names(&keep).is_empty());
+    }
+
+    #[test]
+    fn a_source_that_ends_confirms_what_it_said_last() {
+        let now = Instant::now();
+        let mut keep = keep();
+        keep.answer(answer(&some(0..4)), now);
+        keep.answer(answer(&some(0..1)), now);
+        keep.settle(now + seconds(1));
+        assert_eq!((keep.doubt(), keep.next()), (None, Some(now + HOLD)));
+        keep.tick(now + HOLD);
+        assert_eq!(names(&keep), ["i0:0"]);
+    }
+
+    #[test]
+    fn a_saved_list_serves_until_an_answer_names_somebody() {
+        let now = Instant::now();
+        let mut keep = keep();
+        assert_eq!(keep.recall(some(0..4), now), Change::Changed);
+        assert!(keep.is_recalled() && keep.answered().is_none());
+        keep.failed(Error::new(ErrorKind::Unreachable, "the registry is down"));
+        assert_eq!(names(&keep).len(), 4);
+        // A registry that restarted empty answers first.
+        keep.answer(answer(&[]), now + seconds(60));
+        assert!(keep.is_recalled() && keep.answered().is_none() && keep.doubt().is_some());
+        assert_eq!(names(&keep).len(), 4);
+        // One of them is back, and another is new; what the list says beyond that is worth nothing now.
+        keep.answer(answer(&[endpoint("i2", 2), endpoint("new", 9)]), now + seconds(65));
+        assert_eq!(names(&keep), ["i2:2", "new:9"]);
+        assert_eq!((keep.is_recalled(), keep.doubt(), keep.held()), (false, None, 0));
+        assert_eq!(keep.recall(some(0..4), now + seconds(66)), Change::Unchanged, "too late");
+
+        let mut empty = self::keep();
+        empty.recall(some(0..4), now);
+        empty.answer(answer(&[]), now);
+        empty.answer(answer(&[]), now + CONFIRMATION);
+        assert!(names(&empty).is_empty() && !empty.is_recalled());
+    }
+
+    #[test]
+    fn what_is_saved_is_ready_and_was_just_heard_of() {
+        let now = Instant::now();
+        let mut keep = keep();
+        keep.answer(answer(&[endpoint("a", 1), draining("b", 2), endpoint("c", 3)]), now);
+        keep.answer(answer(&[endpoint("a", 1), draining("b", 2)]), now);
+        let names: Vec<_> = keep.worth_saving().iter().map(|endpoint| endpoint.instance.clone()).collect();
+        assert_eq!((names, keep.held()), (vec!["a".to_owned()], 1));
     }
 
     proptest! {
@@ -322,7 +555,7 @@ mod tests {
             answers in prop::collection::vec(prop::collection::btree_map(0_u16..12, any::<bool>(), 0..10), 1..12)
         ) {
             let now = Instant::now();
-            let mut keep = Keep::new(HOLD);
+            let mut keep = credulous();
             for (step, said) in answers.iter().enumerate() {
                 let endpoints: Vec<_> = said.iter().map(|(port, ready)| {
                     let name = format!("i{port}");
@@ -338,6 +571,36 @@ mod tests {
             let last = answers.last().unwrap();
             keep.tick(now + Duration::from_secs(answers.len() as u64) + HOLD);
             prop_assert_eq!(keep.set().endpoints().len(), last.len());
+        }
+
+        /// … and with doubt it is the same set, one confirmation later.
+        #[test]
+        fn doubt_delays_and_never_changes_what_is_believed_in_the_end(
+            answers in prop::collection::vec(prop::collection::btree_map(0_u16..12, any::<bool>(), 0..10), 1..12)
+        ) {
+            let now = Instant::now();
+            let mut keep = keep();
+            let said: Vec<Snapshot> = answers.iter().map(|said| {
+                let endpoints: Vec<_> = said.iter().map(|(port, ready)| {
+                    let name = format!("i{port}");
+                    if *ready { endpoint(&name, port + 1) } else { draining(&name, port + 1) }
+                }).collect();
+                answer(&endpoints)
+            }).collect();
+            for (step, said) in said.iter().enumerate() {
+                let before = keep.set().count(State::Ready);
+                keep.answer(said.clone(), now + seconds(step as u64));
+                let drains = said.found().iter().any(|found| found.endpoint.state == State::Draining);
+                prop_assert!(before == 0 || drains || keep.set().count(State::Ready) > 0, "nobody all of a sudden");
+            }
+            let (last, mut at) = (said.last().unwrap(), now + seconds(said.len() as u64));
+            for _ in 0..3 {
+                at += CONFIRMATION;
+                keep.answer(last.clone(), at);
+                keep.tick(at);
+            }
+            prop_assert_eq!(keep.doubt(), None);
+            prop_assert_eq!(keep.set().endpoints().len(), last.found().len());
         }
     }
 }

@@ -2,26 +2,57 @@
 //!
 //! One task per target follows its source and publishes the latest belief; everybody else reads. An error is
 //! not an empty set: the last good set stays, and its age is a metric.
+//!
+//! # Why
+//! A registry lies (it restarts empty), sleeps (it hangs, or thaws after its leases' lives) and goes. Calls that work
+//! go on working meanwhile: `keep` decides what is believed, `sanity` which losses are not, `snapshot` what a process
+//! starts with that nobody answers.
+//!
+//! # Defaults
+//! | setting | value | because |
+//! |---|---|---|
+//! | `removals.hold` | 10 s | longer than a registry's hiccup, shorter than a person's patience |
+//! | `removals.mass` | 0.5 | deaths come one by one |
+//! | `snapshot` | beside the registry | a start should not need a registry that works |
+//!
+//! # Signals
+//! `platform_discovery_age_seconds` grows while nothing that is believed is heard; `result="suspect"` of
+//! `platform_discovery_updates_total` counts what was not believed.
+//!
+//! # Traps
+//! A target that really lost half of its instances without a word is asked for [`CONFIRMATION`](sanity::CONFIRMATION)
+//! more: who stops many at once lets them drain. A saved list may name addresses that belong to others by now; it is
+//! used only while nobody answers, and never when it is older than six hours.
 
+mod follow;
 mod keep;
+mod sanity;
+mod snapshot;
 
 use std::{
-    future::{Future, pending, poll_fn},
+    future::pending,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use platform_core::{Error, ErrorKind};
-use tokio::{
-    sync::watch,
-    time::{self, Instant},
+use platform_core::Error;
+use tokio::{sync::watch, time::Instant};
+
+pub(crate) use self::{
+    sanity::Doubt,
+    snapshot::{Recollection, Store},
 };
 
-use self::keep::{Change, Keep};
+use self::{
+    follow::Follow,
+    keep::Keep,
+    snapshot::{Recall, Saving},
+};
 use crate::{
+    config::Removals,
     endpoint::{EndpointSet, State},
     metrics::Meters,
-    resolve::{Resolve, Snapshots},
+    resolve::Resolve,
     target::Target,
     task::Background,
     view::Members,
@@ -31,7 +62,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Belief {
     pub(crate) set: Arc<EndpointSet>,
-    /// When the source last answered.
+    /// When the source last said what is believed.
     pub(crate) answered: Option<Instant>,
     /// Whether the source said that its last answer is true for ever.
     pub(crate) settled: bool,
@@ -41,11 +72,18 @@ pub(crate) struct Belief {
     pub(crate) skipped: usize,
     /// How many are missing and still believed in.
     pub(crate) held: usize,
+    /// Why the source's last answer is not believed.
+    pub(crate) doubt: Option<Doubt>,
+    /// The set was read from disk, and nobody has confirmed it.
+    pub(crate) recalled: Option<Recollection>,
 }
 
 impl Belief {
     /// How long ago the set was known to be true; `None` before the first answer.
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
+        if let Some(recalled) = &self.recalled {
+            return Some(recalled.age(now));
+        }
         let answered = self.answered?;
         Some(if self.settled { Duration::ZERO } else { now.saturating_duration_since(answered) })
     }
@@ -54,6 +92,9 @@ impl Belief {
     pub(crate) fn explain(&self, source: &str, now: Instant) -> String {
         let mut text = match self.age(now) {
             None => format!("{source} has not answered yet"),
+            Some(age) if self.recalled.is_some() => {
+                format!("{source} has not answered yet, and a list is used that was true {age:.1?} ago")
+            }
             Some(age) => {
                 let ready = self.set.count(State::Ready);
                 let draining = self.set.count(State::Draining);
@@ -62,6 +103,9 @@ impl Belief {
         };
         if self.skipped > 0 {
             text += &format!(", {} records make no sense", self.skipped);
+        }
+        if let Some(doubt) = &self.doubt {
+            text += &format!("; {}", doubt.explain(now));
         }
         if let Some(error) = &self.failing {
             text += &format!("; it fails now: {error:?}");
@@ -82,17 +126,32 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn start(target: Target, source: &dyn Resolve, hold: Duration, meters: Meters) -> Self {
-        let snapshots = source.resolve(&target);
+    pub(crate) fn start(
+        target: Target,
+        source: Arc<dyn Resolve>,
+        removals: Removals,
+        meters: Meters,
+        store: Option<Store>,
+    ) -> Self {
+        let (snapshots, described) = (source.resolve(&target), source.describe(&target));
         let (publish, belief) = watch::channel(Belief::default());
-        let task = Background::spawn(follow(target.clone(), snapshots, Keep::new(hold), publish, meters));
+        let store = store.map(Arc::new);
+        let follow = Follow {
+            target: target.clone(),
+            source,
+            keep: Keep::new(removals),
+            meters,
+            recall: Recall::begin(store.clone()),
+            saving: Saving::to(store),
+            publish,
+        };
         Watch {
-            source: source.describe(&target),
+            source: described,
             target,
             begun: Instant::now(),
             belief,
             balancers: Mutex::new(Vec::new()),
-            _task: task,
+            _task: Background::spawn(follow.run(snapshots)),
         }
     }
 
@@ -105,10 +164,11 @@ impl Watch {
         self.belief.borrow().clone()
     }
 
-    /// Waits for the first answer; an error is none.
+    /// Waits for the first answer, or for a saved list in its place; an error is none.
     pub(crate) async fn answered(&self) {
         let mut belief = self.belief.clone();
-        let answered = belief.wait_for(|belief| belief.answered.is_some()).await.is_ok();
+        let answered =
+            belief.wait_for(|belief| belief.answered.is_some() || belief.recalled.is_some()).await.is_ok();
         if !answered {
             pending::<()>().await;
         }
@@ -123,84 +183,5 @@ impl Watch {
     pub(crate) fn balancers(&self) -> Vec<Arc<dyn Members>> {
         let balancers = self.balancers.lock().unwrap_or_else(PoisonError::into_inner);
         balancers.iter().filter_map(Weak::upgrade).collect()
-    }
-}
-
-async fn follow(
-    target: Target,
-    mut snapshots: Snapshots,
-    mut keep: Keep,
-    publish: watch::Sender<Belief>,
-    meters: Meters,
-) {
-    let mut settled = false;
-    while !(settled && keep.next().is_none()) {
-        let before = Arc::clone(keep.set());
-        tokio::select! {
-            answer = next(&mut snapshots), if !settled => match answer {
-                Some(Ok(snapshot)) => {
-                    if keep.failing().is_some() {
-                        tracing::info!(called = %target.name(), "the source answers again");
-                    }
-                    let skipped = snapshot.skipped();
-                    let change = keep.answer(snapshot, Instant::now());
-                    match change {
-                        Change::Changed if skipped > 0 => meters.partial.inc(),
-                        Change::Changed => meters.changed.inc(),
-                        Change::Unchanged => meters.unchanged.inc(),
-                    };
-                }
-                Some(Err(error)) => {
-                    meters.failed.inc();
-                    if keep.failing().is_none() {
-                        tracing::warn!(called = %target.name(), error = ?error, "the source fails; the last good set stays");
-                    }
-                    keep.failed(error);
-                }
-                None => {
-                    settled = true;
-                    if keep.answered().is_none() && keep.failing().is_none() {
-                        keep.failed(Error::new(ErrorKind::Internal, "the source ended without an answer"));
-                    }
-                }
-            },
-            () = at(keep.next()) => {
-                keep.tick(Instant::now());
-            }
-        }
-        tell(&target, &before, keep.set());
-        publish.send_replace(Belief {
-            set: Arc::clone(keep.set()),
-            answered: keep.answered(),
-            settled: settled && keep.failing().is_none(),
-            failing: keep.failing().cloned(),
-            skipped: keep.skipped(),
-            held: keep.held(),
-        });
-    }
-}
-
-/// A line for whoever wonders afterwards why calls failed; changes in between are on the graph.
-fn tell(target: &Target, before: &EndpointSet, after: &EndpointSet) {
-    let (were, are) = (before.count(State::Ready), after.count(State::Ready));
-    match (were, are) {
-        (0, 0) => {}
-        (_, 0) => tracing::warn!(called = %target.name(), were, "the target has no endpoint any more"),
-        (0, _) => tracing::info!(called = %target.name(), endpoints = are, "the target has endpoints"),
-        _ if were != are => {
-            tracing::debug!(called = %target.name(), were, endpoints = are, "the target's endpoints changed");
-        }
-        _ => {}
-    }
-}
-
-fn next(snapshots: &mut Snapshots) -> impl Future<Output = Option<platform_core::Result<crate::Snapshot>>> {
-    poll_fn(|cx| snapshots.as_mut().poll_next(cx))
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => time::sleep_until(time).await,
-        None => pending().await,
     }
 }

@@ -27,7 +27,7 @@
 //! hit no probe and nothing here: those are answered by a server.
 //!
 //! The guards of clients are switched by mode, breakers are held open or closed, and a part of a policy is changed:
-//! a layer over what is configured, taken away again with the change.
+//! a layer over what is configured, taken away again with the change. A zone is left for a time.
 //!
 //! # Defaults
 //! | setting | value | because |
@@ -59,6 +59,7 @@ mod server;
 mod switches;
 mod tokens;
 mod views;
+mod zones;
 
 pub use config::{Config, DEFAULT_LISTEN};
 pub use in_force::{DEFAULT_LENGTH, LONGEST};

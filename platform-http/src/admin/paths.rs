@@ -16,7 +16,7 @@ struct Listed {
 }
 
 /// Every path but the views of other rooms; a test holds it equal to what is routed.
-const ALL: [Listed; 18] = [
+const ALL: [Listed; 19] = [
     path("GET", "/livez", Right::Open, "does the process live; ?verbose names each check"),
     path("GET", "/startupz", Right::Open, "has it started"),
     path("GET", "/readyz", Right::Open, "may it be asked"),
@@ -34,6 +34,7 @@ const ALL: [Listed; 18] = [
     path("PUT", "/platform/modes/{guard}", Right::Change, "a guard's mode: {mode, target, why, for}"),
     path("PUT", "/platform/breakers/{target}", Right::Change, "hold a breaker: {state, why, for}"),
     path("PUT", "/platform/policy/{client}", Right::Change, "a part of a policy: {policy, why, for}"),
+    path("PUT", "/platform/zones/{zone}", Right::Change, "ask nobody in a zone: {why, for}"),
     path("POST", "/platform/drain", Right::Change, "end this process, in order: {why}"),
 ];
 

@@ -22,6 +22,7 @@ use super::{
     info, log_filter, metrics, paths, switches,
     tokens::Tokens,
     views::Views,
+    zones,
 };
 use crate::server::{Connections, Limits, Listener, Times, of_the_key};
 
@@ -148,6 +149,7 @@ fn routes(desk: &Desk) -> Router {
         .route("/platform/modes/{guard}", put(switches::mode))
         .route("/platform/breakers/{target}", put(switches::breaker))
         .route("/platform/policy/{client}", put(switches::policy))
+        .route("/platform/zones/{zone}", put(zones::evacuate))
         .route("/platform/drain", post(drain::post));
     let guarded = |right| middleware::from_fn_with_state((desk.clone(), right), guard);
     let behind = |routes: Router<Desk>, right| {

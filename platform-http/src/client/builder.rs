@@ -9,7 +9,7 @@ use platform_core::{
     identity::Identity,
     stack::{ClientPolicy, ClientStack, Row, Targets},
 };
-use platform_discovery::{Balance, Target, balance};
+use platform_discovery::{Balance, Endpoint, Target, balance};
 
 use super::{
     Client, Inner,
@@ -116,7 +116,8 @@ fn balance(app: &App, target: &Target, settings: &Settings) -> Result<Arc<Balanc
         .map_err(|error| Error::config(format!("client {}: {error}", target.name())))?;
     app.once(&format!("{} {target} {alike}", target.name()), || {
         let connector = Connector::new(target, &settings.connect)?;
-        crate::discovery(app)?.balance(target, &settings.balance, move |endpoint| connector.to(endpoint))
+        let make = move |endpoint: &Endpoint, link| connector.to(endpoint, link);
+        crate::discovery(app)?.balance_linked(target, &settings.balance, make)
     })
 }
 

@@ -172,6 +172,7 @@ impl Rules for Settings {
     fn refusals(&self) -> Vec<Refusal> {
         let mut refusals: Vec<_> =
             self.policy.refusals().into_iter().map(|refusal| refusal.under("policy")).collect();
+        refusals.extend(self.balance.refusals().into_iter().map(|refusal| refusal.under("balance")));
         if self.connect.timeout.is_zero() {
             refusals
                 .push(Refusal::new("connect.timeout", "is 0ms, in which nobody can be reached; raise it"));

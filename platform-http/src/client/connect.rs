@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use http::{
     HeaderValue, Method, Request, Response, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
@@ -20,13 +21,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use platform_core::{Error, ErrorKind, Outcome, Result};
-use platform_discovery::{Endpoint, Protocol as Spoken, Target};
+use platform_discovery::{Endpoint, Protocol as Spoken, Target, balance::Link};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::{
     config::{Connect, Protocol},
-    tls::{Stream, Tls},
+    reach::{Dial, Reach},
+    tls::{Stream, Tls, tcp},
 };
 use crate::{Body, body::BoxError};
 
@@ -41,7 +43,7 @@ pub(super) struct Connector {
 
 /// The connections to one endpoint.
 pub(super) struct Connection {
-    client: legacy::Client<Dial, Body>,
+    client: legacy::Client<Way, Body>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
@@ -63,15 +65,16 @@ impl Connector {
         })
     }
 
-    /// Connections to `endpoint`; none is made before it is needed.
-    pub(super) fn to(&self, endpoint: &Endpoint) -> Connection {
+    /// Connections to `endpoint`. None is made before it is needed, unless others serve and this one is new to them:
+    /// then it is prepared, and `link` says when it is.
+    pub(super) fn to(&self, endpoint: &Endpoint, link: Link) -> Connection {
         let h2 = match self.settings.protocol {
             Protocol::Auto => endpoint.protocol != Spoken::Http1,
             Protocol::Http1 => false,
             Protocol::H2 => true,
         };
-        let dial =
-            Dial { address: endpoint.address, timeout: self.settings.timeout, tls: self.tls.clone(), h2 };
+        let (address, timeout, tls) = (endpoint.address, self.settings.timeout, self.tls.clone());
+        let way = Way(Reach::new(Tcp { address, timeout, tls, h2 }, link));
         let client = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -83,7 +86,7 @@ impl Connector {
             .http2_keep_alive_interval(h2.then_some(H2_PING))
             .http2_keep_alive_timeout(H2_PONG)
             .set_host(false)
-            .build(dial);
+            .build(way);
         Connection {
             client,
             scheme: self.scheme.clone(),
@@ -134,15 +137,17 @@ fn lacks_length(request: &Request<Body>) -> bool {
 
 /// Dials one address, whatever the URI says.
 #[derive(Clone)]
-struct Dial {
+struct Tcp {
     address: SocketAddr,
     timeout: Duration,
     tls: Option<Tls>,
     h2: bool,
 }
 
-impl Dial {
-    async fn dial(self) -> io::Result<Stream> {
+impl Dial for Tcp {
+    type Stream = Stream;
+
+    async fn dial(&self) -> io::Result<Stream> {
         let connected = async {
             let tcp = TcpStream::connect(self.address).await?;
             // Requests are written whole; waiting for more to send only delays them.
@@ -157,9 +162,18 @@ impl Dial {
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })
     }
+
+    fn is_alive(&self, stream: &Stream) -> bool {
+        // Nothing to read yet is life, and so is something; an end is none, and neither is an error.
+        !matches!(tcp(stream).peek(&mut [0]).now_or_never(), Some(Ok(0) | Err(_)))
+    }
 }
 
-impl Service<Uri> for Dial {
+/// The way to one endpoint, as hyper's pool asks for it.
+#[derive(Clone)]
+struct Way(Reach<Tcp>);
+
+impl Service<Uri> for Way {
     type Response = Stream;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
@@ -169,7 +183,8 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        Box::pin(self.clone().dial())
+        let way = self.clone();
+        Box::pin(async move { way.0.connect().await })
     }
 }
 
@@ -238,7 +253,7 @@ mod tests {
             let _inside = runtime.enter();
             let connector = Connector::new(&target, &Connect::default()).unwrap();
             let endpoint = Endpoint::at("127.0.0.1:1".parse().unwrap());
-            connector.to(&endpoint).absolute(&uri.parse().unwrap()).to_string()
+            connector.to(&endpoint, Link::default()).absolute(&uri.parse().unwrap()).to_string()
         };
         assert_eq!(connection("/films/1?full"), "http://catalog/films/1?full");
         assert_eq!(connection("http://elsewhere:99/films"), "http://catalog/films");

@@ -26,6 +26,7 @@ pub(super) struct Exchange<'a> {
     attempt: u16,
     endpoint: Option<Arc<str>>,
     fault: Option<Arc<str>>,
+    fell_back: bool,
     reported: bool,
 }
 
@@ -48,6 +49,7 @@ impl<'a> Exchange<'a> {
             attempt: context.attempt(),
             endpoint: None,
             fault: None,
+            fell_back: false,
             reported: false,
         }
     }
@@ -57,6 +59,11 @@ impl<'a> Exchange<'a> {
         if self.trace.is_sampled() {
             self.endpoint = Some(Arc::clone(endpoint));
         }
+    }
+
+    /// The variant that was asked for is not there.
+    pub(super) fn falls_back(&mut self) {
+        self.fell_back = true;
     }
 
     /// This fault is injected.
@@ -97,6 +104,9 @@ impl<'a> Exchange<'a> {
         }
         if let Some(fault) = &self.fault {
             attributes.push(("platform.fault", Value::Shared(Arc::clone(fault))));
+        }
+        if self.fell_back {
+            attributes.push(("platform.route.fallback", Value::Bool(true)));
         }
         let status = match end {
             End::Replied(status) => {

@@ -21,6 +21,7 @@
 //! |---|---|---|
 //! | `policy.timeout`, `policy.attempt_timeout` | 10 s, 3 s | see `platform_core::stack` |
 //! | `connect.timeout` | 1 s | [`CONNECT_TIMEOUT`] |
+//! | pauses between tries to connect | up to 200 ms, doubled to 9 s | [`Reach`] |
 //! | `connect.pool.idle` | 60 s | [`POOL_IDLE`] |
 //! | `connect.pool.per_endpoint` | 32 | [`POOL_PER_ENDPOINT`] |
 //! | `connect.max_response` | 64 MiB | [`MAX_RESPONSE`] |
@@ -39,6 +40,7 @@ mod connect;
 mod exchange;
 pub mod metrics;
 mod protocol;
+mod reach;
 mod request;
 mod response;
 #[cfg(feature = "tls")]
@@ -67,6 +69,7 @@ pub use config::{
     CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
     Tls,
 };
+pub use reach::{BACKOFF, BACKOFF_MAX, Dial, FRESH, Reach, SPREAD, backoff};
 pub use request::RequestBuilder;
 pub use response::Response;
 

@@ -11,6 +11,11 @@ use super::config::Connect;
 
 pub(super) type Stream = TokioIo<TcpStream>;
 
+/// What is underneath.
+pub(super) fn tcp(stream: &Stream) -> &TcpStream {
+    stream.inner()
+}
+
 /// There is none.
 #[derive(Clone)]
 pub(super) struct Tls(Infallible);

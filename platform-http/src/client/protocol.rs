@@ -6,12 +6,15 @@ use http::{HeaderValue, Request, Response};
 use platform_core::{
     Classify as _, Context, Error, ErrorKind, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
-    context::Criticality,
+    context::{Criticality, wire::LOAD_REPORT},
     fault::{Faults, Injection},
     stack::{Asked, Row, Storey, Wire},
     telemetry::Traces,
 };
-use platform_discovery::{Balance, balance::Picked};
+use platform_discovery::{
+    Balance,
+    balance::{self, Key, Picked, Picker, Route},
+};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -19,7 +22,7 @@ use super::{config::Settings, connect::Connection, exchange::Exchange, metrics::
 use crate::{
     Body,
     classify::ByStatus,
-    wire::{Reader, inject},
+    wire::{LoadReport, Reader, inject},
 };
 
 /// HTTP to the endpoints of one target.
@@ -49,12 +52,16 @@ impl Wire for Http {
         let mut exchange = Exchange::begin(parts, call.method(), call.body().context(), asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
-        let picked = match self.pick(call.body_mut().context_mut(), asked).await {
+        let mut picked = match self.pick(self.roll(&call), call.body_mut().context_mut(), asked).await {
             Ok(picked) => picked,
             Err(error) => return Err(exchange.failed(error)),
         };
         asked.set(picked.label());
         exchange.asks(picked.label());
+        if picked.route() == Route::Fallback {
+            exchange.falls_back();
+            self.note_fallback(call.body().context());
+        }
         // R6 Below all that must survive it, so that a rule may name an endpoint, and what it does is cut, repeated
         //    and counted as a real failure would be.
         let injected = match self.injection(call.body_mut().context_mut(), &picked) {
@@ -72,12 +79,20 @@ impl Wire for Http {
         };
         let mut reply = match sent {
             Ok(reply) => reply,
-            Err(error) => return Err(exchange.failed(error)),
+            Err(error) => {
+                picked.report(&Verdict::new(error.outcome(), Instant::now()).with_hint(error.hint()));
+                return Err(exchange.failed(error));
+            }
         };
         // The judge: once per attempt, and the second of its two clock readings.
         let (outcome, hint) = ByStatus.classify(&reply);
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
         reply.body_mut().judge(verdict);
+        // The next choice goes by it. A choice that is dropped without a report was cut off, and knows why.
+        picked.report(&verdict);
+        if let Some(report) = reply.headers().get(&LOAD_REPORT).and_then(LoadReport::parse) {
+            picked.told(report.rif);
+        }
         // In flight until the reply has been read: an endpoint that streams to us is busy with us.
         reply.body_mut().hold(picked.into_guard());
         exchange.replied(reply.status(), verdict.at);
@@ -85,7 +100,7 @@ impl Wire for Http {
     }
 
     fn has_other(&self, asked: &[Arc<str>]) -> bool {
-        self.balance.ready().members().iter().any(|member| !asked.contains(member.label()))
+        self.balance.has_other(asked)
     }
 
     fn describe(&self) -> Vec<Row> {
@@ -94,7 +109,24 @@ impl Wire for Http {
         let reader = if self.reader == Reader::Ours { "everything" } else { "traceparent" };
         vec![
             Row::new(Endpoint, "balance", "Which one do we ask?")
-                .with("pick", &format_args!("{}", written(&balance.pick))),
+                .with("pick", &format_args!("{}", balance.pick.as_str()))
+                .with("set.empty_wait", &balance.set.empty_wait)
+                .with("set.panic", &format_args!("{}", balance.set.panic))
+                .with(
+                    "set.subset",
+                    &format_args!("{}", balance.set.subset.map_or("none".into(), |most| most.to_string())),
+                )
+                .with("variants", &format_args!("{}", shares(&balance.variants)))
+                .with("versions", &format_args!("{}", shares(&balance.versions)))
+                .with("key", &format_args!("{}", String::from(balance.key.clone())))
+                .with("eject.mode", &format_args!("{}", balance.eject.mode))
+                .with("eject.consecutive", &format_args!("{}", balance.eject.consecutive))
+                .with("eject.base", &balance.eject.base)
+                .with("eject.max", &balance.eject.max)
+                .with("eject.max_share", &format_args!("{}", balance.eject.max_share))
+                .with("load.ewma", &balance.load.ewma)
+                .with("load.failure_penalty", &balance.load.failure_penalty)
+                .with("load.slow_start", &balance.load.slow_start),
             Row::new(Endpoint, "fault", "What if it went wrong on purpose?").with(
                 "rules",
                 &format_args!(
@@ -144,10 +176,30 @@ impl Http {
         Ok(Some(reply))
     }
 
-    async fn pick(&self, context: &mut Context, asked: &Asked) -> Result<Picked<Connection>> {
+    /// The dice; of ring_hash the key, which may be a header.
+    fn roll(&self, call: &Request<Body>) -> u64 {
+        let given = match &self.settings.balance {
+            balance::Config { pick: Picker::RingHash, key: Key::Header(name), .. } => {
+                call.headers().get(name)
+            }
+            _ => None,
+        };
+        self.balance.roll(call.body().context(), given.map(HeaderValue::as_bytes))
+    }
+
+    /// Somebody asked for a version and wonders whose answer this is.
+    #[cold]
+    fn note_fallback(&self, context: &Context) {
+        if let Some(notes) = context.notes() {
+            let wanted = self.balance.wanted(context).unwrap_or_default();
+            notes.because(&format!("{}:route({wanted} is not there)", self.target));
+        }
+    }
+
+    async fn pick(&self, roll: u64, context: &mut Context, asked: &Asked) -> Result<Picked<Connection>> {
         if !asked.avoid().is_empty() {
             let (avoid, only) = (asked.avoid(), asked.asks_only_others());
-            match self.balance.try_pick_other(context, fastrand::u64(..), avoid, only) {
+            match self.balance.try_pick_other(context, roll, avoid, only) {
                 Some(picked) => return Ok(picked),
                 None if only => {
                     let why = "there is no other endpoint, and the same one would only be slower for it";
@@ -156,14 +208,23 @@ impl Http {
                 None => {}
             }
         }
-        if let Some(picked) = self.balance.try_pick(context, fastrand::u64(..)) {
+        if let Some(picked) = self.balance.try_pick(context, roll) {
             return Ok(picked);
         }
-        let picked = self.balance.pick(context, fastrand::u64(..)).await?;
+        // Rare and long: its state should not be part of every call's.
+        let picked = Box::pin(self.balance.pick(context, roll)).await?;
         // The wait was real, so the clock is read again.
         context.set_now(Instant::now());
         Ok(picked)
     }
+}
+
+/// `canary=0.05 old=0`, or `none`.
+fn shares(of: &balance::Shares) -> String {
+    if of.is_empty() {
+        return "none".to_owned();
+    }
+    of.iter().map(|(name, share)| format!("{name}={share}")).collect::<Vec<_>>().join(" ")
 }
 
 /// A choice as it would be written in a file.

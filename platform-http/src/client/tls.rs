@@ -18,6 +18,14 @@ use super::config::Connect;
 /// A connection, with TLS or without.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
+/// What is underneath.
+pub(super) fn tcp(stream: &Stream) -> &TcpStream {
+    match stream {
+        MaybeHttpsStream::Http(tcp) => tcp.inner(),
+        MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
+    }
+}
+
 /// The TLS side of a target. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Tls {

@@ -41,7 +41,6 @@ impl LoadReport {
     }
 
     /// Reads a header's value; what makes no sense is no report.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the balancer reads it next"))]
     pub(crate) fn parse(value: &HeaderValue) -> Option<Self> {
         let text = value.to_str().ok().filter(|text| text.len() <= MOST_READ)?;
         let (mut rif, mut latency_ms) = (None, None);

@@ -193,11 +193,11 @@ async fn the_index_lists_what_is_there() {
         .filter_map(|line| {
             let mut words = line.split_whitespace();
             let (method, path) = (words.next()?, words.next()?.replace("{id}", "1"));
-            let any = ["{name}", "{guard}", "{target}", "{client}"];
+            let any = ["{name}", "{guard}", "{target}", "{client}", "{zone}"];
             Some((method, any.into_iter().fold(path, |path, any| path.replace(any, "x"))))
         })
         .collect();
-    assert_eq!(listed.len(), 20, "{}", index.body);
+    assert_eq!(listed.len(), 21, "{}", index.body);
     assert!(index.body.contains("the layers of each client"), "{}", index.body);
     for (method, path) in listed {
         // Nothing here has a body, so that nothing changes.

@@ -3,8 +3,10 @@
 mod peer;
 
 mod calls;
+mod choosing;
 mod failures;
 mod protocol;
+mod reach;
 mod repeats;
 mod strangers;
 #[cfg(feature = "tls")]

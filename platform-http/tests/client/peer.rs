@@ -64,6 +64,15 @@ impl Peer {
         Peer::accepting(script, |tcp| async { Some(tcp) }).await
     }
 
+    /// The same at an address.
+    pub(crate) async fn at(
+        address: SocketAddr,
+        script: impl Fn(&Heard) -> Does + Send + Sync + 'static,
+    ) -> Peer {
+        let listener = TcpListener::bind(address).await.expect("it is free");
+        Peer::on(listener, script, |tcp| async { Some(tcp) })
+    }
+
     /// The same behind something that is done to each connection first.
     pub(crate) async fn accepting<F, Fut, S>(
         script: impl Fn(&Heard) -> Does + Send + Sync + 'static,
@@ -75,6 +84,19 @@ impl Peer {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
+        Peer::on(listener, script, accept)
+    }
+
+    fn on<F, Fut, S>(
+        listener: TcpListener,
+        script: impl Fn(&Heard) -> Does + Send + Sync + 'static,
+        accept: F,
+    ) -> Peer
+    where
+        F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let address = listener.local_addr().expect("it is bound");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));

@@ -24,15 +24,20 @@ use tokio::{
 use crate::peer::{Peer, app, ok};
 
 /// Registers an instance.
-fn record(folder: &tempfile::TempDir, name: &str, address: SocketAddr, (protocol, state): (&str, &str)) {
-    let here = folder.path().join(name);
+pub(crate) fn record(
+    registry: &std::path::Path,
+    name: &str,
+    (instance, address): (&str, SocketAddr),
+    (protocol, state): (&str, &str),
+) {
+    let here = registry.join(name);
     std::fs::create_dir_all(&here).expect("a folder");
     let record = serde_json::json!({
-        "name": name, "instance": "one", "address": address, "protocol": protocol, "state": state,
+        "name": name, "instance": instance, "address": address, "protocol": protocol, "state": state,
         "expires_unix_ms": 4_000_000_000_000_u64,
     });
-    std::fs::write(here.join(".one"), record.to_string()).expect("a record");
-    std::fs::rename(here.join(".one"), here.join("one.json")).expect("the same folder");
+    std::fs::write(here.join(".new"), record.to_string()).expect("a record");
+    std::fs::rename(here.join(".new"), here.join(format!("{instance}.json"))).expect("the same folder");
 }
 
 /// A server that speaks HTTP/2 without an upgrade first, and answers with what it heard.
@@ -78,9 +83,10 @@ async fn what_an_endpoints_record_says_is_spoken() {
     let address = h2_peer(Arc::default()).await;
     let plain = Peer::open(|_| ok("http1")).await;
     let folder = tempfile::tempdir().expect("a folder");
-    record(&folder, "films", address, ("h2", "ready"));
-    record(&folder, "ratings", plain.address, ("http1", "ready"));
-    let app = app(&format!("[discovery.dir]\npath = \"{}\"", folder.path().display())).await;
+    let registry = folder.path().join("registry");
+    record(&registry, "films", ("one", address), ("h2", "ready"));
+    record(&registry, "ratings", ("one", plain.address), ("http1", "ready"));
+    let app = app(&format!("[discovery.dir]\npath = \"{}\"", registry.display())).await;
     let films = Client::for_target(&app, "films").expect("a client");
     let ratings = Client::for_target(&app, "ratings").expect("a client");
     assert_eq!(films.get("/a").send().await.expect("a reply").text().await.expect("text"), "/a films true");
@@ -92,8 +98,9 @@ async fn what_an_endpoints_record_says_is_spoken() {
 async fn the_connections_of_an_endpoint_that_left_are_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let folder = tempfile::tempdir().expect("a folder");
+    let registry = folder.path().join("registry");
     let address = listener.local_addr().expect("bound");
-    record(&folder, "films", address, ("http1", "ready"));
+    record(&registry, "films", ("one", address), ("http1", "ready"));
     let peer = context::spawn(async move {
         let (mut tcp, _) = listener.accept().await.expect("a connection");
         let mut request = [0; 4096];
@@ -101,15 +108,15 @@ async fn the_connections_of_an_endpoint_that_left_are_closed() {
         tcp.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.expect("it listens");
         tcp.read(&mut request).await.expect("an orderly end")
     });
-    let toml = format!("[discovery.dir]\npath = \"{}\"\npoll = \"20ms\"", folder.path().display());
+    let toml = format!("[discovery.dir]\npath = \"{}\"\npoll = \"20ms\"", registry.display());
     let app = app(&toml).await;
     let films = Client::for_target(&app, "films").expect("a client");
     assert_eq!(films.get("/a").send().await.expect("a reply").text().await.expect("text"), "hi");
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!peer.is_finished(), "it is kept for the next request");
-    record(&folder, "films", address, ("http1", "draining"));
+    record(&registry, "films", ("one", address), ("http1", "draining"));
     tokio::time::sleep(Duration::from_millis(200)).await;
-    std::fs::remove_file(folder.path().join("films/one.json")).expect("it is there");
+    std::fs::remove_file(registry.join("films/one.json")).expect("it is there");
     let read = tokio::time::timeout(Duration::from_secs(5), peer).await.expect("it is closed in time");
     assert_eq!(read.expect("the peer does not panic"), 0);
 }

@@ -10,7 +10,7 @@ use tokio::{
 use crate::town::{House, Town, ask, soon};
 
 /// A change on the admin listener; its status.
-async fn change(house: &House, method: &str, path: &str, body: &str) -> u16 {
+pub(crate) async fn change(house: &House, method: &str, path: &str, body: &str) -> u16 {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nx-platform-actor: ann\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -15,6 +15,8 @@ mod drain;
 mod equals;
 mod faults;
 mod registry;
+mod route;
 mod scrape;
 #[cfg(feature = "otlp")]
 mod trace;
+mod zones;

@@ -120,13 +120,15 @@ impl<Q: Subject> Wire for Ready<Q> {
     type Reply = Q::Reply;
 
     async fn send(&self, call: Q, asked: &Asked) -> Result<Q::Reply> {
-        let picked = match self.balance.try_pick(call.context(), fastrand::u64(..)) {
+        let mut picked = match self.balance.try_pick(call.context(), fastrand::u64(..)) {
             Some(picked) => picked,
             None => self.balance.pick(call.context(), fastrand::u64(..)).await?,
         };
         asked.set(picked.label());
         let mut reply = Answer::new(picked.service().pending, call.answer()).await;
-        reply.judge(Verdict::new(Outcome::Success, Instant::now()));
+        let verdict = Verdict::new(Outcome::Success, Instant::now());
+        reply.judge(verdict);
+        picked.report(&verdict);
         reply.hold(picked.into_guard());
         Ok(reply)
     }

@@ -20,14 +20,14 @@ use platform_core::{
 use tokio::time::Instant;
 
 use super::client::CLIENTS;
-use super::town::{Town, root, told};
+use super::town::{Town, roll, root, told};
 
 /// The services below the one that calls.
 pub(crate) enum Below {
     /// The next service, and the stack that leads to it.
     Service { stack: ClientStack, below: Box<Below>, falls: Arc<AtomicBool> },
     /// The last one.
-    Last { lane: super::town::Lane, asked: Arc<AtomicU64> },
+    Last { town: Town, asked: Arc<AtomicU64> },
 }
 
 /// A chain, and what was seen of it.
@@ -43,8 +43,7 @@ impl Chain {
     /// So many layers above `town`, each calling the next under `policy`.
     pub(crate) fn new(layers: usize, town: &Town, policy: ClientPolicy) -> Result<Self> {
         let (asked, falls) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(true)));
-        let lane = super::town::Lane::to(town);
-        let mut top = Below::Last { lane, asked: Arc::clone(&asked) };
+        let mut top = Below::Last { town: town.clone(), asked: Arc::clone(&asked) };
         for layer in 0..layers {
             let parts = Parts::new(&Arc::from(format!("layer-{layer}")), &Metrics::new(&Identity::default()));
             let stack = ClientStack::new(policy, Arc::new(parts))?;
@@ -66,10 +65,10 @@ impl Below {
     fn answer(&self, context: Context) -> Pin<Box<dyn Future<Output = Told> + Send + '_>> {
         Box::pin(async move {
             match self {
-                Below::Last { lane, asked } => {
+                Below::Last { town, asked } => {
                     asked.fetch_add(1, Relaxed);
                     let deadline = context.deadline().map(|deadline| deadline.instant());
-                    let (outcome, hint) = lane.ask(lane.any(), deadline).await;
+                    let (outcome, hint, _) = town.ask(roll(town.len()), deadline).await;
                     told(outcome, hint)
                 }
                 Below::Service { stack, below, falls } => {

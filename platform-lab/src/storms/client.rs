@@ -10,23 +10,30 @@ use platform_core::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use super::town::{Lane, Town, root};
-use crate::storms::town::gap;
+use super::{
+    lane::{Choice, Lane},
+    tower::Tower,
+    town::{Town, gap, roll, root},
+};
 
 /// How a call is made.
 #[derive(Clone, Debug)]
 pub(crate) enum Way {
     /// The production stack under this policy.
-    Ours(Box<ClientPolicy>),
+    Ours(Box<ClientPolicy>, Choice),
     /// A loop: so many attempts at any replica, one after the other, each cut after `attempt`.
     Naive { attempts: u32, attempt: Duration, whole: Duration },
+    /// tower's balancer, one attempt, cut after the whole time.
+    Tower { whole: Duration },
 }
 
 /// One client process: guards and budget of its own.
 #[derive(Clone)]
 pub(crate) struct Client {
     way: Way,
+    town: Town,
     lane: Arc<Lane>,
+    tower: Option<Arc<Tower>>,
     stack: Option<ClientStack>,
     pub(crate) metrics: Metrics,
 }
@@ -44,16 +51,26 @@ pub(crate) struct Felt {
 impl Client {
     pub(crate) fn new(town: &Town, way: &Way) -> Result<Self> {
         let metrics = Metrics::new(&Identity::default());
-        let stack = match way {
-            Way::Ours(policy) => {
+        let (stack, choice) = match way {
+            Way::Ours(policy, choice) => {
                 let parts = Arc::new(Parts::new(&Arc::from("town"), &metrics));
                 let stack = ClientStack::new(**policy, parts)?;
                 stack.guards().set_clients(CLIENTS);
-                Some(stack)
+                (Some(stack), *choice)
             }
-            Way::Naive { .. } => None,
+            Way::Naive { .. } | Way::Tower { .. } => (None, Choice::RoundRobin),
         };
-        Ok(Client { way: way.clone(), lane: Arc::new(Lane::to(town)), stack, metrics })
+        let tower = matches!(way, Way::Tower { .. }).then(|| Arc::new(Tower::to(town)));
+        let lane = Arc::new(Lane::to(town, choice, &metrics)?);
+        Ok(Client { way: way.clone(), town: town.clone(), lane, tower, stack, metrics })
+    }
+
+    /// From now on the registry names the first so many replicas.
+    pub(crate) fn knows(&self, replicas: usize) {
+        self.lane.knows(replicas);
+        if let Some(tower) = &self.tower {
+            tower.knows(replicas);
+        }
     }
 
     pub(crate) async fn call(&self) -> Felt {
@@ -66,7 +83,13 @@ impl Client {
             (None, Way::Naive { attempts, attempt, whole }) => {
                 (self.naive(begun, *attempts, *attempt, *whole).await, false)
             }
-            (None, Way::Ours(_)) => unreachable!("ours has a stack"),
+            (None, Way::Tower { whole }) => {
+                let tower = self.tower.as_ref().expect("made with the client");
+                let end = begun + *whole;
+                let answer = timeout_at(end, tower.ask(Some(end))).await;
+                (matches!(answer, Ok(Some((Outcome::Success, ..)))), false)
+            }
+            (None, Way::Ours(..)) => unreachable!("ours has a stack"),
         };
         let at = Instant::now();
         Felt { good, refused, took: at - begun, at }
@@ -76,8 +99,8 @@ impl Client {
         let end = begun + whole;
         for _ in 0..attempts {
             let limit = end.min(Instant::now() + attempt);
-            let asked = self.lane.ask(self.lane.any(), Some(limit));
-            if let Ok((Outcome::Success, _)) = timeout_at(limit, asked).await {
+            let asked = self.town.ask(roll(self.town.len()), Some(limit));
+            if let Ok((Outcome::Success, ..)) = timeout_at(limit, asked).await {
                 return true;
             }
             if Instant::now() >= end {
@@ -120,7 +143,7 @@ pub(crate) async fn arrive(
     felt
 }
 
-fn is_good(reply: &platform_core::testing::Told) -> bool {
+pub(crate) fn is_good(reply: &platform_core::testing::Told) -> bool {
     use platform_core::call::Reply as _;
     reply.verdict().is_none_or(|verdict| verdict.outcome.is_success())
 }

@@ -9,6 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::{
     chain::Chain,
     client::{CLIENTS, Client, Felt, Way, arrive},
+    lane::Choice,
+    told::{Told, ejections},
     town::{Town, Weather, seed},
 };
 
@@ -16,14 +18,16 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     /// Seconds of traffic under the fault.
-    storm: u64,
+    pub(super) storm: u64,
     /// Loads of the recovery map, in percent of capacity.
     loads: &'static [u32],
+    /// Without the peers.
+    pub(super) quick: bool,
 }
 
 impl Scale {
-    pub(crate) const WHOLE: Scale = Scale { storm: 30, loads: &[50, 60, 70, 80, 90, 95] };
-    pub(crate) const QUICK: Scale = Scale { storm: 6, loads: &[50] };
+    pub(crate) const WHOLE: Scale = Scale { storm: 30, loads: &[50, 60, 70, 80, 90, 95], quick: false };
+    pub(crate) const QUICK: Scale = Scale { storm: 6, loads: &[50], quick: true };
 }
 
 /// What one seed showed.
@@ -35,22 +39,18 @@ pub(crate) struct Seen {
 pub(crate) type Run = Pin<Box<dyn Future<Output = Result<Seen>>>>;
 
 /// Ten replicas of four slots at a mean of 10 ms.
-const CAPACITY: f64 = 4000.0;
-const MEAN: Duration = Duration::from_millis(10);
+pub(super) const CAPACITY: f64 = 4000.0;
+pub(super) const MEAN: Duration = Duration::from_millis(10);
 
-fn interactive() -> Way {
+pub(super) fn interactive() -> Way {
     ours(Preset::Interactive.policy())
 }
 
 fn ours(policy: ClientPolicy) -> Way {
-    Way::Ours(Box::new(policy))
+    Way::Ours(Box::new(policy), Choice::Ours)
 }
 
-fn naive(attempts: u32) -> Way {
-    Way::Naive { attempts, attempt: Duration::from_millis(250), whole: Duration::from_secs(1) }
-}
-
-fn clients(town: &Town, way: &Way) -> Result<Vec<Client>> {
+pub(super) fn clients(town: &Town, way: &Way) -> Result<Vec<Client>> {
     (0..CLIENTS).map(|_| Client::new(town, way)).collect()
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
     let (mut rows, mut passed) = (Vec::new(), true);
     for (what, arm, way, mean, load, burst) in table {
         let mut medians = Vec::new();
-        let Way::Ours(policy) = &way else { unreachable!("all are ours") };
+        let Way::Ours(policy, _) = &way else { unreachable!("all are ours") };
         let bare = bare(**policy);
         for (arm, way) in [(arm, &way), ("no guards", &bare)] {
             seed(number);
@@ -99,13 +99,14 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
             let told = Told::of(&felt, &town);
             if arm != "no guards" {
                 let open: usize = clients.iter().filter(|client| has_opened(client)).count();
-                passed &= told.refused == 0 && open == 0;
+                let ejected: u64 = clients.iter().map(ejections).sum();
+                passed &= told.refused == 0 && open == 0 && ejected == 0;
                 rows.push(told.row(
                     "S0",
                     what,
                     arm,
                     number,
-                    &format!("{} refused, {open} open", told.refused),
+                    &format!("{} refused, {open} open, {ejected} ejected", told.refused),
                 ));
             } else {
                 rows.push(told.row("S0", what, arm, number, ""));
@@ -113,35 +114,6 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
             medians.push(told.p50);
         }
         passed &= medians[0].as_secs_f64() <= medians[1].as_secs_f64() * 1.05 + 0.001;
-    }
-    Ok(Seen { rows, passed })
-}
-
-/// S2: one of ten fails 30 %, then 100 % of its calls at once.
-pub(crate) async fn s2(number: u64, scale: Scale) -> Result<Seen> {
-    let (mut rows, mut passed) = (Vec::new(), true);
-    for fails in [0.3, 1.0] {
-        let mut errors = Vec::new();
-        for (arm, way) in [("ours", &interactive()), ("naive, no repeats", &naive(1))] {
-            seed(number);
-            let town = Town::new(10, 4, Weather::fair(MEAN));
-            let clients = clients(&town, way)?;
-            // Hedging and budgets know ordinary days before the bad one.
-            arrive(&clients, 0.6 * CAPACITY, Duration::from_secs(4), |_| {}).await;
-            town.change(0, |weather| weather.fails = fails);
-            let before = town.requests();
-            let felt = arrive(&clients, 0.6 * CAPACITY, Duration::from_secs(scale.storm), |_| {}).await;
-            let told = Told { attempts: town.requests() - before, ..Told::of(&felt, &town) };
-            rows.push(told.row("S2", &format!("{:.0} % of one fail", fails * 100.0), arm, number, ""));
-            errors.push(told.errors());
-            if arm == "ours" {
-                // Without ejection every failure is repeated, so the extra load is what the grey one gets.
-                passed &= told.per_call() <= 1.25;
-            }
-        }
-        // At 30 % the budget pays for all; at 100 % an idle failing replica draws more than a tenth of the calls,
-        // and what the budget cannot pay is seen, until discovery ejects it.
-        passed &= if fails < 0.5 { errors[0] == 0.0 } else { errors[0] <= errors[1] / 2.0 };
     }
     Ok(Seen { rows, passed })
 }
@@ -260,6 +232,7 @@ pub(crate) async fn s11(number: u64, scale: Scale) -> Result<Seen> {
             format!("{per_user:.3}"),
             String::new(),
             String::new(),
+            String::new(),
             format!(
                 "{:.2} % wasted, time {}",
                 100.0 * town.wasted(),
@@ -268,56 +241,6 @@ pub(crate) async fn s11(number: u64, scale: Scale) -> Result<Seen> {
         ]);
     }
     Ok(Seen { rows, passed })
-}
-
-/// What callers felt, in numbers.
-struct Told {
-    calls: u64,
-    failed: u64,
-    refused: u64,
-    attempts: u64,
-    p50: Duration,
-    p99: Duration,
-}
-
-impl Told {
-    fn of(felt: &[Felt], town: &Town) -> Self {
-        let mut took: Vec<Duration> = felt.iter().map(|felt| felt.took).collect();
-        took.sort_unstable();
-        let at =
-            |share: f64| took.get(((took.len() as f64 * share) as usize).min(took.len().saturating_sub(1)));
-        let count = |of: fn(&Felt) -> bool| felt.iter().filter(|felt| of(felt)).count() as u64;
-        Told {
-            calls: felt.len() as u64,
-            failed: count(|felt| !felt.good),
-            refused: count(|felt| felt.refused),
-            attempts: town.requests(),
-            p50: at(0.5).copied().unwrap_or_default(),
-            p99: at(0.99).copied().unwrap_or_default(),
-        }
-    }
-
-    fn errors(&self) -> f64 {
-        self.failed as f64 / self.calls.max(1) as f64
-    }
-
-    fn per_call(&self) -> f64 {
-        self.attempts as f64 / self.calls.max(1) as f64
-    }
-
-    fn row(&self, storm: &str, what: &str, arm: &str, seed: u64, more: &str) -> Vec<String> {
-        vec![
-            storm.to_owned(),
-            what.to_owned(),
-            arm.to_owned(),
-            seed.to_string(),
-            format!("{:.3}", 100.0 * self.errors()),
-            format!("{:.3}", self.per_call()),
-            format!("{:.1}", self.p50.as_secs_f64() * 1e3),
-            format!("{:.1}", self.p99.as_secs_f64() * 1e3),
-            more.to_owned(),
-        ]
-    }
 }
 
 fn has_opened(client: &Client) -> bool {

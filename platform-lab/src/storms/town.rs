@@ -10,10 +10,9 @@ use std::{
 };
 
 use platform_core::{
-    Context, Error, ErrorKind, Hint, Mark, Outcome, Result, Verdict,
+    Context, Hint, Mark, Outcome, Verdict,
     call::Reply as _,
     context,
-    stack::{Asked, Row, Storey, Wire},
     testing::{Ask, Told},
 };
 use tokio::{
@@ -32,19 +31,27 @@ pub(crate) struct Weather {
     pub(crate) fails: f64,
     /// It says that it has too much to do, before any work.
     pub(crate) overloaded: bool,
+    /// It says nothing at all.
+    pub(crate) silent: bool,
+    /// It stops for so long each so often.
+    pub(crate) stalls: Option<(Duration, Duration)>,
     /// A request whose deadline has passed is dropped when its turn comes, or where it stands.
     pub(crate) drops_expired: bool,
 }
 
+/// What a replica answers: how it is judged, what it says about coming back, and how much it had under way.
+pub(crate) type Answer = (Outcome, Hint, u32);
+
 /// One replica: a queue before its slots.
 pub(crate) struct Replica {
-    label: Arc<str>,
     slots: Semaphore,
     weather: parking::Live,
     /// Work done for callers that had left, in microseconds of a slot.
     wasted: AtomicU64,
     worked: AtomicU64,
     requests: AtomicU64,
+    under_way: AtomicU32,
+    born: Instant,
 }
 
 mod parking {
@@ -74,23 +81,42 @@ mod parking {
 #[derive(Clone)]
 pub(crate) struct Town(Arc<[Replica]>);
 
+impl Replica {
+    /// For how long it stands still yet; each has its own times.
+    fn stall_left(&self, index: usize, replicas: usize, weather: Weather) -> Duration {
+        let Some((every, length)) = weather.stalls else { return Duration::ZERO };
+        let since = self.born.elapsed() + every.mul_f64(index as f64 / replicas as f64);
+        let into = Duration::from_nanos((since.as_nanos() % every.as_nanos()) as u64);
+        length.saturating_sub(into)
+    }
+}
+
 impl Weather {
     /// Nothing is wrong.
     pub(crate) fn fair(mean: Duration) -> Self {
-        Weather { mean, slower: 1.0, fails: 0.0, overloaded: false, drops_expired: false }
+        Weather {
+            mean,
+            slower: 1.0,
+            fails: 0.0,
+            overloaded: false,
+            silent: false,
+            stalls: None,
+            drops_expired: false,
+        }
     }
 }
 
 impl Town {
     /// So many replicas of so many slots each.
     pub(crate) fn new(replicas: usize, slots: usize, weather: Weather) -> Self {
-        let one = |index| Replica {
-            label: Arc::from(format!("10.0.0.{index}:80")),
+        let one = |_| Replica {
             slots: Semaphore::new(slots),
             weather: parking::Live::new(weather),
             wasted: AtomicU64::new(0),
             worked: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            under_way: AtomicU32::new(0),
+            born: Instant::now(),
         };
         Town((0..replicas).map(one).collect())
     }
@@ -107,9 +133,35 @@ impl Town {
         (0..self.0.len()).for_each(|index| self.change(index, &change));
     }
 
+    /// How many replicas there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Requests that arrived at the replicas.
     pub(crate) fn requests(&self) -> u64 {
         self.0.iter().map(|replica| replica.requests.load(Relaxed)).sum()
+    }
+
+    /// Requests that arrived at one of them.
+    pub(crate) fn requests_at(&self, index: usize) -> u64 {
+        self.0[index].requests.load(Relaxed)
+    }
+
+    /// One way there and back. Whoever leaves does not stop the work.
+    pub(crate) async fn ask(&self, index: usize, deadline: Option<Instant>) -> Answer {
+        sleep(NETWORK).await;
+        let (tell, told) = oneshot::channel();
+        let town = self.clone();
+        let work = async move {
+            // Who has left hears nothing.
+            let under_way = town.0[index].under_way.fetch_add(1, Relaxed);
+            let (outcome, hint) = town.serve(index, deadline).await;
+            town.0[index].under_way.fetch_sub(1, Relaxed);
+            let _ = tell.send((outcome, hint, under_way));
+        };
+        drop(context::spawn(work));
+        told.await.unwrap_or((Outcome::ServerFault, Hint::NONE, 0))
     }
 
     /// The share of the slots' time that was spent for callers that had left.
@@ -122,10 +174,16 @@ impl Town {
     }
 
     /// What replica `index` makes of a request. Its caller may leave: the replica does not notice.
-    async fn serve(self, index: usize, deadline: Option<Instant>) -> (Outcome, Hint) {
+    async fn serve(&self, index: usize, deadline: Option<Instant>) -> (Outcome, Hint) {
         let replica = &self.0[index];
         replica.requests.fetch_add(1, Relaxed);
         let weather = replica.weather.get();
+        if weather.silent {
+            // Nothing comes back, not even a reset; what was sent is lost.
+            sleep(FOR_EVER).await;
+        }
+        // Nobody looks at what comes in while the replica stops.
+        sleep(replica.stall_left(index, self.0.len(), weather)).await;
         if weather.overloaded {
             return (Outcome::Overload, Hint { after: None, mark: Some(Mark::Safe) });
         }
@@ -140,7 +198,11 @@ impl Town {
             return (Outcome::Timeout, Hint::NONE);
         }
         let begun = Instant::now();
-        let work = sleep(log_normal(weather.mean).mul_f64(weather.slower));
+        let work = async {
+            sleep(log_normal(weather.mean).mul_f64(weather.slower)).await;
+            // And what is under way stops with it.
+            sleep(replica.stall_left(index, self.0.len(), weather)).await;
+        };
         let cut = match deadline.filter(|_| weather.drops_expired) {
             // A server of ours also ends a handler whose deadline passes.
             Some(deadline) => tokio::time::timeout_at(deadline, work).await.is_err(),
@@ -159,72 +221,6 @@ impl Town {
     }
 }
 
-/// One client's way to a town: who is busy with it, and the network in between.
-pub(crate) struct Lane {
-    town: Town,
-    in_flight: Vec<AtomicU32>,
-}
-
-impl Lane {
-    pub(crate) fn to(town: &Town) -> Self {
-        Lane { town: town.clone(), in_flight: town.0.iter().map(|_| AtomicU32::new(0)).collect() }
-    }
-
-    /// The less loaded of two, others before those that were asked: what `platform-discovery` does, without its
-    /// ejection, which is not built.
-    fn pick(&self, asked: &Asked) -> Option<usize> {
-        let fresh: Vec<usize> = (0..self.town.0.len())
-            .filter(|index| !asked.avoid().contains(&self.town.0[*index].label))
-            .collect();
-        let among = match fresh.len() {
-            0 if asked.asks_only_others() => return None,
-            0 => (0..self.town.0.len()).collect(),
-            _ => fresh,
-        };
-        let (one, other) = (among[roll(among.len())], among[roll(among.len())]);
-        let load = |index: usize| self.in_flight[index].load(Relaxed);
-        Some(if load(other) < load(one) { other } else { one })
-    }
-
-    /// One way there and back, without any stack: what a naive client does.
-    pub(crate) async fn ask(&self, index: usize, deadline: Option<Instant>) -> (Outcome, Hint) {
-        let _busy = Busy::with(&self.in_flight[index]);
-        sleep(NETWORK).await;
-        let (tell, told) = oneshot::channel();
-        let town = self.town.clone();
-        let work = async move {
-            // Who has left hears nothing.
-            let _ = tell.send(town.serve(index, deadline).await);
-        };
-        drop(context::spawn(work));
-        told.await.unwrap_or((Outcome::ServerFault, Hint::NONE))
-    }
-
-    /// Any of them, for a naive client.
-    pub(crate) fn any(&self) -> usize {
-        roll(self.town.0.len())
-    }
-}
-
-impl Wire for Lane {
-    type Call = Ask;
-    type Reply = Told;
-
-    async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
-        let index = self
-            .pick(asked)
-            .ok_or_else(|| Error::new(ErrorKind::NoEndpoints, "there is nobody else to ask"))?;
-        asked.set(&self.town.0[index].label);
-        let deadline = call.context.deadline().map(|deadline| deadline.instant());
-        let (outcome, hint) = self.ask(index, deadline).await;
-        Ok(told(outcome, hint))
-    }
-
-    fn describe(&self) -> Vec<Row> {
-        vec![Row::new(Storey::Endpoint, "town", "Who is asked?")]
-    }
-}
-
 /// A reply that is judged so.
 pub(crate) fn told(outcome: Outcome, hint: Hint) -> Told {
     let mut told = Told::default();
@@ -235,21 +231,6 @@ pub(crate) fn told(outcome: Outcome, hint: Hint) -> Told {
 /// A call under a context of its own.
 pub(crate) fn root() -> Ask {
     Ask::under(Context::root(Instant::now()))
-}
-
-struct Busy<'a>(&'a AtomicU32);
-
-impl<'a> Busy<'a> {
-    fn with(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Relaxed);
-        Busy(count)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }
 
 thread_local! {
@@ -266,8 +247,18 @@ pub(crate) fn chance(share: f64) -> bool {
     DICE.with_borrow_mut(|dice| dice.f64() < share)
 }
 
-fn roll(below: usize) -> usize {
+/// 64 random bits.
+pub(crate) fn die() -> u64 {
+    DICE.with_borrow_mut(|dice| dice.u64(..))
+}
+
+pub(crate) fn roll(below: usize) -> usize {
     DICE.with_borrow_mut(|dice| dice.usize(..below))
+}
+
+/// From 0 to 1.
+pub(crate) fn uniform() -> f64 {
+    DICE.with_borrow_mut(fastrand::Rng::f64)
 }
 
 /// The gap to the next of a Poisson stream of arrivals.
@@ -277,7 +268,7 @@ pub(crate) fn gap(per_second: f64) -> Duration {
 }
 
 /// A log-normal length whose deviation is as large as its mean.
-fn log_normal(mean: Duration) -> Duration {
+pub(crate) fn log_normal(mean: Duration) -> Duration {
     let (one, other) = DICE.with_borrow_mut(|dice| (dice.f64(), dice.f64()));
     // Box and Muller.
     let normal = (-2.0 * (1.0 - one).ln()).sqrt() * (std::f64::consts::TAU * other).cos();
@@ -287,3 +278,5 @@ fn log_normal(mean: Duration) -> Duration {
 
 /// There and back within a data centre takes half of that; tokio's timers know whole milliseconds.
 const NETWORK: Duration = Duration::from_millis(1);
+/// Longer than any storm.
+const FOR_EVER: Duration = Duration::from_secs(3600);

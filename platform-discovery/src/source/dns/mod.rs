@@ -128,6 +128,10 @@ impl Resolve for Dns {
         }))
     }
 
+    fn is_remembered(&self) -> bool {
+        true
+    }
+
     fn describe(&self, target: &Target) -> String {
         let by = match self.config.server.as_str() {
             "" => "the system's servers",

@@ -107,6 +107,10 @@ impl Resolve for Etcd {
         }))
     }
 
+    fn is_remembered(&self) -> bool {
+        true
+    }
+
     fn describe(&self, target: &Target) -> String {
         match target.place() {
             Place::Registry(name) | Place::Etcd(name) => {

@@ -1,0 +1,136 @@
+//! A peak-sensitive moving average, as a value of 64 bits.
+
+/// How long answers take: up at once, down slowly.
+///
+/// Seconds, and the tick (millisecond) at which they were true. What is measured above the average replaces it at
+/// once, because a slow answer is news and a fast one is not; what lies below pulls it down by `e^(-dt/tau)`. While
+/// nothing is measured it fades away, so that whoever was too slow to be asked is tried again one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Average {
+    seconds: f32,
+    tick: u32,
+}
+
+impl Average {
+    pub(super) fn of(seconds: f32, tick: u32) -> Self {
+        Average { seconds, tick }
+    }
+
+    /// The average at `tick`, faded since.
+    pub(super) fn at(self, tick: u32, tau: f32) -> f32 {
+        self.seconds * (-self.age(tick) / tau).exp()
+    }
+
+    /// The average with another sample.
+    pub(super) fn with(self, sample: f32, tick: u32, tau: f32) -> Self {
+        let kept = (-self.age(tick) / tau).exp();
+        let faded = self.seconds * kept;
+        if sample > faded {
+            Average::of(sample, tick)
+        } else if kept < 1.0 {
+            Average::of(self.seconds.mul_add(kept, sample * (1.0 - kept)), tick)
+        } else {
+            // Within the same millisecond the first sample stands for all, which leaves the mean as it is.
+            self
+        }
+    }
+
+    /// How it compares with another's: the quotient of both at any one instant, since both fade alike.
+    ///
+    /// `decay` is the exponent of two per tick.
+    pub(super) fn cost(self, busy: f32, other: Average, decay: f32) -> f32 {
+        let apart = other.tick.wrapping_sub(self.tick) as i32;
+        self.seconds * busy * (apart as f32 * decay).exp2()
+    }
+
+    /// The seconds as they were when they were measured.
+    pub(super) fn seconds(self) -> f32 {
+        self.seconds
+    }
+
+    pub(super) fn to_bits(self) -> u64 {
+        u64::from(self.seconds.to_bits()) << 32 | u64::from(self.tick)
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Average { seconds: f32::from_bits((bits >> 32) as u32), tick: bits as u32 }
+    }
+
+    /// Seconds since it was true; a clock that seems to run backwards has not run.
+    fn age(self, tick: u32) -> f32 {
+        (tick.wrapping_sub(self.tick) as i32).max(0) as f32 / 1e3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TAU: f32 = 10.0;
+
+    #[test]
+    fn up_at_once_and_down_in_ten_seconds() {
+        let calm = Average::of(0.010, 0);
+        let peak = calm.with(0.200, 5, TAU);
+        assert_eq!(peak, Average::of(0.200, 5));
+        // A sample each 10 ms for ten seconds: what is left of the peak is 1/e of it.
+        let after = (1..=1000).fold(peak, |average, n| average.with(0.010, 5 + n * 10, TAU));
+        let left = (after.seconds() - 0.010) / 0.190;
+        assert!((left - (-1.0_f32).exp()).abs() < 0.01, "{left}");
+    }
+
+    #[test]
+    fn what_is_not_asked_fades() {
+        let failed = Average::of(5.0, 0);
+        assert!((failed.at(10_000, TAU) - 5.0 / std::f32::consts::E).abs() < 1e-3);
+        // After a minute it is as good as one of 12 ms, and is tried.
+        assert!((0.010..0.015).contains(&failed.at(60_000, TAU)));
+    }
+
+    #[test]
+    fn the_clock_may_wrap_or_seem_to_run_backwards() {
+        let before = Average::of(1.0, u32::MAX - 500);
+        assert!((before.at(9_499, TAU) - (-1.0_f32).exp()).abs() < 1e-4);
+        assert_eq!(Average::of(1.0, 100).at(99, TAU), 1.0);
+    }
+
+    proptest! {
+        #[test]
+        fn bits_keep_it(seconds in 0.0_f32..1e6, tick: u32) {
+            let average = Average::of(seconds, tick);
+            prop_assert_eq!(Average::from_bits(average.to_bits()), average);
+        }
+
+        /// Comparing two needs no clock: at whichever time one looks, the same one is cheaper.
+        #[test]
+        fn who_is_cheaper_does_not_depend_on_when_one_looks(
+            one in (1e-4_f32..10.0, 0_u32..60_000, 1_u32..50), other in (1e-4_f32..10.0, 0_u32..60_000, 1_u32..50),
+            look in 60_000_u32..90_000
+        ) {
+            let decay = -std::f32::consts::LOG2_E / (TAU * 1e3);
+            let (a, b) = (Average::of(one.0, one.1), Average::of(other.0, other.1));
+            let (busy_a, busy_b) = (one.2 as f32, other.2 as f32);
+            let now = (a.at(look, TAU) * busy_a, b.at(look, TAU) * busy_b);
+            prop_assume!((now.0 - now.1).abs() > 1e-3 * now.0.max(now.1));
+            prop_assert_eq!(a.cost(busy_a, b, decay) < b.seconds() * busy_b, now.0 < now.1);
+        }
+
+        #[test]
+        fn it_stays_within_what_was_measured_unless_it_fades(
+            samples in prop::collection::vec((1e-4_f32..10.0, 0_u32..5_000), 1..50)
+        ) {
+            let mut tick = 0;
+            let mut average = Average::of(samples[0].0, 0);
+            let (mut least, mut most) = (samples[0].0, samples[0].0);
+            for (sample, wait) in samples {
+                tick += wait;
+                average = average.with(sample, tick, TAU);
+                least = least.min(sample);
+                most = most.max(sample);
+                prop_assert!(average.seconds() <= most * 1.0001 && average.seconds() >= least * 0.9999);
+                prop_assert!(average.at(tick, TAU) >= sample * 0.9999, "never below the last sample");
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The chosen one, and what became of it.
+
+use std::{fmt, sync::Arc};
+
+use platform_core::{
+    Context, Outcome, Tick, Verdict,
+    call::{Guard, Release},
+    context::Deadline,
+};
+
+use super::{groups::Route, member::Member};
+use crate::endpoint::Endpoint;
+
+/// The chosen endpoint. It counts as in flight until this is dropped.
+///
+/// Whoever asks it says once what came of it ([`report`](Self::report)): the next choices and ejection go by that. One
+/// that is dropped without a word was cut off. After its deadline that is a timeout, which counts against the endpoint;
+/// before it, the caller left or another attempt was faster, which counts against nobody but tells that an answer would
+/// have taken at least so long.
+pub struct Picked<C> {
+    member: Arc<Member<C>>,
+    since: Tick,
+    deadline: Option<Deadline>,
+    route: Route,
+    reported: bool,
+}
+
+impl<C> Picked<C> {
+    pub(super) fn new(member: Arc<Member<C>>, context: &Context) -> Self {
+        member.begin();
+        let (since, deadline) = (context.now(), context.deadline());
+        Picked { member, since, deadline, route: Route::Ordinary, reported: false }
+    }
+
+    pub(super) fn by(mut self, route: Route) -> Self {
+        self.route = route;
+        self
+    }
+
+    pub(super) fn count(&self) {
+        self.member.count();
+    }
+
+    /// What it is.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.member.endpoint()
+    }
+
+    /// Its address, for errors and log lines.
+    pub fn label(&self) -> &Arc<str> {
+        self.member.label()
+    }
+
+    /// What is kept for it.
+    pub fn service(&self) -> &C {
+        self.member.service()
+    }
+
+    /// How the call came to it: as all do, or because it asked for a variant or a version.
+    pub fn route(&self) -> Route {
+        self.route
+    }
+
+    /// What the attempt meant. It took from the clock reading of the context under which it was chosen until the
+    /// verdict. Only the first report counts; a verdict of our own (local) says nothing about the endpoint.
+    pub fn report(&mut self, verdict: &Verdict) {
+        if !std::mem::replace(&mut self.reported, true) {
+            let took = verdict.at.since(self.since);
+            let rules = self.member.rules();
+            rules.heed(self.member.load().report(verdict, took, &rules.scale));
+        }
+    }
+
+    /// How many requests the endpoint said that it had under way when this one arrived, from whomever. It counts for a
+    /// second or two, and only where the others said so too.
+    pub fn told(&self, under_way: u32) {
+        self.member.load().tell(under_way);
+    }
+}
+
+impl<C: Send + Sync + 'static> Picked<C> {
+    /// Counts as in flight until the guard is dropped: for a reply that is read later.
+    pub fn into_guard(self) -> Guard {
+        // The guard's end takes one away, as this one's does now.
+        self.member.begin();
+        Guard::new(Arc::clone(&self.member) as Arc<dyn Release>, 0)
+    }
+}
+
+impl<C> fmt::Debug for Picked<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Picked").field(&self.member).finish()
+    }
+}
+
+impl<C> Drop for Picked<C> {
+    fn drop(&mut self) {
+        if !self.reported {
+            let now = Tick::now();
+            let late = self.deadline.is_some_and(|deadline| deadline.has_passed(now));
+            self.report(&Verdict::new(if late { Outcome::Timeout } else { Outcome::Abandoned }, now));
+        }
+        self.member.end();
+    }
+}
+
+impl<C: Send + Sync + 'static> Release for Member<C> {
+    fn release(&self, _ticket: u64) {
+        self.end();
+    }
+}

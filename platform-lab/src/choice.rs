@@ -1,0 +1,248 @@
+//! What does choosing an endpoint cost, and what does a change of very many?
+//!
+//! One choice, its report and its end, among ten, a hundred and a thousand endpoints; in zones with a canary; by key.
+//! Then sets of ten thousand of which one in a hundred changes, from the source's word until it is published.
+
+use std::{fs, io, net::SocketAddr, sync::Arc};
+
+use platform_core::{
+    Context, Error, ErrorKind, Outcome, Result, Verdict, config::Ratio, identity::Identity,
+    telemetry::Metrics,
+};
+use platform_discovery::{
+    Balance, Config, Discovery, Endpoint, Target,
+    balance::{self, Picker},
+    source::Hand,
+};
+use tokio::{task::yield_now, time::Instant};
+
+use crate::{
+    alone,
+    child::{Orders, Program, Taken, repeated, runtime, take},
+    measure::{has_valgrind, instructions_of_calls},
+    options::Options,
+    table::{Report, Table},
+};
+
+/// A set of endpoints, and how it is chosen from.
+#[derive(Clone, Copy)]
+struct Scene {
+    name: &'static str,
+    about: &'static str,
+    endpoints: u32,
+    divided: bool,
+    pick: Picker,
+}
+
+/// What a call chooses with.
+struct Ground {
+    balance: Balance<Arc<u32>>,
+    source: Hand,
+    context: Context,
+    _discovery: Discovery,
+}
+
+/// Chooses again and again, and prints what it took: `pick SCENE N`.
+///
+/// # Errors
+/// A scene that does not exist; a system that does not tell the time spent on a CPU.
+pub(crate) fn pick(words: &[String]) -> Result<()> {
+    let usage = |why: String| Error::new(ErrorKind::Usage, why);
+    let (name, orders) = words.split_first().ok_or_else(|| usage("which scene?".to_owned()))?;
+    let scene = SCENES.iter().find(|scene| scene.name == name);
+    let scene = scene.ok_or_else(|| usage(format!("no scene is named {name}")))?;
+    let orders =
+        Orders::parse(orders.iter().map(String::as_str)).ok_or_else(|| usage(format!("{PICK} {name}: N")))?;
+    let taken = chosen(*scene, orders).map_err(|error| {
+        Error::new(ErrorKind::Start, format!("{name} cannot be chosen from")).with_source(error)
+    })?;
+    println!("{taken}");
+    Ok(())
+}
+
+fn chosen(scene: Scene, orders: Orders) -> io::Result<Taken> {
+    runtime()?.block_on(async {
+        let ground = Ground::new(scene).await.map_err(io::Error::other)?;
+        let mut key = 0_u32;
+        let choose = async || {
+            key = key.wrapping_add(1);
+            let given = key.to_le_bytes();
+            let roll = ground.balance.roll(&ground.context, Some(&given));
+            let Some(mut picked) = ground.balance.try_pick(&ground.context, roll) else { return false };
+            picked.report(&Verdict::new(Outcome::Success, ground.context.now()));
+            true
+        };
+        repeated(orders, choose).await
+    })
+}
+
+/// The measurement.
+///
+/// # Errors
+/// A child cannot be run; the system does not tell how much memory this process has.
+pub(crate) fn run(options: &Options) -> Result<Report> {
+    let mut report = Report {
+        table: Table::new(&["what", "instructions", "ns", "allocations"]),
+        remarks: vec!["A choice is the draw, its report and its end, by one caller.".into()],
+        results: Vec::new(),
+    };
+    let counts = options.instructions && has_valgrind();
+    if options.instructions && !counts {
+        report.remarks.push("Without valgrind no instructions are counted.".into());
+    }
+    for scene in SCENES {
+        let program = |calls: u64| -> Result<Program> {
+            let words = [PICK, scene.name, &calls.to_string()].map(str::to_owned);
+            Ok(Program::this()?.with(words))
+        };
+        let calls = options.stretch.to;
+        let taken = take(program(calls)?.under::<&str>(&[]))?;
+        let each = |all: u64| all as f64 / calls as f64;
+        let instructions = if counts {
+            let this = Program::this()?;
+            let calling = |calls: u64| this.with([PICK, scene.name, &calls.to_string()].map(str::to_owned));
+            Some(instructions_of_calls(calling, &[], options.stretch)?)
+        } else {
+            None
+        };
+        let (nanoseconds, allocations) = (each(taken.nanoseconds), each(taken.allocations));
+        let shown = instructions.map_or_else(|| "-".to_owned(), |count| format!("{count:.0}"));
+        let what = format!("{}: {}", scene.name, scene.about);
+        report.table.row(vec![what, shown.clone(), format!("{nanoseconds:.0}"), format!("{allocations:.2}")]);
+        if instructions.is_some() {
+            report.results.push((format!("pick_instructions_{}", scene.name), shown));
+        }
+        report.results.push((format!("pick_allocations_{}", scene.name), format!("{allocations:.2}")));
+    }
+    let (millis, bytes) = alone(snapshots(options.rounds))?;
+    report.remarks.push(format!(
+        "A set of {MANY} endpoints of which {CHANGED} change is published after {millis:.1} ms (median of {} sets); \
+         connections and latencies stay. An endpoint takes {bytes} bytes, what the registry said of it included.",
+        options.rounds
+    ));
+    report.results.push(("snapshot_10k_ms".to_owned(), format!("{millis:.1}")));
+    report.results.push(("bytes_per_endpoint".to_owned(), bytes.to_string()));
+    Ok(report)
+}
+
+/// Milliseconds for one of the changed sets, the median; and bytes for each endpoint.
+async fn snapshots(rounds: usize) -> Result<(f64, u64)> {
+    let empty = resident()?;
+    let scene = Scene { endpoints: MANY, ..SCENES[0] };
+    let ground = Ground::new(scene).await?;
+    let bytes = resident()?.saturating_sub(empty) / u64::from(MANY);
+    // One of them has been asked, so that there is something to lose.
+    let mut picked = ground.balance.pick(&ground.context, 0).await?;
+    picked.report(&Verdict::new(Outcome::Success, ground.context.now()));
+    let known = Arc::clone(picked.service());
+    drop(picked);
+    let mut took = Vec::with_capacity(rounds);
+    for round in 1..=u32::try_from(rounds).unwrap_or(u32::MAX) {
+        let said: Vec<Endpoint> = (0..MANY).map(|number| endpoint(number, scene, round)).collect();
+        let before = ground.balance.endpoints().version();
+        let since = Instant::now();
+        ground.source.say(said);
+        while ground.balance.endpoints().version() == before || !ground.is_published() {
+            yield_now().await;
+        }
+        took.push(since.elapsed());
+    }
+    let ready = ground.balance.ready();
+    let kept = ready.members().iter().find(|member| Arc::ptr_eq(member.service(), &known));
+    let remembers = kept.is_some_and(|member| member.latency(Instant::now()).is_some());
+    if ready.len() != MANY as usize || !remembers {
+        return Err(Error::new(ErrorKind::Internal, "a change of others cost somebody its connections"));
+    }
+    took.sort_unstable();
+    Ok((took[took.len() / 2].as_secs_f64() * 1e3, bytes))
+}
+
+impl Ground {
+    async fn new(scene: Scene) -> Result<Self> {
+        let identity =
+            Identity { zone: if scene.divided { "a" } else { "" }.to_owned(), ..Identity::default() };
+        let metrics = Metrics::new(&identity);
+        let discovery = Discovery::of(Config::default(), &identity, &metrics)?;
+        let source = Hand::new();
+        discovery.use_source("town", Arc::new(source.clone()));
+        let mut config = balance::Config { pick: scene.pick, ..balance::Config::default() };
+        // A choice among so many, and not among a subset.
+        config.set.subset = None;
+        if scene.divided {
+            config.variants.insert("canary".to_owned(), Ratio::of(0.05));
+        }
+        let balance =
+            discovery.balance(&Target::parse("town")?, &config, |endpoint| Arc::new(number_of(endpoint)))?;
+        source.say((0..scene.endpoints).map(|number| endpoint(number, scene, 0)));
+        let context = Context::root(Instant::now());
+        balance.pick(&context, fastrand::u64(..)).await?;
+        Ok(Ground { balance, source, context, _discovery: discovery })
+    }
+
+    /// Is what is believed what may be chosen?
+    fn is_published(&self) -> bool {
+        let (believed, ready) = (self.balance.endpoints(), self.balance.ready());
+        let same = |(one, other): (&Arc<Endpoint>, &Arc<balance::Member<Arc<u32>>>)| {
+            Arc::ptr_eq(one, other.endpoint())
+        };
+        believed.endpoints().len() == ready.len()
+            && believed.endpoints().iter().zip(ready.members()).all(same)
+    }
+}
+
+/// Endpoint `number`; in each round one in a hundred is given another version.
+fn endpoint(number: u32, scene: Scene, round: u32) -> Endpoint {
+    let [_, high, middle, low] = number.to_be_bytes();
+    let mut endpoint = Endpoint::at(SocketAddr::from(([10, high, middle, low], 80)));
+    endpoint.instance = format!("catalog-{number:05}");
+    let every = MANY / CHANGED;
+    let last = (1..=round).rev().find(|round| number % every == round % every);
+    endpoint.version = format!("1.4.{}", last.unwrap_or_default());
+    if scene.divided {
+        endpoint.zone = ["a", "b", "c"][number as usize % 3].to_owned();
+        endpoint.variant = if number.is_multiple_of(20) { "canary" } else { "stable" }.to_owned();
+    }
+    endpoint
+}
+
+fn number_of(endpoint: &Endpoint) -> u32 {
+    match endpoint.address {
+        SocketAddr::V4(address) => address.ip().to_bits(),
+        SocketAddr::V6(_) => unreachable!("a town speaks IPv4"),
+    }
+}
+
+/// Bytes that this process has in memory.
+fn resident() -> Result<u64> {
+    let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages =
+        pages.ok_or_else(|| Error::new(ErrorKind::Upstream, "memory is told by Linux' /proc/self/statm"))?;
+    Ok(pages * PAGE)
+}
+
+/// The hidden first argument that makes this binary choose.
+pub(crate) const PICK: &str = "pick";
+const SCENES: [Scene; 5] = [
+    Scene { name: "10", about: "p2c among 10", endpoints: 10, divided: false, pick: Picker::P2c },
+    Scene { name: "100", about: "p2c among 100", endpoints: 100, divided: false, pick: Picker::P2c },
+    Scene { name: "1000", about: "p2c among 1,000", endpoints: 1_000, divided: false, pick: Picker::P2c },
+    Scene {
+        name: "divided",
+        about: "p2c among 1,000 in three zones, a canary with 5 %",
+        endpoints: 1_000,
+        divided: true,
+        pick: Picker::P2c,
+    },
+    Scene {
+        name: "ring",
+        about: "ring_hash among 1,000",
+        endpoints: 1_000,
+        divided: false,
+        pick: Picker::RingHash,
+    },
+];
+const MANY: u32 = 10_000;
+const CHANGED: u32 = 100;
+/// Of every machine that this is run on.
+const PAGE: u64 = 4096;

@@ -1,0 +1,162 @@
+//! The storms that choosing an endpoint has to survive, with their bars.
+
+use std::{cell::Cell, time::Duration};
+
+use platform_core::{Result, stack::ClientPolicy};
+
+use super::{
+    client::{Client, Way, arrive},
+    lane::Choice,
+    runs::{CAPACITY, MEAN, Scale, Seen, clients, interactive},
+    told::{Told, ejections, refusals},
+    town::{Town, Weather, seed},
+};
+
+/// One arm: its name and how it calls.
+type Arm = (&'static str, Way);
+
+/// One attempt, a second at most, and nothing but the choice.
+fn plain(choice: Choice) -> Way {
+    let policy = ClientPolicy { timeout: Some(WHOLE), attempt_timeout: None, ..ClientPolicy::bare() };
+    Way::Ours(Box::new(policy), choice)
+}
+
+fn arms(scale: Scale) -> Vec<Arm> {
+    let all = [
+        ("ours", interactive()),
+        ("ours, one attempt", plain(Choice::Ours)),
+        ("the same, and told", plain(Choice::Told)),
+        ("no ejection", plain(Choice::NoEjection)),
+        ("round robin", plain(Choice::RoundRobin)),
+        ("P2C least loaded", plain(Choice::LeastLoaded)),
+        ("tower peak EWMA", Way::Tower { whole: WHOLE }),
+    ];
+    // A test has time for our own.
+    all.into_iter().filter(|(arm, _)| !scale.quick || arm.starts_with("ours")).collect()
+}
+
+/// A town in its ordinary state, and clients who have known it for a while.
+async fn ordinary(number: u64, replicas: usize, way: &Way, load: f64) -> Result<(Town, Vec<Client>)> {
+    seed(number);
+    let town = Town::new(replicas, 4, Weather::fair(MEAN));
+    let clients = clients(&town, way)?;
+    arrive(&clients, load, BEFORE, |_| {}).await;
+    Ok((town, clients))
+}
+
+fn millis(length: Duration) -> f64 {
+    length.as_secs_f64() * 1e3
+}
+
+/// S1: one of ten is 20 times slower; then every replica stops for 100 ms each 3 s.
+pub(crate) async fn s1(number: u64, scale: Scale) -> Result<Seen> {
+    let (mut rows, mut passed) = (Vec::new(), true);
+    for (arm, way) in arms(scale) {
+        let (town, clients) = ordinary(number, 10, &way, 0.6 * CAPACITY).await?;
+        town.change(0, |weather| weather.slower = 20.0);
+        let (before, slow) = (town.requests(), town.requests_at(0));
+        let felt = arrive(&clients, 0.6 * CAPACITY, Duration::from_secs(scale.storm), |_| {}).await;
+        let told = Told { attempts: town.requests() - before, ..Told::of(&felt, &town) };
+        let share = (town.requests_at(0) - slow) as f64 / told.attempts as f64;
+        if arm == "ours" {
+            passed &= millis(told.p99) <= 60.0 && millis(told.p999) <= 100.0;
+            passed &= share <= 0.01 && told.per_call() <= 1.05;
+        }
+        rows.push(told.row("S1", "one is 20x slower", arm, number, &format!("{:.2} % to it", share * 100.0)));
+    }
+    for (arm, way) in arms(scale) {
+        let (town, clients) = ordinary(number, 10, &way, 0.5 * CAPACITY).await?;
+        town.change_all(|weather| {
+            weather.stalls = Some((Duration::from_secs(3), Duration::from_millis(100)))
+        });
+        let before = town.requests();
+        let felt = arrive(&clients, 0.5 * CAPACITY, Duration::from_secs(scale.storm), |_| {}).await;
+        let told = Told { attempts: town.requests() - before, ..Told::of(&felt, &town) };
+        if arm == "ours" {
+            passed &= millis(told.p999) <= 130.0 && told.per_call() <= 1.05;
+        }
+        rows.push(told.row("S1", "each stalls 100 ms each 3 s", arm, number, ""));
+    }
+    Ok(Seen { rows, passed })
+}
+
+/// S2: one of ten fails 30 %, then 100 % of its calls at once.
+pub(crate) async fn s2(number: u64, scale: Scale) -> Result<Seen> {
+    let (mut rows, mut passed) = (Vec::new(), true);
+    for fails in [0.3, 1.0] {
+        for (arm, way) in arms(scale) {
+            let (town, clients) = ordinary(number, 10, &way, 0.6 * CAPACITY).await?;
+            // What hedges cost on an ordinary day is no repeat.
+            let usual = town.requests() as f64 / (0.6 * CAPACITY * BEFORE.as_secs_f64());
+            town.change(0, |weather| weather.fails = fails);
+            let (before, grey) = (town.requests(), town.requests_at(0));
+            let felt = arrive(&clients, 0.6 * CAPACITY, Duration::from_secs(scale.storm), |_| {}).await;
+            let told = Told { attempts: town.requests() - before, ..Told::of(&felt, &town) };
+            match arm {
+                "ours" => passed &= told.failed == 0 && told.per_call() <= usual.max(1.0) + 0.02,
+                "ours, one attempt" => passed &= told.errors() <= 0.002,
+                _ => {}
+            }
+            let share = (town.requests_at(0) - grey) as f64 / told.attempts as f64;
+            let out: u64 = clients.iter().map(ejections).sum();
+            let more = format!("{:.2} % to it, {out} ejected", share * 100.0);
+            rows.push(told.row("S2", &format!("{:.0} % of one fail", fails * 100.0), arm, number, &more));
+        }
+    }
+    Ok(Seen { rows, passed })
+}
+
+/// S5: four of twelve go silent, without a reset.
+pub(crate) async fn s5(number: u64, scale: Scale) -> Result<Seen> {
+    let (mut rows, mut passed) = (Vec::new(), true);
+    let load = 0.55 * CAPACITY * 1.2;
+    for (arm, way) in arms(scale) {
+        let (town, clients) = ordinary(number, 12, &way, load).await?;
+        (0..4).for_each(|index| town.change(index, |weather| weather.silent = true));
+        let before = town.requests();
+        let felt = arrive(&clients, load, Duration::from_secs(scale.storm), |_| {}).await;
+        let told = Told { attempts: town.requests() - before, ..Told::of(&felt, &town) };
+        if arm == "ours" {
+            passed &= told.errors() <= 0.0001 && millis(told.p99) <= 70.0 && millis(told.p999) <= 300.0;
+        }
+        let out: u64 = clients.iter().map(ejections).sum();
+        let more = format!("{out} ejected, {} refused{}", told.refused, refusals(&clients));
+        rows.push(told.row("S5", "4 of 12 go silent", arm, number, &more));
+    }
+    Ok(Seen { rows, passed })
+}
+
+/// S8: a tenth one joins, ten times slower at first, as fast as the others after ten seconds.
+pub(crate) async fn s8(number: u64, scale: Scale) -> Result<Seen> {
+    let (mut rows, mut passed) = (Vec::new(), true);
+    for (arm, way) in arms(scale) {
+        seed(number);
+        let town = Town::new(10, 4, Weather::fair(MEAN));
+        let clients = clients(&town, &way)?;
+        clients.iter().for_each(|client| client.knows(9));
+        arrive(&clients, 0.6 * CAPACITY, BEFORE, |_| {}).await;
+        let (before, tenth) = (town.requests(), town.requests_at(9));
+        clients.iter().for_each(|client| client.knows(10));
+        let warm = town.clone();
+        let second = Cell::new(u64::MAX);
+        let felt = arrive(&clients, 0.6 * CAPACITY, Duration::from_secs(scale.storm), |since| {
+            let tenths = u64::try_from(since.as_millis() / 100).unwrap_or_default();
+            if second.replace(tenths) != tenths {
+                warm.change(9, |weather| weather.slower = (10.0 - 9.0 * since.as_secs_f64() / 10.0).max(1.0));
+            }
+        })
+        .await;
+        let told = Told { attempts: town.requests() - before, ..Told::of(&felt, &town) };
+        if arm == "ours" {
+            passed &= told.failed == 0 && millis(told.p999) <= 130.0;
+        }
+        let share = (town.requests_at(9) - tenth) as f64 / told.attempts as f64;
+        rows.push(told.row("S8", "a cold one joins", arm, number, &format!("{:.2} % to it", share * 100.0)));
+    }
+    Ok(Seen { rows, passed })
+}
+
+/// How long a caller waits.
+const WHOLE: Duration = Duration::from_secs(1);
+/// Averages, hedges and budgets know ordinary days before the bad one.
+const BEFORE: Duration = Duration::from_secs(4);

@@ -1,0 +1,136 @@
+//! A client's way to a town: the production balancer over its replicas.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use platform_core::{
+    Context, Error, ErrorKind, Result, Tick, Verdict,
+    config::Mode,
+    identity::Identity,
+    stack::{Asked, Row, Storey, Wire},
+    telemetry::Metrics,
+    testing::{Ask, Told},
+};
+use platform_discovery::{
+    Balance, Config, Discovery, Endpoint, Target,
+    balance::{self, Picked, Picker},
+    source::Hand,
+};
+
+use super::town::{Town, die, told};
+
+/// One client process's balancer, as it would be in front of its connections.
+pub(crate) struct Lane {
+    town: Town,
+    source: Hand,
+    balance: Balance<usize>,
+    is_told: bool,
+    // The watch ends with it.
+    _discovery: Discovery,
+}
+
+/// How the balancer is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// As it comes.
+    Ours,
+    /// As it comes, and the replicas say how much they have under way.
+    Told,
+    /// As it comes, and nobody is ever left out.
+    NoEjection,
+    /// One after the other, and nobody is ever left out.
+    RoundRobin,
+    /// The one with fewer calls in flight, of two; nobody is ever left out.
+    LeastLoaded,
+}
+
+impl Choice {
+    fn config(self) -> balance::Config {
+        let mut config = balance::Config::default();
+        config.pick = match self {
+            Choice::Ours | Choice::Told | Choice::NoEjection => Picker::P2c,
+            Choice::RoundRobin => Picker::RoundRobin,
+            Choice::LeastLoaded => Picker::LeastRequest,
+        };
+        if !matches!(self, Choice::Ours | Choice::Told) {
+            config.eject.mode = Mode::Off;
+        }
+        if matches!(self, Choice::RoundRobin | Choice::LeastLoaded) {
+            // Naive clients know no slow start.
+            config.load.slow_start = Duration::ZERO;
+        }
+        config
+    }
+}
+
+impl Lane {
+    pub(crate) fn to(town: &Town, choice: Choice, metrics: &Metrics) -> Result<Self> {
+        let discovery = Discovery::of(Config::default(), &Identity::default(), metrics)?;
+        let source = Hand::new();
+        discovery.use_source("town", Arc::new(source.clone()));
+        let balance =
+            discovery.balance(&Target::parse("town")?, &choice.config(), |endpoint| index_of(endpoint))?;
+        let lane = Lane {
+            town: town.clone(),
+            source,
+            balance,
+            is_told: choice == Choice::Told,
+            _discovery: discovery,
+        };
+        lane.knows(town.len());
+        Ok(lane)
+    }
+
+    /// From now on the registry names the first so many.
+    pub(crate) fn knows(&self, replicas: usize) {
+        self.source.say((0..replicas).map(|index| {
+            let number = u8::try_from(index).expect("a town is small");
+            Endpoint::at(SocketAddr::from(([10, 0, 0, number], 80)))
+        }));
+    }
+
+    async fn pick(&self, context: &Context, asked: &Asked) -> Result<Picked<usize>> {
+        if !asked.avoid().is_empty() {
+            let only = asked.asks_only_others();
+            match self.balance.try_pick_other(context, die(), asked.avoid(), only) {
+                Some(picked) => return Ok(picked),
+                None if only => {
+                    return Err(Error::new(ErrorKind::NoEndpoints, "there is nobody else to ask"));
+                }
+                None => {}
+            }
+        }
+        self.balance.pick(context, die()).await
+    }
+}
+
+impl Wire for Lane {
+    type Call = Ask;
+    type Reply = Told;
+
+    async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
+        let mut picked = self.pick(&call.context, asked).await?;
+        asked.set(picked.label());
+        let deadline = call.context.deadline().map(|deadline| deadline.tick().instant());
+        let (outcome, hint, under_way) = self.town.ask(*picked.service(), deadline).await;
+        if self.is_told {
+            picked.told(under_way);
+        }
+        picked.report(&Verdict::new(outcome, Tick::now()).with_hint(hint));
+        Ok(told(outcome, hint))
+    }
+
+    fn has_other(&self, asked: &[Arc<str>]) -> bool {
+        self.balance.ready().members().iter().any(|member| !asked.contains(member.label()))
+    }
+
+    fn describe(&self) -> Vec<Row> {
+        vec![Row::new(Storey::Endpoint, "town", "Who is asked?")]
+    }
+}
+
+fn index_of(endpoint: &Endpoint) -> usize {
+    match endpoint.address {
+        SocketAddr::V4(address) => usize::from(address.ip().octets()[3]),
+        SocketAddr::V6(_) => unreachable!("towns are small"),
+    }
+}
