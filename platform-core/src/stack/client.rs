@@ -14,7 +14,7 @@ use crate::{
     call::{Call, Guard, Release, Reply},
     config::Live,
     context::{Context, Notes},
-    deadline::{Limit, within},
+    deadline::{Limit, answered_within},
     error::{Error, Result},
     observe::{self, AttemptKind},
     outcome::Outcome,
@@ -117,7 +117,23 @@ impl ClientStack {
         wire: &'a W,
     ) -> impl Future<Output = Result<Answered<W::Reply>>> + Send + 'a {
         let mut call = Sending(Some(call));
-        async move { self.whole(&mut call, wire).await }
+        async move { pin!(self.whole(&mut call, wire)).await }
+    }
+
+    /// [`call`](Self::call) for who has a place for the call: it is taken out of there once, by the wire, and moved
+    /// by nobody else.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Panics
+    /// If there is no call.
+    pub async fn call_from<W: Wire>(
+        &self,
+        call: &mut Sending<W::Call>,
+        wire: &W,
+    ) -> Result<Answered<W::Reply>> {
+        pin!(self.whole(call, wire)).await
     }
 
     /// The call storey: once per call, whatever happens below.
@@ -231,11 +247,10 @@ impl ClientStack {
         }
         // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge. Pinned where it
         // is made: it is most of a call, and whoever moves it copies all of it.
-        let sent = {
+        let result = {
             let sending = pin!(wire.send(call.take(), asked));
-            pin!(within(limit, sending)).await
+            pin!(answered_within(limit, sending)).await
         };
-        let result = sent.unwrap_or_else(|limit| Err(limit.exceeded()));
 
         // The verdict was given once, at the bottom; all read the same.
         let verdict = observe::verdict(result.as_ref());
@@ -319,9 +334,14 @@ impl ClientStack {
 
 /// The call on its way down. It stays where it is and the storeys pass a pointer: every move of an HTTP request
 /// costs as much as a guard.
-pub(super) struct Sending<Q>(pub(super) Option<Q>);
+pub struct Sending<Q>(pub(super) Option<Q>);
 
 impl<Q: Call> Sending<Q> {
+    /// A call in its place.
+    pub fn new(call: Q) -> Self {
+        Sending(Some(call))
+    }
+
     pub(super) fn context_mut(&mut self) -> &mut Context {
         self.call_mut().context_mut()
     }

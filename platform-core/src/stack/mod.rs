@@ -43,7 +43,7 @@ mod targets;
 
 pub use around::Around;
 pub use asked::Asked;
-pub use client::{Answered, ClientStack, Wire};
+pub use client::{Answered, ClientStack, Sending, Wire};
 pub use describe::{Row, Storey};
 pub use guards::Guards;
 pub use overlay::{GUARDS, Overlay};
