@@ -43,19 +43,11 @@ pub(super) struct Rules {
     /// Nobody has called for a while, and the task sleeps until somebody does.
     pub(super) asleep: AtomicBool,
     pub(super) wake: Notify,
-    /// Whoever says that it has more under way than that is hot.
-    pub(super) hot: AtomicU32,
 }
 
 impl Rules {
     pub(super) fn new(scale: Scale) -> Self {
-        Rules {
-            scale,
-            consecutive: AtomicU32::new(0),
-            asleep: AtomicBool::new(false),
-            wake: Notify::new(),
-            hot: AtomicU32::new(u32::MAX),
-        }
+        Rules { scale, consecutive: AtomicU32::new(0), asleep: AtomicBool::new(false), wake: Notify::new() }
     }
 
     /// After each report.
