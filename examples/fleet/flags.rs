@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use platform_core::{Error, ErrorKind, Result, config::duration};
 
-use crate::fault::Fault;
+use crate::{
+    fault::Fault,
+    operator::Manner,
+    outage::{Kind, Outage},
+};
 
 /// What the fleet is asked to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +19,12 @@ pub(crate) struct Flags {
     pub(crate) rps: u32,
     /// Stop one instance and start it again this often.
     pub(crate) kill_every: Option<Duration>,
+    /// How it is stopped.
+    pub(crate) kill_with: Manner,
+    /// Where instances find each other.
+    pub(crate) registry: Kind,
+    /// When that is away.
+    pub(crate) outage: Option<Outage>,
     /// What goes wrong on purpose.
     pub(crate) faults: Vec<Fault>,
     /// Where the first edge listens; `None` takes a free port.
@@ -40,6 +50,9 @@ impl Default for Flags {
             length: None,
             rps: DEFAULT_RPS,
             kill_every: None,
+            kill_with: Manner::default(),
+            registry: Kind::default(),
+            outage: None,
             faults: Vec::new(),
             port: None,
             keep: false,
@@ -72,6 +85,18 @@ impl Asked {
             match name.as_str() {
                 "--for" => flags.length = Some(length(&name, &value()?)?),
                 "--kill-every" => flags.kill_every = Some(length(&name, &value()?)?),
+                "--kill-with" => flags.kill_with = manner(&name, &value()?)?,
+                "--registry" => {
+                    let text = value()?;
+                    flags.registry =
+                        Kind::parse(&text).map_err(|why| usage(format!("{name} {text}: {why}")))?;
+                }
+                "--registry-down" => {
+                    let text = value()?;
+                    let outage =
+                        Outage::parse(&text).map_err(|why| usage(format!("{name} {text}: {why}")))?;
+                    flags.outage = Some(outage);
+                }
                 "--fault" => flags.faults.push(fault(&name, &value()?)?),
                 "--rps" => flags.rps = whole(&name, &value()?, 1, MAX_RPS)?,
                 "--port" => flags.port = Some(whole(&name, &value()?, 1, u16::MAX)?),
@@ -81,6 +106,11 @@ impl Asked {
                 "--role" => return Ok(Asked::Role(value()?, arguments.collect())),
                 other => return Err(usage(format!("unknown argument {other:?}"))),
             }
+        }
+        if flags.outage.is_some() && flags.registry == Kind::Dir {
+            return Err(usage(
+                "--registry-down needs --registry etcd: a folder has no process to kill".to_owned(),
+            ));
         }
         Ok(Asked::Fleet(flags))
     }
@@ -93,7 +123,10 @@ pub(crate) fn help() -> String {
 
   --for LENGTH         end by itself after this (20s, 2m); without it, Ctrl-C ends it
   --rps N              requests of users a second, 1 to {MAX_RPS} (default {DEFAULT_RPS})
-  --kill-every LENGTH  stop one instance after the other (SIGTERM) and start it again
+  --kill-every LENGTH  stop one instance after the other and start it again
+  --kill-with HOW      term (they drain) or kill (they say nothing to anybody); default term
+  --registry KIND      dir, a folder, or etcd, which has to be installed; default dir
+  --registry-down WHEN kill the registry and start it again later (at=5s,for=30s); etcd only
   --fault TARGET:SPEC  calls to catalog, ratings or recommendations go wrong on purpose; may be given again
                        (ratings:error=100% or catalog:delay=500ms,share=20%; after=3s and for=10s say when)
   --port N             where the first edge listens (default: a free port)
@@ -111,6 +144,14 @@ fn length(flag: &str, text: &str) -> Result<Duration> {
         }
         Ok(length) => Ok(length),
         Err(why) => Err(usage(format!("{flag}: {why}"))),
+    }
+}
+
+fn manner(flag: &str, text: &str) -> Result<Manner> {
+    match text {
+        "term" => Ok(Manner::Asked),
+        "kill" => Ok(Manner::Killed),
+        _ => Err(usage(format!("{flag} {text}: expected term or kill"))),
     }
 }
 
@@ -149,16 +190,21 @@ mod tests {
             length: Some(Duration::from_secs(20)),
             rps: 50,
             kill_every: Some(Duration::from_secs(4)),
+            kill_with: Manner::Killed,
+            registry: Kind::Etcd,
+            outage: Some(Outage { at: Duration::from_secs(5), length: Duration::from_secs(30) }),
             faults: ["ratings:error=100%", "catalog:delay=500ms,share=20%,after=1s"]
                 .map(|text| Fault::parse(text).unwrap())
                 .into(),
             port: Some(8080),
             keep: true,
         };
-        let spaced = "--for 20s --rps 50 --kill-every 4s --fault ratings:error=100% \
+        let spaced = "--for 20s --rps 50 --kill-every 4s --kill-with kill --registry etcd \
+                      --registry-down at=5s,for=30s --fault ratings:error=100% \
                       --fault catalog:delay=500ms,share=20%,after=1s --port 8080 --keep";
         assert_eq!(parse(spaced).unwrap(), Asked::Fleet(all.clone()));
-        let inline = "--for=20s --rps=50 --kill-every=4s --fault=ratings:error=100% \
+        let inline = "--for=20s --rps=50 --kill-every=4s --kill-with=kill --registry=etcd \
+                      --registry-down=at=5s,for=30s --fault=ratings:error=100% \
                       --fault=catalog:delay=500ms,share=20%,after=1s --port=8080 --keep";
         assert_eq!(parse(inline).unwrap(), Asked::Fleet(all));
         assert_eq!(parse("").unwrap(), Asked::Fleet(Flags::default()));
@@ -188,6 +234,13 @@ mod tests {
                  as in ratings:error=100% or catalog:delay=500ms,share=20%",
             ),
             ("--keep=yes", "--keep takes no value"),
+            ("--kill-with rm", "--kill-with rm: expected term or kill"),
+            ("--registry nis", "--registry nis: expected dir or etcd"),
+            ("--registry-down at=5s", "--registry-down at=5s: expected both, as in at=5s,for=30s"),
+            (
+                "--registry-down at=5s,for=30s",
+                "--registry-down needs --registry etcd: a folder has no process to kill",
+            ),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!((error.kind(), error.detail()), (ErrorKind::Usage, message), "{line}");

@@ -8,6 +8,7 @@ mod films;
 mod flags;
 mod leash;
 mod operator;
+mod outage;
 mod services;
 mod users;
 
@@ -38,8 +39,11 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(name: &str, arguments: Vec<String>) -> Result<ExitCode> {
-    let role = Role::parse(name)?;
     leash::hold()
         .map_err(|error| Error::new(ErrorKind::Start, "no thread for the leash").with_source(error))?;
+    if name == "etcd" {
+        return leash::walk(name, arguments).await;
+    }
+    let role = Role::parse(name)?;
     services::run(role, arguments).await
 }

@@ -274,6 +274,72 @@ async fn no_instance_outlives_its_operator() {
     gone(&fleet).await;
 }
 
+#[tokio::test]
+async fn on_etcd_instances_are_killed_and_no_user_notices() {
+    if !is_there("etcd") {
+        return;
+    }
+    let flags = ["--registry", "etcd", "--for", "6s", "--kill-every=1s", "--kill-with=kill", "--rps", "50"];
+    let mut fleet = Fleet::start(&flags).await;
+    let (status, said, complaints) = fleet.end().await;
+    assert_eq!(status.code(), Some(0), "{said}\n{complaints}");
+    assert!(said.contains(" 0 failed"), "{said}");
+    for line in ["edge-1 was killed", "edge-1 is back after", "catalog-1 is back after"] {
+        assert!(said.contains(line), "{line:?} in\n{said}");
+    }
+    fleet.leaves_nothing_behind();
+}
+
+#[tokio::test]
+async fn a_registry_that_dies_and_comes_back_costs_no_user_anything() {
+    if !is_there("etcd") {
+        return;
+    }
+    let flags = ["--registry=etcd", "--for=9s", "--registry-down", "at=1s,for=6s", "--rps", "50"];
+    let mut fleet = Fleet::start(&flags).await;
+    let (status, said, complaints) = fleet.end().await;
+    assert_eq!(status.code(), Some(0), "{said}\n{complaints}");
+    assert!(said.contains(" 0 failed"), "{said}");
+    let at = |line: &str| said.find(line).unwrap_or_else(|| panic!("no {line:?} in\n{said}"));
+    assert!(at("\nRegistry: etcd was killed") < at("\nRegistry: etcd is started again"));
+    assert!(said.contains("\nRegistry: killed after 1s, away for 6s."), "{said}");
+    fleet.leaves_nothing_behind();
+}
+
+#[tokio::test]
+async fn an_etcd_of_the_fleet_does_not_outlive_its_operator_either() {
+    if !is_there("etcd") {
+        return;
+    }
+    let mut fleet = Fleet::start(&["--registry=etcd", "--rps", "20"]).await;
+    fleet.until("Ready in").await;
+    // The instances, etcd, and who holds it.
+    assert_eq!(fleet.instances().len(), 13);
+    fleet.signal(Signal::KILL);
+    gone(&fleet).await;
+}
+
+#[tokio::test]
+async fn an_etcd_that_is_not_installed_is_told_before_anything_starts() {
+    let mut fleet = Fleet::beside(&["--registry", "etcd"], &[("PATH", "/nonexistent")]);
+    let (status, said, complaints) = fleet.end().await;
+    assert_eq!((status.code(), said.as_str()), (Some(69), ""));
+    assert!(complaints.contains("apt-get install etcd-server"), "{complaints}");
+    fleet.leaves_nothing_behind();
+}
+
+/// Whether there is a program of others; a line, or a failure where it has to be there, if not.
+fn is_there(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+    if !found {
+        let required = std::env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
+        assert!(!required, "{program} is missing; on Debian: apt-get install etcd-server");
+        eprintln!("skipped: {program} is not installed");
+    }
+    found
+}
+
 /// Waits until no process of the fleet is left.
 async fn gone(fleet: &Fleet) {
     let wait = async {

@@ -60,11 +60,14 @@ impl Tick {
 impl From<Instant> for Tick {
     fn from(instant: Instant) -> Self {
         let epoch = *EPOCH;
-        let after = instant.saturating_duration_since(epoch);
-        if after.is_zero() {
-            return before(instant, epoch);
+        match instant.checked_duration_since(epoch) {
+            // What every reading comes to: nothing here can overflow.
+            Some(after) if after.as_secs() < MOST_SECS => {
+                Tick(ORIGIN.saturating_add(after.as_secs() * NANOS_PER_SEC + u64::from(after.subsec_nanos())))
+            }
+            Some(after) => Tick(ORIGIN.saturating_add(nanos(after))),
+            None => before(instant, epoch),
         }
-        Tick(ORIGIN.saturating_add(nanos(after)))
     }
 }
 
@@ -89,6 +92,8 @@ const FIRST: u64 = 1 << 62;
 const ORIGIN: NonZeroU64 = NonZeroU64::new(FIRST).expect("it is not 0");
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
+/// A hundred years.
+const MOST_SECS: u64 = 100 * 31_557_600;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{Error, Result, identity::Identity, telemetry::Metrics};
+use platform_core::{Result, identity::Identity, telemetry::Metrics};
 use tokio::time::{self, Instant};
 
 use crate::{
@@ -265,8 +265,11 @@ impl Inner {
     fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
         let registry = match target.place() {
             Place::Fixed(_) => return Ok(Arc::new(source::Fixed)),
+            #[cfg(feature = "dns")]
+            Place::Host { .. } => Registry::Dns,
+            #[cfg(not(feature = "dns"))]
             Place::Host { .. } => return Ok(Arc::new(source::Host)),
-            Place::File(_) => return Err(not_built(target, "file", "")),
+            Place::File(_) => return Ok(Arc::new(source::File)),
             Place::Registry(_) => self.config.registry,
             Place::Directory(_) => Registry::Dir,
             Place::Etcd(_) => Registry::Etcd,
@@ -280,8 +283,17 @@ impl Inner {
             Registry::Etcd => Ok(Arc::new(self.etcd()?)),
             #[cfg(not(feature = "etcd"))]
             Registry::Etcd => Err(not_built(target, "etcd", "etcd")),
+            #[cfg(feature = "consul")]
+            Registry::Consul => Ok(Arc::new(source::Consul::of(&self.config.consul))),
+            #[cfg(not(feature = "consul"))]
             Registry::Consul => Err(not_built(target, "Consul", "consul")),
+            #[cfg(feature = "kubernetes")]
+            Registry::Kubernetes => Ok(Arc::new(source::Kubernetes::of(&self.config.kubernetes))),
+            #[cfg(not(feature = "kubernetes"))]
             Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
+            #[cfg(feature = "dns")]
+            Registry::Dns => Ok(Arc::new(source::Dns::of(&self.config.dns))),
+            #[cfg(not(feature = "dns"))]
             Registry::Dns => Err(not_built(target, "DNS", "dns")),
         }
     }
@@ -311,8 +323,9 @@ impl Known {
 }
 
 /// Sources that bring dependencies are there where a feature asks for them.
-fn not_built(target: &Target, what: &str, feature: &str) -> Error {
-    Error::config(format!(
+#[cfg(not(all(feature = "consul", feature = "dns", feature = "etcd", feature = "kubernetes")))]
+fn not_built(target: &Target, what: &str, feature: &str) -> platform_core::Error {
+    platform_core::Error::config(format!(
         "target \"{target}\": this build has no {what} source; build with the feature `{feature}` of platform-http \
          or platform-discovery, or choose another registry"
     ))

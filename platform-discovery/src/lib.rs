@@ -20,6 +20,8 @@
 pub mod balance;
 mod catalogue;
 pub mod config;
+#[cfg(feature = "consul")]
+mod consul;
 mod discovery;
 mod endpoint;
 #[cfg(feature = "etcd")]

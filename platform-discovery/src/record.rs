@@ -116,11 +116,16 @@ impl Record {
 
     /// The end of the lease on this process's clock, which no correction of the wall clock moves.
     pub(crate) fn expires(&self, unix_ms: u64, now: Instant) -> Instant {
-        match self.expires_unix_ms.checked_sub(unix_ms) {
-            // A lease that ends in a hundred years is a writer's mistake; it must not overflow the clock.
-            Some(left) => now + Duration::from_millis(left).min(LONGEST_LEASE),
-            None => now,
-        }
+        expires(self.expires_unix_ms, unix_ms, now)
+    }
+}
+
+/// The end of a lease that was written as a time of day.
+pub(crate) fn expires(expires_unix_ms: u64, unix_ms: u64, now: Instant) -> Instant {
+    match expires_unix_ms.checked_sub(unix_ms) {
+        // A lease that ends in a hundred years is a writer's mistake; it must not overflow the clock.
+        Some(left) => now + Duration::from_millis(left).min(LONGEST_LEASE),
+        None => now,
     }
 }
 

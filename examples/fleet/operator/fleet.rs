@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     folder::Folder,
     instance::{Event, Instance, Phase, Place, program},
+    registry::Registry,
     scrape::Ledger,
     screen::{Screen, seconds},
 };
@@ -43,13 +44,14 @@ impl Fleet {
     ///
     /// # Errors
     /// If this program cannot be found to start them from.
-    pub(crate) fn new(folder: Arc<Folder>) -> Result<Self> {
+    pub(crate) fn new(folder: Arc<Folder>, registry: Arc<Registry>) -> Result<Self> {
         let lost =
             |error| Error::new(ErrorKind::Start, "cannot find this program's own file").with_source(error);
         let (tell, events) = mpsc::unbounded_channel();
         let ledger = Arc::<Ledger>::default();
         let place = Place {
             folder: Arc::clone(&folder),
+            registry,
             ledger: Arc::clone(&ledger),
             events: tell,
             program: program().map_err(lost)?,
@@ -165,6 +167,7 @@ impl Fleet {
         if let Some((_, first)) = open.first() {
             open.push(("try", format!("curl {first}films/{film}")));
         }
+        open.extend(self.place.registry.look().map(|look| ("etcd", look)));
         open.push(("logs", self.folder.logs().display().to_string()));
         open
     }
@@ -224,6 +227,7 @@ impl Fleet {
                 self.screen.warn(&line);
                 self.unclean.push(format!("{instance}: {how}"));
             }
+            Event::Killed { instance } => self.screen.say(&format!("{instance} was killed")),
             Event::Fault(line) => self.screen.warn(&line),
             Event::Died { instance, how, tail } => {
                 self.deaths += 1;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use platform_core::{Error, ErrorKind, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// A fleet's folder, and the processes that live on it.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Folder {
         }
     }
 
-    /// The instance runs as this process.
+    /// The instance runs as this process, with whatever it started: each has a group of its own.
     pub(crate) fn began(&self, instance: &str, pid: Pid) {
         self.running().insert(instance.to_owned(), pid);
     }
@@ -105,7 +105,7 @@ impl Folder {
         let running = self.running();
         for pid in running.values() {
             // Who is gone already needs no signal.
-            let _ = kill_process(*pid, Signal::KILL);
+            let _ = kill_process_group(*pid, Signal::KILL);
         }
         self.remove();
         process::exit(status)

@@ -24,6 +24,7 @@ use tokio::{
 
 use super::{
     folder::Folder,
+    registry::Registry,
     scrape::{Ledger, fetch},
 };
 use crate::company::Post;
@@ -71,15 +72,27 @@ pub(crate) enum Event {
     Ready { instance: String, life: u32, took: Duration, addresses: Addresses },
     /// It was asked to stop, and did; `how` is empty if it drained clean.
     Stopped { instance: String, took: Duration, how: String },
+    /// It was killed because somebody asked for that.
+    Killed { instance: String },
     /// It ended and nobody had asked.
     Died { instance: String, how: String, tail: Vec<String> },
     /// Something went wrong on purpose, or does no more.
     Fault(String),
 }
 
+/// How an instance is stopped before it is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// With SIGTERM: it drains.
+    #[default]
+    Asked,
+    /// With SIGKILL: it says nothing to anybody.
+    Killed,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Order {
-    Restart,
+    Restart(Manner),
     Stop(Signal),
 }
 
@@ -87,6 +100,7 @@ enum Order {
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) folder: Arc<Folder>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     /// This program.
@@ -119,10 +133,10 @@ impl Instance {
         }
     }
 
-    /// Stops it with SIGTERM and starts it again.
-    pub(crate) fn restart(&self) {
+    /// Stops it and starts it again.
+    pub(crate) fn restart(&self, manner: Manner) {
         // A keeper that is gone has nothing left to restart.
-        let _ = self.orders.send(Order::Restart);
+        let _ = self.orders.send(Order::Restart(manner));
     }
 
     /// Stops it for good, and waits until it is gone.
@@ -153,20 +167,18 @@ impl Keeper {
         loop {
             let born = Instant::now();
             match self.live().await {
-                End::Asked(Order::Restart) => deaths = 0,
+                End::Asked(Order::Restart(_)) => deaths = 0,
                 End::Asked(Order::Stop(_)) => return,
                 End::Died(how) => {
                     deaths = if born.elapsed() > STEADY { 1 } else { deaths + 1 };
                     self.change(|state| *state = State { phase: Phase::Down, addresses: None, ..*state });
-                    // As Kubernetes does for a dead pod: whoever watches the process knows before its lease ends,
-                    // and the next life may not take a name that still seems to live.
-                    let _ = fs::remove_file(self.record());
+                    self.place.registry.forget(self.post.role, &self.post.instance);
                     let instance = self.post.instance.clone();
                     let tail = self.place.folder.tail(&instance, TAIL_LINES);
                     self.tell(Event::Died { instance, how, tail });
                     tokio::select! {
                         () = sleep(pause(deaths)) => {}
-                        order = self.orders.recv() => if !matches!(order, Some(Order::Restart)) { return },
+                        order = self.orders.recv() => if !matches!(order, Some(Order::Restart(_))) { return },
                     }
                 }
             }
@@ -176,9 +188,8 @@ impl Keeper {
     /// One life, from start to end.
     async fn live(&mut self) -> End {
         let born = Instant::now();
-        let record = self.record();
-        // A record left behind by an earlier life is not this one's word.
-        let stale = fs::read(&record).ok();
+        // What an earlier life left behind is not this one's word; the admin's port is another each time.
+        let stale = self.addresses();
         let mut child = match self.start() {
             Ok(child) => child,
             Err(error) => return End::Died(format!("did not start: {error}")),
@@ -187,7 +198,7 @@ impl Keeper {
         let leash = child.stdin.take();
         self.change(|state| *state = State { phase: Phase::Starting, life: state.life + 1, addresses: None });
         let order = {
-            let mut ready = std::pin::pin!(until_ready(record, stale));
+            let mut ready = std::pin::pin!(until_ready(&self.place.registry, &self.post, stale));
             loop {
                 let starting = self.state.borrow().phase == Phase::Starting;
                 tokio::select! {
@@ -221,11 +232,11 @@ impl Keeper {
             ("service.zone", (*zone).to_owned()),
             ("service.version", (*version).to_owned()),
             ("service.variant", (*variant).to_owned()),
-            ("discovery.dir.path", self.place.folder.registry().display().to_string()),
             ("admin.listen", "127.0.0.1:0".to_owned()),
             ("lifecycle.propagation", PROPAGATION.to_owned()),
             ("telemetry.log.format", "json".to_owned()),
         ];
+        set.extend(self.place.registry.settings());
         set.extend(settings.iter().cloned());
         let mut command = Command::new(&self.place.program);
         command.args(["--role", role.name()]);
@@ -255,13 +266,14 @@ impl Keeper {
     async fn stop(&mut self, child: &mut Child, mut order: Order) -> Order {
         let asked = Instant::now();
         let signal = match order {
-            Order::Restart => Signal::Terminate,
+            Order::Restart(_) => Signal::Terminate,
             Order::Stop(signal) => signal,
         };
+        let killed = matches!(order, Order::Restart(Manner::Killed));
         self.change(|state| state.phase = Phase::Stopping);
         if let Some(pid) = pid(child) {
             // One that has ended in this moment needs no signal.
-            let _ = kill_process(pid, number(signal));
+            let _ = kill_process(pid, if killed { rustix::process::Signal::KILL } else { number(signal) });
         }
         let State { life, addresses, .. } = *self.state.borrow();
         let mut patience = std::pin::pin!(sleep(STOP_LIMIT));
@@ -274,7 +286,7 @@ impl Keeper {
                     // It may have ended in this moment.
                     let _ = child.start_kill();
                 }
-                later = self.orders.recv(), if matches!(order, Order::Restart) => {
+                later = self.orders.recv(), if matches!(order, Order::Restart(_)) => {
                     order = later.unwrap_or(Order::Stop(signal));
                 }
                 () = sleep(LAST_READINGS) => if let Some(addresses) = addresses {
@@ -289,14 +301,18 @@ impl Keeper {
             _ if impatient => format!("did not end within {STOP_LIMIT:?} and was killed"),
             _ => describe(status),
         };
-        self.tell(Event::Stopped { instance: self.post.instance.clone(), took: asked.elapsed(), how });
+        let instance = self.post.instance.clone();
+        self.tell(if killed {
+            Event::Killed { instance }
+        } else {
+            Event::Stopped { instance, took: asked.elapsed(), how }
+        });
         order
     }
 
-    /// Where the instance says that it is there.
-    fn record(&self) -> PathBuf {
-        let Post { role, instance, .. } = &*self.post;
-        self.place.folder.registry().join(role.name()).join(format!("{instance}.json"))
+    /// Where the instance says that it is.
+    fn addresses(&self) -> Option<Addresses> {
+        self.place.registry.addresses(self.post.role, &self.post.instance)
     }
 
     fn change(&self, edit: impl FnOnce(&mut State)) {
@@ -314,12 +330,11 @@ pub(crate) fn program() -> std::io::Result<PathBuf> {
     env::current_exe()
 }
 
-/// Waits for the record of a new life and for its readiness probe.
-async fn until_ready(record: PathBuf, stale: Option<Vec<u8>>) -> Addresses {
+/// Waits for the word of a new life and for its readiness probe.
+async fn until_ready(registry: &Registry, post: &Post, stale: Option<Addresses>) -> Addresses {
     loop {
-        let found = fs::read(&record).ok().filter(|found| Some(found) != stale.as_ref());
-        let addresses = found.and_then(|found| serde_json::from_slice::<Addresses>(&found).ok());
-        if let Some(addresses) = addresses
+        let found = registry.addresses(post.role, &post.instance).filter(|found| Some(*found) != stale);
+        if let Some(addresses) = found
             && fetch(addresses.admin, "/readyz").await.is_some()
         {
             return addresses;

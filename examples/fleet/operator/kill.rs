@@ -1,7 +1,7 @@
 //! What happens when instances come and go?
 //!
-//! One at a time, as a rolling update does: stopped with SIGTERM, started again, and the next one only when it is
-//! back and ready.
+//! One at a time, as a rolling update does: stopped with SIGTERM, or killed if that was asked for, started again, and
+//! the next one only when it is back and ready.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::instance::{Instance, Phase};
+use super::instance::{Instance, Manner, Phase};
 use crate::company::Role;
 
 /// What was done so far.
@@ -21,13 +21,13 @@ pub(crate) struct Kills(Arc<Mutex<Done>>);
 struct Done {
     /// Who was stopped, in order; the last may still be on its way back.
     victims: Vec<Role>,
-    /// How long each was gone from the choice, from SIGTERM to ready.
+    /// How long each was gone from the choice, from the signal to ready.
     gone: Vec<Duration>,
 }
 
 impl Kills {
     /// Stops an instance every `every`, one of each service before a second of any.
-    pub(crate) async fn go_round(self, instances: Vec<Instance>, every: Duration) {
+    pub(crate) async fn go_round(self, instances: Vec<Instance>, every: Duration, manner: Manner) {
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let order = interleaved(&instances.iter().map(|instance| instance.post.role).collect::<Vec<_>>());
@@ -41,7 +41,7 @@ impl Kills {
             }
             let asked = Instant::now();
             self.done().victims.push(instance.post.role);
-            instance.restart();
+            instance.restart(manner);
             instance.ready_after(state.life).await;
             self.done().gone.push(asked.elapsed());
         }

@@ -12,6 +12,7 @@ mod inject;
 mod instance;
 mod kill;
 mod openmetrics;
+mod registry;
 mod scrape;
 mod screen;
 mod summary;
@@ -23,11 +24,14 @@ use std::{net::TcpListener, sync::Arc};
 use platform_core::{Error, ErrorKind, Result, config::Config, lifecycle::Signal};
 use tokio::task::JoinSet;
 
+pub(crate) use self::instance::Manner;
 use self::{
     bell::Bell,
     fleet::Fleet,
     folder::Folder,
+    instance::Event,
     kill::Kills,
+    registry::Registry,
     summary::{Followed, Summary},
     watch::Watch,
 };
@@ -41,7 +45,11 @@ pub(crate) async fn run(flags: &Flags) -> Result<u8> {
     check_port(flags.port)?;
     let folder = Arc::new(Folder::create(flags.keep)?);
     let mut bell = Bell::listen(&folder)?;
-    let mut fleet = Fleet::new(Arc::clone(&folder))?;
+    let registry = tokio::select! {
+        started = Registry::start(flags.registry, &folder) => Arc::new(started?),
+        () = bell.rung() => return Ok(0),
+    };
+    let mut fleet = Fleet::new(Arc::clone(&folder), Arc::clone(&registry))?;
     let posts = company::posts(flags.port);
     fleet
         .screen
@@ -52,7 +60,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<u8> {
         () = bell.rung() => None,
     };
     let ran = match started {
-        Some(Ok(())) => serve_users(flags, &mut fleet, &mut bell).await.map(Some),
+        Some(Ok(())) => serve_users(flags, &registry, &mut fleet, &mut bell).await.map(Some),
         Some(Err(error)) => Err(error),
         // A person who changes his mind while it starts has failed nobody.
         None => Ok(None),
@@ -60,6 +68,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<u8> {
     fleet.screen.settle(ran.is_ok());
     // By hand, as it were: no users are left who would have to notice.
     fleet.stop(Signal::Interrupt).await;
+    registry.stop().await;
     let Some(mut summary) = ran? else { return Ok(0) };
     // Only now has everything been read that an instance served while it drained.
     summary.services = fleet.ledger.totals();
@@ -74,9 +83,15 @@ pub(crate) async fn run(flags: &Flags) -> Result<u8> {
 }
 
 /// Users come, and instances go if that was asked for, until the time is over or somebody rings.
-async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Result<Summary> {
-    let config = Config::builder()
-        .set("discovery.dir.path", fleet.folder.registry().display().to_string())
+async fn serve_users(
+    flags: &Flags,
+    registry: &Arc<Registry>,
+    fleet: &mut Fleet,
+    bell: &mut Bell,
+) -> Result<Summary> {
+    let settings = registry.settings().into_iter();
+    let config = settings
+        .fold(Config::builder(), |config, (key, value)| config.set(key, value))
         // What users meet with is on the screen and in the summary.
         .set("telemetry.log.filter", "off")
         .load()?;
@@ -88,10 +103,18 @@ async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Resul
     arriving.spawn(users.clone().arrive(flags.rps, stopped));
     let kills = flags.kill_every.map(|every| {
         let kills = Kills::default();
-        killing.spawn(kills.clone().go_round(fleet.instances.clone(), every));
+        killing.spawn(kills.clone().go_round(fleet.instances.clone(), every, flags.kill_with));
         kills
     });
     let mut faults = inject::bring(&flags.faults, &fleet.instances, &fleet.teller());
+    let mut outage = JoinSet::new();
+    if let Some(asked) = flags.outage {
+        let (registry, tell) = (Arc::clone(registry), fleet.teller());
+        outage.spawn(async move {
+            // Nobody listens any more only when the fleet ends.
+            registry.go_away(asked, |line| drop(tell.send(Event::Fault(line)))).await;
+        });
+    }
     let mut watch = Watch::new(flags, users.clone(), kills.clone());
     tokio::select! {
         () = watch.until_the_end(fleet) => {}
@@ -100,6 +123,7 @@ async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Resul
     let lasted = watch.lasted();
     killing.shutdown().await;
     faults.shutdown().await;
+    outage.shutdown().await;
     stop.send_replace(true);
     while arriving.join_next().await.is_some() {}
     fleet.read().await;
@@ -109,6 +133,7 @@ async fn serve_users(flags: &Flags, fleet: &mut Fleet, bell: &mut Bell) -> Resul
         lasted,
         longest_away: kills.as_ref().and_then(Kills::longest),
         kills: kills.as_ref().map(Kills::victims),
+        outage: flags.outage,
         faults: flags.faults.clone(),
         ..Summary::default()
     };

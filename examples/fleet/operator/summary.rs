@@ -11,6 +11,7 @@ use super::{
 use crate::{
     company::Role,
     fault::{self, Fault},
+    outage::Outage,
     users::Tally,
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Summary {
     pub(crate) services: Totals,
     /// What went wrong on purpose, in the order of asking.
     pub(crate) faults: Vec<Fault>,
+    /// When the registry was away.
+    pub(crate) outage: Option<Outage>,
     /// Instances that were stopped and started, in order; `None` if that was not asked for.
     pub(crate) kills: Option<Vec<Role>>,
     /// The longest that one was away.
@@ -57,6 +60,7 @@ impl Summary {
         lines
             .extend(reasons.iter().take(MOST_REASONS).map(|(reason, count)| format!("  {count} x {reason}")));
         lines.extend(self.kills_line());
+        lines.extend(self.outage.map(outage_line));
         lines.extend(self.faults.iter().enumerate().map(|(place, fault)| self.fault_line(place, fault)));
         lines.extend(self.degraded_line());
         if self.deaths > 0 {
@@ -141,6 +145,10 @@ impl Followed {
     }
 }
 
+fn outage_line(outage: Outage) -> String {
+    format!("Registry: killed after {}, away for {}.", seconds(outage.at), seconds(outage.length))
+}
+
 /// The rest is in the logs.
 const MOST_REASONS: usize = 5;
 
@@ -199,10 +207,12 @@ platform_retry_budget_ratio{target=\"catalog\"} 1\n",
         );
         let summary = Summary {
             services: [(Role::Edge, edge)].into(),
+            outage: Some(Outage { at: Duration::from_secs(5), length: Duration::from_secs(30) }),
             faults: faults.map(|text| Fault::parse(text).unwrap()).into(),
             ..Summary::default()
         };
         let expected = "
+Registry: killed after 5s, away for 30.0s.
 Fault: ratings error=100% for 10.0s, calls hit: 12 aborted, 3 spared, too many at once.
 Fault: catalog delay=500ms,share=20% for 4s, calls hit: none.
 Degraded replies: 640 without ratings, 2 without recommendations.

@@ -73,10 +73,7 @@ impl<A: Admission> Gate<A> {
     /// The refusal, in mode enforce.
     #[inline]
     pub fn ask(&self, context: &Context) -> Result<Permit<&Self, A>> {
-        match self.turn(self, context) {
-            Turn::Now(done) => done,
-            Turn::Wait => Err(self.refuse(Refusal::new("there is no room now, and nobody waits here"))),
-        }
+        self.admit(context).map(|ticket| Permit::new(self, ticket, context.deadline()))
     }
 
     /// The same, waiting for a turn where the engine has turns. After a real wait the context's clock reading is new.
@@ -85,19 +82,33 @@ impl<A: Admission> Gate<A> {
     /// The refusal, in mode enforce.
     #[inline]
     pub async fn enter(&self, context: &mut Context) -> Result<Permit<&Self, A>> {
-        match self.turn(self, context) {
+        let ticket = match self.turn(context) {
+            Turn::Now(done) => done?,
+            Turn::Wait => self.wait(context).await?,
+        };
+        Ok(Permit::new(self, ticket, context.deadline()))
+    }
+
+    /// [`ask`](Self::ask) for who sees to the report himself: the engine's ticket, or none if it gave none.
+    #[inline]
+    pub(crate) fn admit(&self, context: &Context) -> Result<Option<A::Ticket>> {
+        match self.turn(context) {
             Turn::Now(done) => done,
-            Turn::Wait => self.wait(context).await,
+            Turn::Wait => Err(self.refuse(Refusal::new("there is no room now, and nobody waits here"))),
         }
     }
 
-    /// [`enter`](Self::enter) without a future where there is nothing to wait for: `None` says that
-    /// [`wait`](Self::wait) comes next.
+    /// A ticket, none, a refusal, or a turn to [wait](Self::wait) for.
     #[inline]
-    pub(crate) fn try_enter(&self, context: &Context) -> Result<Option<Permit<&Self, A>>> {
-        match self.turn(self, context) {
-            Turn::Now(done) => done.map(Some),
-            Turn::Wait => Ok(None),
+    pub(crate) fn turn(&self, context: &Context) -> Turn<A::Ticket> {
+        let mode = self.mode();
+        if !mode.is_on() {
+            return Turn::Now(Ok(None));
+        }
+        match self.engine.ask(context) {
+            Answer::Go(ticket) => Turn::Now(Ok(Some(ticket))),
+            Answer::Wait if mode.enforces() => Turn::Wait,
+            answer => Turn::Now(self.settle(answer)),
         }
     }
 
@@ -105,41 +116,22 @@ impl<A: Admission> Gate<A> {
     pub(crate) fn wait<'a, 'c>(
         &'a self,
         context: &'c mut Context,
-    ) -> Pin<Box<impl Future<Output = Result<Permit<&'a Self, A>>> + use<'a, 'c, A>>> {
+    ) -> Pin<Box<impl Future<Output = Result<Option<A::Ticket>>> + use<'a, 'c, A>>> {
         Box::pin(async move {
             let answer = self.engine.wait(context).await;
             context.set_now(Tick::now());
-            self.settle(self, context, answer)
+            self.settle(answer)
         })
-    }
-
-    /// A permit, a refusal, or a turn to wait for.
-    #[inline]
-    pub(super) fn turn<P: AsGate<A>>(&self, owner: P, context: &Context) -> Turn<P, A> {
-        let mode = self.mode();
-        if !mode.is_on() {
-            return Turn::Now(Ok(Permit::without(owner)));
-        }
-        match self.engine.ask(context) {
-            Answer::Go(ticket) => Turn::Now(Ok(Permit::new(owner, ticket, context.deadline()))),
-            Answer::Wait if mode.enforces() => Turn::Wait,
-            answer => Turn::Now(self.settle(owner, context, answer)),
-        }
     }
 
     /// Makes of an engine's last word what its mode allows.
     #[cold]
-    pub(super) fn settle<P: AsGate<A>>(
-        &self,
-        owner: P,
-        context: &Context,
-        answer: Answer<A::Ticket>,
-    ) -> Result<Permit<P, A>> {
+    pub(super) fn settle(&self, answer: Answer<A::Ticket>) -> Result<Option<A::Ticket>> {
         match answer {
-            Answer::Go(ticket) => Ok(Permit::new(owner, ticket, context.deadline())),
+            Answer::Go(ticket) => Ok(Some(ticket)),
             Answer::No(_) | Answer::Wait if !self.mode().enforces() => {
                 self.refusals.would_have.inc();
-                Ok(Permit::without(owner))
+                Ok(None)
             }
             Answer::No(refusal) => Err(self.refuse(refusal)),
             Answer::Wait => Err(self.refuse(Refusal::new("there was no turn in time"))),
@@ -161,8 +153,8 @@ const ENFORCE: u8 = Mode::Enforce as u8;
 const OBSERVE: u8 = Mode::Observe as u8;
 
 /// What a gate says when it may wait.
-pub(super) enum Turn<P: AsGate<A>, A: Admission> {
-    Now(Result<Permit<P, A>>),
+pub(crate) enum Turn<T> {
+    Now(Result<Option<T>>),
     Wait,
 }
 

@@ -29,6 +29,7 @@ pub mod throttle;
 
 use std::future::{Future, ready};
 
+pub(crate) use gate::Turn;
 pub use gate::{AsGate, Gate, Place};
 pub use permit::{Kept, Permit};
 pub use refusal::Refusal;

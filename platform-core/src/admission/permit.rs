@@ -14,12 +14,8 @@ pub struct Permit<P: AsGate<A>, A: Admission> {
 }
 
 impl<P: AsGate<A>, A: Admission> Permit<P, A> {
-    pub(super) fn new(owner: P, ticket: A::Ticket, deadline: Option<Deadline>) -> Self {
-        Permit { owner: Some(owner), ticket: Some(ticket), deadline }
-    }
-
-    pub(super) fn without(owner: P) -> Self {
-        Permit { owner: Some(owner), ticket: None, deadline: None }
+    pub(super) fn new(owner: P, ticket: Option<A::Ticket>, deadline: Option<Deadline>) -> Self {
+        Permit { owner: Some(owner), ticket, deadline }
     }
 
     /// The request will end at `deadline` at the latest; one that is dropped after it has timed out.
@@ -37,7 +33,7 @@ impl<P: AsGate<A>, A: Admission> Permit<P, A> {
         match (self.ticket.take(), self.owner.take()) {
             (Some(ticket), Some(owner)) => {
                 owner.gate().engine().report(ticket, verdict);
-                Kept { owner: A::HOLDS.then_some(owner), engine: std::marker::PhantomData }
+                Kept::new(owner)
             }
             _ => Kept { owner: None, engine: std::marker::PhantomData },
         }
@@ -65,6 +61,12 @@ pub struct Kept<P: AsGate<A>, A: Admission> {
 }
 
 impl<P: AsGate<A>, A: Admission> Kept<P, A> {
+    /// For who has reported a ticket of `owner` himself.
+    #[inline]
+    pub(crate) fn new(owner: P) -> Self {
+        Kept { owner: A::HOLDS.then_some(owner), engine: std::marker::PhantomData }
+    }
+
     /// Is there anything to be freed?
     pub fn is_some(&self) -> bool {
         self.owner.is_some()

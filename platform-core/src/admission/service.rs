@@ -77,8 +77,11 @@ where
     }
 
     fn call(&mut self, call: Q) -> Self::Future {
-        let state = match self.gate.turn(Arc::clone(&self.gate), call.context()) {
-            Turn::Now(Ok(permit)) => State::Running { permit: Some(permit), inner: self.inner.call(call) },
+        let state = match self.gate.turn(call.context()) {
+            Turn::Now(Ok(ticket)) => {
+                let permit = Permit::new(Arc::clone(&self.gate), ticket, call.context().deadline());
+                State::Running { permit: Some(permit), inner: self.inner.call(call) }
+            }
             Turn::Now(Err(error)) => State::Refused { error: Some(error) },
             Turn::Wait => {
                 // The service that was polled ready waits with the call; a clone stays behind to be readied anew.
@@ -100,7 +103,7 @@ where
     S::Error: Into<Error>,
 {
     let answer = gate.engine().wait(call.context()).await;
-    let permit = gate.settle(Arc::clone(&gate), call.context(), answer)?;
+    let permit = Permit::new(Arc::clone(&gate), gate.settle(answer)?, call.context().deadline());
     call.context_mut().set_now(tokio::time::Instant::now());
     let result = inner.call(call).await.map_err(Into::into);
     end(permit, result)

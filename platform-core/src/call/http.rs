@@ -19,8 +19,13 @@ impl<B: CarryCall> Call for Request<B> {
         *copy.method_mut() = self.method().clone();
         *copy.uri_mut() = self.uri().clone();
         *copy.version_mut() = self.version();
-        *copy.headers_mut() = self.headers().clone();
-        *copy.extensions_mut() = self.extensions().clone();
+        // Most requests have neither, and what is empty costs a copy and the end of the one before too.
+        if !self.headers().is_empty() {
+            *copy.headers_mut() = self.headers().clone();
+        }
+        if !self.extensions().is_empty() {
+            *copy.extensions_mut() = self.extensions().clone();
+        }
         Some(copy)
     }
 

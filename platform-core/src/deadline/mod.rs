@@ -29,6 +29,7 @@ mod within;
 
 pub(crate) use remaining::NEVER;
 pub use remaining::{Limit, Whose};
+pub(crate) use within::answered_within;
 pub use within::{Within, within};
 
 #[cfg(doc)]

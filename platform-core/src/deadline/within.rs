@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 
 use super::Limit;
+use crate::error::Result;
 
 /// Runs `work` until `limit`; what was reached is the error. Without a limit it runs to its end.
 pub fn within<F: Future>(limit: Option<Limit>, work: F) -> Within<F> {
@@ -35,18 +36,58 @@ impl<F: Future> Future for Within<F> {
     type Output = Result<F::Output, Limit>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.project();
         if let Poll::Ready(output) = this.work.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        let Some(limit) = *this.limit else { return Poll::Pending };
-        if this.timer.is_none() {
-            this.timer.set(Some(sleep_until(limit.deadline().instant())));
-        }
-        // A timer that is made and not polled is not registered, and nobody would ever be woken.
-        ready!(this.timer.as_pin_mut().expect("armed above").poll(cx));
-        Poll::Ready(Err(limit))
+        poll_limit(*this.limit, this.timer, cx).map(Err)
     }
+}
+
+/// [`within`] for what answers, or fails, itself: what was reached is the error that it tells.
+///
+/// The answer is handed on as it comes, because it is large and whoever packs it anew moves it.
+pub(crate) fn answered_within<F>(limit: Option<Limit>, work: Pin<&mut F>) -> AnsweredWithin<'_, F> {
+    AnsweredWithin { limit, work, timer: None }
+}
+
+pin_project! {
+    /// The future of [`answered_within`].
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct AnsweredWithin<'a, F> {
+        limit: Option<Limit>,
+        work: Pin<&'a mut F>,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+impl<T, F: Future<Output = Result<T>>> Future for AnsweredWithin<'_, F> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result<T>> {
+        let this = self.project();
+        let answer = this.work.as_mut().poll(cx);
+        if answer.is_ready() {
+            return answer;
+        }
+        poll_limit(*this.limit, this.timer, cx).map(|limit| Err(limit.exceeded()))
+    }
+}
+
+/// The one timer: made when it is first asked for, because an answer that is there at the first look needs none.
+fn poll_limit(
+    limit: Option<Limit>,
+    mut timer: Pin<&mut Option<Sleep>>,
+    cx: &mut task::Context<'_>,
+) -> Poll<Limit> {
+    let Some(limit) = limit else { return Poll::Pending };
+    if timer.is_none() {
+        timer.set(Some(sleep_until(limit.deadline().instant())));
+    }
+    // A timer that is made and not polled is not registered, and nobody would ever be woken.
+    ready!(timer.as_pin_mut().expect("armed above").poll(cx));
+    Poll::Ready(limit)
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@
 //! | failures everywhere | one failure each: repeats end with the budget, and whoever gave up says so above | `platform_retry_budget_ratio` 0 |
 //! | the caller leaves | nothing; every permit is reported as abandoned, or timed out if its deadline had passed | attempts `abandoned` |
 //! | the deadline has passed on arrival | a refusal before any slot is taken | outcome `local` |
+//! | the registry is down, frozen or unreachable | nothing: the last good set stays, however long | `platform_discovery_age_seconds` grows, updates `error`; `failing` on `/platform/targets` |
+//! | the registry forgets everybody (wiped, or frozen past the leases) | nothing: who vanishes is believed in for `removals.hold`, and is registered again before that | a warning of each instance, which registers anew |
+//! | an instance is killed | the answer of another, until its lease ends or its next life takes the name | attempts `unreachable` and `retry` |
 //! | a dependency that is optional | the page without it, marked `platform-degraded` ([`fallback`](crate::fallback)) | `platform_server_degraded_requests_total` |
 //!
 //! # What is cancelled

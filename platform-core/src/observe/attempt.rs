@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{ATTEMPTS, AttemptKind, AttemptLabels, dropped};
+use super::{ATTEMPTS, AttemptKind, AttemptLabels};
 use crate::{
-    context::{Context, Deadline},
-    error::Error,
-    outcome::{Outcome, Verdict},
+    context::Context,
+    outcome::Outcome,
     telemetry::{Counter, CounterFamily, Metrics},
-    tick::Tick,
 };
 
 /// The attempts to call one target.
@@ -31,56 +29,21 @@ impl Attempts {
     }
 
     /// An attempt begins; the request being served is told, for its canonical line.
-    pub fn begin(&self, context: &Context, kind: AttemptKind) -> AttemptSeen<'_> {
+    pub fn begin(&self, context: &Context) {
         if let Some(notes) = context.notes() {
             notes.count_attempt();
         }
-        AttemptSeen { attempts: self, kind, deadline: context.deadline(), reported: false }
+    }
+
+    /// An attempt that [began](Self::begin) ended so. Once for each, also for one that nobody waited for.
+    #[inline]
+    pub fn end(&self, kind: AttemptKind, outcome: Outcome) {
+        self.count(kind, outcome).inc();
     }
 
     fn count(&self, kind: AttemptKind, outcome: Outcome) -> &Counter {
         self.counts[kind as usize][outcome as usize].get_or_init(|| {
             self.family.with(&AttemptLabels { target: Arc::clone(&self.target), kind, outcome })
         })
-    }
-}
-
-/// An attempt under way.
-#[must_use = "dropping it reports the attempt as abandoned"]
-pub struct AttemptSeen<'a> {
-    attempts: &'a Attempts,
-    kind: AttemptKind,
-    deadline: Option<Deadline>,
-    reported: bool,
-}
-
-impl AttemptSeen<'_> {
-    /// It will end at `deadline` at the latest; one that is dropped after it has timed out.
-    pub fn ends_at(&mut self, deadline: Option<Deadline>) {
-        self.deadline = deadline;
-    }
-
-    /// It ended so.
-    pub fn report(mut self, verdict: &Verdict) {
-        self.put(verdict.outcome);
-    }
-
-    /// It was not made, for this reason.
-    pub fn refused(mut self, error: Error) -> Error {
-        self.put(error.outcome());
-        error
-    }
-
-    fn put(&mut self, outcome: Outcome) {
-        self.reported = true;
-        self.attempts.count(self.kind, outcome).inc();
-    }
-}
-
-impl Drop for AttemptSeen<'_> {
-    fn drop(&mut self) {
-        if !self.reported {
-            self.put(dropped(self.deadline, Tick::now()));
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{CALL_DURATION, CallLabels, dropped};
+use super::{CALL_DURATION, CallLabels};
 use crate::{
-    context::{Context, Deadline, TraceId},
-    outcome::{Outcome, Verdict},
+    context::TraceId,
+    outcome::Outcome,
     telemetry::{Histogram, HistogramFamily, Metrics},
     tick::Tick,
 };
@@ -26,55 +26,15 @@ impl Calls {
         Calls { target: Arc::clone(target), family, durations: Default::default() }
     }
 
-    /// A call begins with `context`, at its clock reading.
-    pub fn begin(&self, context: &Context) -> CallSeen<'_> {
-        CallSeen {
-            calls: self,
-            since: context.now(),
-            deadline: context.deadline(),
-            trace: context.trace().is_sampled().then(|| context.trace().trace_id()),
-            reported: false,
-        }
+    /// A call that began at `since` ended at `at`; `trace` is that of a sampled request. Once for each, also for one
+    /// that nobody waited for.
+    #[inline]
+    pub fn end(&self, outcome: Outcome, since: Tick, at: Tick, trace: Option<TraceId>) {
+        self.duration(outcome).observe_nanos(at.nanos_since(since), trace);
     }
 
     fn duration(&self, outcome: Outcome) -> &Histogram {
         self.durations[outcome as usize]
             .get_or_init(|| self.family.with(&CallLabels { target: Arc::clone(&self.target), outcome }))
-    }
-}
-
-/// A call under way.
-#[must_use = "dropping it reports the call as abandoned"]
-pub struct CallSeen<'a> {
-    calls: &'a Calls,
-    since: Tick,
-    deadline: Option<Deadline>,
-    trace: Option<TraceId>,
-    reported: bool,
-}
-
-impl CallSeen<'_> {
-    /// It will end at `deadline` at the latest; one that is dropped after it has timed out.
-    pub fn ends_at(&mut self, deadline: Option<Deadline>) {
-        self.deadline = deadline;
-    }
-
-    /// It ended so.
-    pub fn report(mut self, verdict: &Verdict) {
-        self.put(verdict.outcome, verdict.at);
-    }
-
-    fn put(&mut self, outcome: Outcome, at: Tick) {
-        self.reported = true;
-        self.calls.duration(outcome).observe_nanos(at.nanos_since(self.since), self.trace);
-    }
-}
-
-impl Drop for CallSeen<'_> {
-    fn drop(&mut self) {
-        if !self.reported {
-            let now = Tick::now();
-            self.put(dropped(self.deadline, now), now);
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! What happened?
 //!
-//! Once per call what its caller felt, waiting and refusals included; once per attempt what came of it. Both
-//! are reported exactly once, also when the future is dropped: as abandoned, or as timed out if its deadline
-//! had passed by then.
+//! Once per call what its caller felt, waiting and refusals included; once per attempt what came of it. The stack
+//! reports both exactly once (`stack/duty.rs`), also when the future is dropped: as abandoned, or as timed out if
+//! its deadline had passed by then.
 //!
 //! # Signals
 //! `platform_client_call_duration_seconds` is what users of a dependency notice;
@@ -16,8 +16,8 @@ mod call;
 mod labels;
 mod metrics;
 
-pub use attempt::{AttemptSeen, Attempts};
-pub use call::{CallSeen, Calls};
+pub use attempt::Attempts;
+pub use call::Calls;
 pub use labels::{AttemptKind, AttemptLabels, CallLabels};
 pub use metrics::{ATTEMPTS, CALL_DURATION};
 

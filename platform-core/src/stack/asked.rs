@@ -23,6 +23,7 @@ pub struct Asked {
 }
 
 impl Asked {
+    #[inline]
     pub(super) fn first(trace: TraceParent) -> Self {
         Asked::new(trace, None)
     }
@@ -32,6 +33,7 @@ impl Asked {
         Asked::new(trace, Some(avoid))
     }
 
+    #[inline]
     fn new(trace: TraceParent, avoid: Option<Vec<Arc<str>>>) -> Self {
         let parent = if trace.is_sampled() { innermost(trace) } else { trace.span_id() };
         Asked { endpoint: Mutex::new(None), parent, avoid, only_others: false }
@@ -43,6 +45,7 @@ impl Asked {
     }
 
     /// This endpoint is asked.
+    #[inline]
     pub fn set(&self, endpoint: &Arc<str>) {
         self.lock().get_or_insert_with(|| Arc::clone(endpoint));
     }
@@ -62,6 +65,7 @@ impl Asked {
         self.only_others
     }
 
+    #[inline]
     pub(super) fn endpoint(&self) -> Option<Arc<str>> {
         self.lock().clone()
     }
@@ -73,6 +77,7 @@ impl Asked {
         }
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Option<Arc<str>>> {
         // Each change is whole before the next line that could panic.
         self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)

@@ -4,22 +4,20 @@ use std::{future::Future, pin::pin, sync::Arc};
 
 use super::{
     Asked, ClientPolicy, Guards, Parts, Row,
+    duty::{AttemptDuty, CallDuty, Slot},
     guards::{HELD_BULKHEAD, HELD_CONCURRENCY},
     knobs::Knobs,
     seats::Seat,
 };
 use crate::{
-    admission::{
-        Gate, Kept, Permit, breaker::Breaker, bulkhead::Bulkhead, concurrency::Concurrency,
-        rate_limit::RateLimit, throttle::Throttle,
-    },
+    admission::{Kept, Turn},
     call::{Call, Guard, Release, Reply},
     config::Live,
     context::{Context, Notes},
-    deadline::{Limit, within},
+    deadline::{Limit, answered_within},
     error::{Error, Result},
-    observe::{self, AttemptKind, CallSeen},
-    outcome::{Outcome, Verdict},
+    observe::{self, AttemptKind},
+    outcome::Outcome,
     tick::Tick,
 };
 
@@ -68,22 +66,6 @@ pub struct ClientStack {
     seat: Arc<Seat>,
 }
 
-/// What lets a call in.
-struct Entered<'a> {
-    limit: Option<Limit>,
-    rate: Permit<&'a Gate<RateLimit>, RateLimit>,
-    /// `None`: its turn has to be waited for.
-    bulkhead: Option<Permit<&'a Gate<Bulkhead>, Bulkhead>>,
-}
-
-/// What lets an attempt in.
-struct Admitted<'a> {
-    throttle: Permit<&'a Gate<Throttle>, Throttle>,
-    breaker: Permit<&'a Gate<Breaker>, Breaker>,
-    /// `None`: its turn has to be waited for.
-    room: Option<Permit<&'a Gate<Concurrency>, Concurrency>>,
-}
-
 /// An attempt that was answered.
 pub(super) struct Tried<'a, R> {
     pub(super) reply: R,
@@ -92,9 +74,6 @@ pub(super) struct Tried<'a, R> {
     /// One of the target's slots, until its reply has been read.
     pub(super) slot: Option<Slot<'a>>,
 }
-
-/// A capacity of the target.
-pub(super) type Slot<'a> = Kept<&'a Gate<Concurrency>, Concurrency>;
 
 impl ClientStack {
     /// The stack of `policy` over the live pieces of a target.
@@ -138,7 +117,23 @@ impl ClientStack {
         wire: &'a W,
     ) -> impl Future<Output = Result<Answered<W::Reply>>> + Send + 'a {
         let mut call = Sending(Some(call));
-        async move { self.whole(&mut call, wire).await }
+        async move { pin!(self.whole(&mut call, wire)).await }
+    }
+
+    /// [`call`](Self::call) for who has a place for the call: it is taken out of there once, by the wire, and moved
+    /// by nobody else.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Panics
+    /// If there is no call.
+    pub async fn call_from<W: Wire>(
+        &self,
+        call: &mut Sending<W::Call>,
+        wire: &W,
+    ) -> Result<Answered<W::Reply>> {
+        pin!(self.whole(call, wire)).await
     }
 
     /// The call storey: once per call, whatever happens below.
@@ -148,34 +143,31 @@ impl ClientStack {
         // The first of the two clock readings of an attempt; all on the way down use it.
         context.set_now(Tick::now());
         // R1 What the caller felt: waits, repeats and refusals included.
-        let mut seen = self.parts.calls.begin(context);
+        let mut duty = CallDuty::begin(&self.parts, &self.guards, context);
         let notes = context.notes().cloned();
 
-        let Entered { limit, rate, bulkhead } = match self.enter(context, &mut seen, &knobs) {
+        let (limit, waits) = match self.enter(context, &mut duty, &knobs) {
             Ok(entered) => entered,
-            Err(error) => return Err(self.refused(error, seen, &notes)),
+            Err(error) => return Err(self.refused(error, &mut duty, &notes)),
         };
-        let bulkhead = match bulkhead {
-            Some(permit) => permit,
-            None => match self.guards.bulkhead.wait(context).await {
-                Ok(permit) => permit,
-                Err(error) => return Err(self.refused(error, seen, &notes)),
-            },
-        };
+        if waits {
+            match self.guards.bulkhead.wait(context).await {
+                Ok(ticket) => duty.bulkhead = ticket,
+                Err(error) => return Err(self.refused(error, &mut duty, &notes)),
+            }
+        }
 
         // Below the whole call's clock, above the attempt's: the attempts, and whether there is another.
         let tried = pin!(self.recover(call, limit, &knobs, &notes, wire)).await;
 
         let verdict = observe::verdict(tried.as_ref().map(|tried| &tried.reply));
-        let _ = rate.report(&verdict);
-        let bulkhead = bulkhead.report(&verdict);
-        seen.report(&verdict);
+        let bulkhead = duty.report(&verdict);
         let Tried { mut reply, endpoint, attempt, slot } = match tried {
             Ok(tried) => tried,
             Err(error) => return Err(self.told(error, &notes)),
         };
         // A capacity comes back when the reply has been read, not when its head is here.
-        let held = if bulkhead.pass_on().is_some() { HELD_BULKHEAD } else { 0 }
+        let held = if bulkhead.and_then(Kept::pass_on).is_some() { HELD_BULKHEAD } else { 0 }
             | if slot.and_then(Kept::pass_on).is_some() { HELD_CONCURRENCY } else { 0 };
         if held != 0 {
             reply.hold(Guard::new(Arc::clone(&self.guards) as Arc<dyn Release>, held));
@@ -184,23 +176,31 @@ impl ClientStack {
     }
 
     /// The way into the call storey. A function of its own that waits for nothing: what is decided here need not be
-    /// kept in the call's future.
+    /// kept in the call's future. Says the call's limit, and whether its turn has to be waited for.
     #[inline]
-    fn enter(&self, context: &mut Context, seen: &mut CallSeen<'_>, knobs: &Knobs) -> Result<Entered<'_>> {
+    fn enter(
+        &self,
+        context: &mut Context,
+        duty: &mut CallDuty<'_>,
+        knobs: &Knobs,
+    ) -> Result<(Option<Limit>, bool)> {
         // R5 Above everything that may wait. It narrows and checks, and arms nothing: whoever waits ends
         //    at the context's deadline.
         let limit = Limit::of_call_within(context.deadline(), knobs.timeout, context.now());
         if let Some(limit) = limit {
             context.narrow(limit.deadline());
-            seen.ends_at(context.deadline());
+            duty.ends = context.deadline();
             // R9 Nobody would read the answer.
             limit.spent(context.now()).map_or(Ok(()), Err)?;
         }
         // R2 Arithmetic only, before anything that keeps state. It counts calls; the budget counts repeats.
-        let rate = self.guards.rate_limit.ask(context)?;
+        duty.rate = self.guards.rate_limit.admit(context)?;
         // Above recovery: a call asleep between two attempts still holds our memory.
-        let bulkhead = self.guards.bulkhead.try_enter(context)?;
-        Ok(Entered { limit, rate, bulkhead })
+        match self.guards.bulkhead.turn(context) {
+            Turn::Now(done) => duty.bulkhead = done?,
+            Turn::Wait => return Ok((limit, true)),
+        }
+        Ok((limit, false))
     }
 
     /// The attempt storey: once per try.
@@ -213,25 +213,29 @@ impl ClientStack {
         knobs: &Knobs,
         wire: &W,
     ) -> Result<Tried<'a, W::Reply>> {
-        let guards = &*self.guards;
         let context = call.context_mut();
         // Each try is a span of its own, a child of the one that is served.
         let attempt = context.attempt();
         context.begin_attempt(attempt, context.now());
         // R1 A refused try is still a try on the graph.
-        let mut seen = self.parts.attempts.begin(context, kind);
+        let mut duty = AttemptDuty::begin(&self.parts, &self.guards, kind, context);
 
-        let Admitted { mut throttle, mut breaker, room } = match self.admit(context) {
-            Ok(admitted) => admitted,
-            Err(error) => return Err(seen.refused(asked.name(error)).at_attempt(attempt)),
+        let waits = match self.admit(context, &mut duty) {
+            Ok(waits) => waits,
+            Err(error) => {
+                duty.refused(error.outcome());
+                return Err(error.at_attempt(attempt));
+            }
         };
-        let mut room = match room {
-            Some(permit) => permit,
-            None => match guards.concurrency.wait(context).await {
-                Ok(permit) => permit,
-                Err(error) => return Err(seen.refused(asked.name(error)).at_attempt(attempt)),
-            },
-        };
+        if waits {
+            match self.guards.concurrency.wait(context).await {
+                Ok(ticket) => duty.room = ticket,
+                Err(error) => {
+                    duty.refused(error.outcome());
+                    return Err(error.at_attempt(attempt));
+                }
+            }
+        }
         // After a wait for room the clock was read anew: the attempt begins here.
         let begun = context.now();
         // R5 The call's only timer, armed when the wire is pending: what is left of the call, or one
@@ -239,25 +243,19 @@ impl ClientStack {
         let limit = Limit::of_attempt_within(whole, knobs.attempt_timeout, begun);
         if let Some(limit) = limit {
             context.narrow(limit.deadline());
-            let ends = context.deadline();
-            seen.ends_at(ends);
-            throttle.ends_at(ends);
-            breaker.ends_at(ends);
-            room.ends_at(ends);
+            duty.ends = context.deadline();
         }
         // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge. Pinned where it
         // is made: it is most of a call, and whoever moves it copies all of it.
-        let sent = {
+        let result = {
             let sending = pin!(wire.send(call.take(), asked));
-            pin!(within(limit, sending)).await
+            pin!(answered_within(limit, sending)).await
         };
-        let result = sent.unwrap_or_else(|limit| Err(limit.exceeded()));
 
         // The verdict was given once, at the bottom; all read the same.
         let verdict = observe::verdict(result.as_ref());
-        let _ = throttle.report(&verdict);
-        let _ = breaker.report(&verdict);
-        let room = room.report(&verdict);
+        let slot = duty.report(&verdict);
+        let guards = &*self.guards;
         if matches!(verdict.outcome, Outcome::Success | Outcome::CallerFault | Outcome::Timeout) {
             // Failures are often fast, and would make the next hedge come too early.
             guards.latencies.record_nanos(verdict.at, verdict.at.nanos_since(begun));
@@ -266,31 +264,33 @@ impl ClientStack {
             guards.budget.deposit(verdict.at);
             guards.hedges.deposit(verdict.at);
         }
-        seen.report(&verdict);
         match result {
-            Ok(reply) => Ok(Tried { reply, endpoint: asked.endpoint(), attempt, slot: Some(room) }),
+            Ok(reply) => Ok(Tried { reply, endpoint: asked.endpoint(), attempt, slot }),
             Err(error) => Err(asked.name(error).at_attempt(attempt)),
         }
     }
 
-    /// The way into the attempt storey, which waits for nothing.
+    /// The way into the attempt storey, which waits for nothing; says whether there is something to wait for.
     #[inline]
-    fn admit(&self, context: &Context) -> Result<Admitted<'_>> {
+    fn admit(&self, context: &Context, duty: &mut AttemptDuty<'_>) -> Result<bool> {
         let guards = &*self.guards;
         // R2 Arithmetic on a short memory; it refuses a share of the calls, not all.
-        let throttle = guards.throttle.ask(context)?;
+        duty.throttle = guards.throttle.admit(context)?;
         // R4 Above the attempt's limit, so that silence counts against the target.
-        let breaker = guards.breaker.ask(context)?;
+        duty.breaker = guards.breaker.admit(context)?;
         // R3 Below the breaker, so that an open circuit never looks like spare capacity; above the limit,
         //    to learn from it.
-        let room = guards.concurrency.try_enter(context)?;
-        Ok(Admitted { throttle, breaker, room })
+        match guards.concurrency.turn(context) {
+            Turn::Now(done) => duty.room = done?,
+            Turn::Wait => return Ok(true),
+        }
+        Ok(false)
     }
 
     /// A call that did not come as far as its first attempt.
     #[cold]
-    fn refused(&self, error: Error, seen: CallSeen<'_>, notes: &Option<Arc<Notes>>) -> Error {
-        seen.report(&Verdict::new(error.outcome(), Tick::now()));
+    fn refused(&self, error: Error, duty: &mut CallDuty<'_>, notes: &Option<Arc<Notes>>) -> Error {
+        duty.refused(error.outcome());
         self.told(error, notes)
     }
 
@@ -334,9 +334,14 @@ impl ClientStack {
 
 /// The call on its way down. It stays where it is and the storeys pass a pointer: every move of an HTTP request
 /// costs as much as a guard.
-pub(super) struct Sending<Q>(pub(super) Option<Q>);
+pub struct Sending<Q>(pub(super) Option<Q>);
 
 impl<Q: Call> Sending<Q> {
+    /// A call in its place.
+    pub fn new(call: Q) -> Self {
+        Sending(Some(call))
+    }
+
     pub(super) fn context_mut(&mut self) -> &mut Context {
         self.call_mut().context_mut()
     }

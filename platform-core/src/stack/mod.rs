@@ -31,6 +31,7 @@ mod around;
 mod asked;
 mod client;
 mod describe;
+mod duty;
 mod guards;
 mod knobs;
 mod overlay;
@@ -42,7 +43,7 @@ mod targets;
 
 pub use around::Around;
 pub use asked::Asked;
-pub use client::{Answered, ClientStack, Wire};
+pub use client::{Answered, ClientStack, Sending, Wire};
 pub use describe::{Row, Storey};
 pub use guards::Guards;
 pub use overlay::{GUARDS, Overlay};

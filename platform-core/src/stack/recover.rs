@@ -29,18 +29,12 @@ use crate::{
     tick::Tick,
 };
 
-/// What a call is repeated from.
-struct Kept<Q> {
-    /// The call as it was before its first attempt; `None` if its bytes are gone once they are sent.
-    spare: Option<Q>,
-    idempotent: bool,
-    chain_stop: bool,
-}
-
-/// The same of a call that is about to be repeated, and what it has behind it.
+/// What a call is repeated from, and what it has behind it.
 struct Past<'a, Q> {
-    // Not shared: a call need not be `Sync`.
-    kept: &'a mut Kept<Q>,
+    /// The call as it was before its first attempt; `None` if its bytes are gone once they are sent. It stays where
+    /// it was made. Not shared: a call need not be `Sync`.
+    spare: &'a mut Option<Q>,
+    origin: Origin,
     /// Attempts that were made.
     made: u32,
     /// Who was asked.
@@ -48,24 +42,21 @@ struct Past<'a, Q> {
     notes: Option<&'a Notes>,
 }
 
-impl<Q: Call> Kept<Q> {
-    fn of(call: &Q, body: u64) -> Self {
-        Kept {
-            spare: call.repeat(body),
-            idempotent: call.idempotent(),
-            chain_stop: call.context().stops_chain(),
-        }
+/// What the first attempt was like.
+#[derive(Clone, Copy)]
+struct Origin {
+    idempotent: bool,
+    chain_stop: bool,
+}
+
+impl<'a, Q: Call> Past<'a, Q> {
+    /// After the first attempt.
+    fn new(spare: &'a mut Option<Q>, origin: Origin, notes: &'a Option<Arc<Notes>>) -> Self {
+        Past { spare, origin, made: 1, asked: Vec::new(), notes: notes.as_deref() }
     }
 
     fn copy(&self, body: u64) -> Option<Q> {
         self.spare.as_ref()?.repeat(body)
-    }
-}
-
-impl<'a, Q> Past<'a, Q> {
-    /// After the first attempt.
-    fn new(kept: &'a mut Kept<Q>, notes: &'a Option<Arc<Notes>>) -> Self {
-        Past { kept, made: 1, asked: Vec::new(), notes: notes.as_deref() }
     }
 }
 
@@ -83,34 +74,41 @@ impl ClientStack {
         if knobs.recovery == Recovery::None {
             return pin!(self.attempt(call, AttemptKind::First, &asked, whole, knobs, wire)).await;
         }
-        let mut kept = Kept::of(call.call_mut(), knobs.body);
+        let mut spare = call.call_mut().repeat(knobs.body);
+        let origin =
+            Origin { idempotent: call.call_mut().idempotent(), chain_stop: call.context_mut().stops_chain() };
         let now = call.context_mut().now();
-        let hedge_after = self.hedge_after(&kept, knobs, now);
+        let hedge_after = match spare {
+            Some(_) => self.hedge_after(origin, knobs, now),
+            None => None,
+        };
         // Pinned once and polled where it lies: it is most of a call.
         let mut first = pin!(self.attempt(call, AttemptKind::First, &asked, whole, knobs, wire));
-        let done = match hedge_after {
-            None => Some(first.as_mut().await),
-            Some(after) => early(first.as_mut(), now.instant() + after).await,
+        let result = match hedge_after {
+            None => first.as_mut().await,
+            Some(after) => match early(first.as_mut(), now.instant() + after).await {
+                Some(result) => result,
+                // It is slow, so nobody minds a box.
+                None => {
+                    return Box::pin(async {
+                        let mut past = Past::new(&mut spare, origin, notes);
+                        let result = self.race((first, now, &asked), &mut past, whole, knobs, wire).await;
+                        if outcome(&result).readings().again == Again::Never {
+                            return result;
+                        }
+                        past.asked.extend(asked.endpoint());
+                        self.repeat(result, past, whole, knobs, wire).await
+                    })
+                    .await;
+                }
+            },
         };
-        if let Some(result) = done {
-            if result_of(&result).readings().again == Again::Never {
-                return result;
-            }
-            let mut past = Past::new(&mut kept, notes);
-            past.asked.extend(asked.endpoint());
-            return Box::pin(self.repeat(result, past, whole, knobs, wire)).await;
+        if outcome(&result).readings().again == Again::Never {
+            return result;
         }
-        // It is slow, so nobody minds a box.
-        Box::pin(async {
-            let mut past = Past::new(&mut kept, notes);
-            let result = self.race((first, now, &asked), &mut past, whole, knobs, wire).await;
-            if result_of(&result).readings().again == Again::Never {
-                return result;
-            }
-            past.asked.extend(asked.endpoint());
-            self.repeat(result, past, whole, knobs, wire).await
-        })
-        .await
+        let mut past = Past::new(&mut spare, origin, notes);
+        past.asked.extend(asked.endpoint());
+        Box::pin(self.repeat(result, past, whole, knobs, wire)).await
     }
 
     /// One attempt after the other, for as long as the rules allow.
@@ -130,9 +128,9 @@ impl ClientStack {
                 outcome,
                 hint,
                 attempts_made: past.made,
-                idempotent: past.kept.idempotent,
-                repeatable: past.kept.spare.is_some(),
-                chain_stop: past.kept.chain_stop,
+                idempotent: past.origin.idempotent,
+                repeatable: past.spare.is_some(),
+                chain_stop: past.origin.chain_stop,
                 left,
                 median: self.guards.latencies.median(now),
                 local_refusal: outcome == Outcome::Local,
@@ -174,7 +172,7 @@ impl ClientStack {
                 sleep_until(now.instant() + after).await;
                 now = Tick::now();
             }
-            let mut next = Sending(past.kept.copy(knobs.body));
+            let mut next = Sending(past.copy(knobs.body));
             if next.0.is_none() {
                 return result;
             }
@@ -212,7 +210,7 @@ impl ClientStack {
         F: Future<Output = Result<Tried<'a, W::Reply>>> + Send,
     {
         let now = Tick::now();
-        let Some(spare) = past.kept.copy(knobs.body) else {
+        let Some(spare) = past.copy(knobs.body) else {
             return first.await;
         };
         past.asked.extend(first_asked.endpoint());
@@ -245,8 +243,8 @@ impl ClientStack {
     }
 
     /// After how long a hedge would be sent; `None` if none would.
-    fn hedge_after<Q>(&self, kept: &Kept<Q>, knobs: &Knobs, now: Tick) -> Option<Duration> {
-        if knobs.recovery != Recovery::Hedge || !kept.idempotent || kept.chain_stop || kept.spare.is_none() {
+    fn hedge_after(&self, origin: Origin, knobs: &Knobs, now: Tick) -> Option<Duration> {
+        if knobs.recovery != Recovery::Hedge || !origin.idempotent || origin.chain_stop {
             return None;
         }
         let hedge = self.policy.load().hedge;
@@ -319,7 +317,7 @@ async fn early<F: Future>(mut work: Pin<&mut F>, late: tokio::time::Instant) -> 
 }
 
 /// What an attempt meant, as [`read`] says, for all who need no more.
-fn result_of<R: Reply>(result: &Result<Tried<'_, R>>) -> Outcome {
+fn outcome<R: Reply>(result: &Result<Tried<'_, R>>) -> Outcome {
     match result {
         Ok(tried) => tried.reply.verdict().map_or(Outcome::Success, |verdict| verdict.outcome),
         Err(error) => error.outcome(),

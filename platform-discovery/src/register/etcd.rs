@@ -27,6 +27,20 @@ use crate::{
 };
 
 /// Writes `PREFIX/NAME/INSTANCE`, under a lease of its own.
+///
+/// | what happens | what becomes of it |
+/// |---|---|
+/// | a renewal is due | the lease is kept alive; nothing is written |
+/// | the key is gone, and the lease is not | written again within three or four seconds |
+/// | the lease has ended: etcd was frozen, wiped or away for longer | a new one, and the record with it, as soon as etcd answers |
+/// | the name is somebody else's, who lives, listens and does not drain | refused, and tried again every second |
+/// | it drains | written at once, under a lease that was just renewed |
+/// | it is withdrawn | the lease is revoked, and what was written under it goes with it |
+///
+/// # Traps
+///
+/// etcd grants no lease shorter than one and a half of its elections (two seconds by default); whoever asks for less
+/// is believed in for longer. A `lease` that is no whole number of seconds is rounded up.
 #[derive(Debug)]
 pub struct Etcd {
     cluster: Cluster,

@@ -20,6 +20,8 @@
 
 mod advertise;
 mod announcement;
+#[cfg(feature = "consul")]
+mod consul;
 mod directory;
 #[cfg(feature = "etcd")]
 mod etcd;
@@ -44,6 +46,8 @@ use crate::{
 };
 
 pub use announcement::Announcement;
+#[cfg(feature = "consul")]
+pub use consul::Consul;
 pub use directory::Directory;
 #[cfg(feature = "etcd")]
 pub use etcd::Etcd;
@@ -88,6 +92,9 @@ impl Registration {
             Registry::Etcd => Arc::new(Etcd::of(config)?),
             #[cfg(not(feature = "etcd"))]
             Registry::Etcd => return Err(not_built(config.registry)),
+            #[cfg(feature = "consul")]
+            Registry::Consul => Arc::new(Consul::of(&config.consul, config.register.lease)),
+            #[cfg(not(feature = "consul"))]
             Registry::Consul => return Err(not_built(config.registry)),
             registry @ (Registry::Kubernetes | Registry::Dns) => {
                 return Err(Error::config(format!(
@@ -95,6 +102,13 @@ impl Registration {
                 )));
             }
         };
+        if config.registry != Registry::Dir && record.address.ip().is_loopback() {
+            tracing::warn!(
+                address = %record.address,
+                "this instance registers with an address that only this machine can call; set POD_IP or \
+                 discovery.register.advertise"
+            );
+        }
         Registration::with(config, record, register)
     }
 
@@ -164,6 +178,7 @@ impl Registration {
 }
 
 /// Registries that bring dependencies are there where a feature asks for them.
+#[cfg(not(all(feature = "consul", feature = "etcd")))]
 fn not_built(registry: Registry) -> Error {
     Error::config(format!(
         "discovery.registry = \"{registry}\": this build cannot register there; build with the feature `{registry}` of \

@@ -34,8 +34,8 @@ pub(super) fn taken(other: &Record, own: &Record, left: u64) -> Error {
     )
 }
 
-/// Does the machine of `address` itself say that nobody listens there? Silence is no such word.
-fn is_deserted(address: SocketAddr) -> bool {
+/// Does the machine of `address` itself say that nobody listens there? Silence is no such word. Blocks.
+pub(super) fn is_deserted(address: SocketAddr) -> bool {
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     TcpStream::connect_timeout(&address, KNOCK).is_err_and(refused)
 }

@@ -357,6 +357,87 @@ async fn what_was_compacted_while_nobody_listened_is_listed_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_fell_silent_is_left() {
+    let Some(etcd) = Etcd::start(1).await else { return };
+    etcd.ready().await;
+    let gate = Gate::before(etcd.client_port(0)).await;
+    let config = at(vec![format!("http://{}", gate.address)]);
+    let mut answers = follow(&config);
+    let registration = registration(&config, "catalog-1", 7001);
+    registration.announce().await.unwrap();
+    until(&mut answers, &["catalog-1"]).await;
+    gate.hush();
+    put(&etcd, "a", 1);
+    let hushed = Instant::now();
+    assert_eq!(until(&mut answers, &["a", "catalog-1"]).await, 0);
+    let waited = hushed.elapsed();
+    assert!(waited < Duration::from_secs(8), "{waited:?}");
+    // Longer than the lease: renewals found another way too.
+    assert!(waited > Duration::from_secs(3) && stored(&etcd, "catalog-1").is_some(), "{waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_before_the_registry_is_found_when_it_is_there() {
+    let Some(mut etcd) = Etcd::start(1).await else { return };
+    etcd.ready().await;
+    etcd.kill(0);
+    let config = config(&etcd);
+    let client = Client::of(&config);
+    let registration = registration(&config, "catalog-1", 7001);
+    let error = registration.announce().await.unwrap_err();
+    assert!(error.detail().starts_with("etcd at http://127.0.0.1:"), "{error}");
+    let missing = client.discovery.ready(Duration::from_millis(200)).await;
+    assert!(missing[0].why.contains("has not answered yet; it fails now"), "{}", missing[0].why);
+    etcd.begin(0);
+    client.until_ready(&["catalog-1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_service_comes_in_pages_and_its_changes_in_parts() {
+    let Some(etcd) = Etcd::start(1).await else { return };
+    etcd.ready().await;
+    let gate = Gate::before(etcd.client_port(0)).await;
+    let config = at(vec![format!("http://{}", gate.address)]);
+    // As large as records may be: 90 of them are as much as one transaction takes.
+    let pairs = |round: usize| -> Vec<(String, String)> {
+        let numbers = (0..90).map(|number| round * 90 + number);
+        let pair = |number: usize| {
+            let (instance, owner) = (format!("i{number:04}"), "x".repeat(15_000));
+            let text = format!(
+                r#"{{"name":"catalog","instance":"{instance}","address":"127.0.0.1:{}","owner":"{owner}","expires_unix_ms":4000000000000}}"#,
+                number + 1
+            );
+            (format!("{PREFIX}{instance}"), text)
+        };
+        numbers.map(pair).collect()
+    };
+    for round in 0..7 {
+        etcd.put_together(&pairs(round));
+    }
+    let count = async |answers: &mut Snapshots, wanted: usize| {
+        let read = async {
+            loop {
+                match answers.next().await.unwrap() {
+                    Ok(snapshot) if snapshot.found().len() == wanted && snapshot.skipped() == 0 => return,
+                    Ok(_) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        timeout(LIMIT, read).await.unwrap_or_else(|_| panic!("never {wanted}"));
+    };
+    let mut answers = follow(&config);
+    count(&mut answers, 630).await;
+    // The watch is told of ten megabytes at once when it is back.
+    gate.cut();
+    for round in 7..14 {
+        etcd.put_together(&pairs(round));
+    }
+    gate.open();
+    count(&mut answers, 1260).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_was_wiped_is_taken_at_its_word_and_filled_again() {
     let Some(mut etcd) = Etcd::start(1).await else { return };
     etcd.ready().await;

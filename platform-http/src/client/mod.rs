@@ -58,7 +58,7 @@ use std::{
 use http::{Method, Request};
 use platform_core::{
     App, Error, Result,
-    stack::{Answered, ClientStack, Row},
+    stack::{Answered, ClientStack, Row, Sending},
 };
 use tower_service::Service;
 
@@ -166,7 +166,9 @@ impl Client {
     // The one box of a call: it hides the types of everything below.
     fn execute(&self, request: Request<Body>) -> Pending {
         let client = self.clone();
-        Box::pin(async move { client.0.stack.call(request, &client.0.wire).await })
+        // The request lies in the box from here on, until the wire takes it.
+        let mut call = Sending::new(request);
+        Box::pin(async move { client.0.stack.call_from(&mut call, &client.0.wire).await })
     }
 }
 
@@ -182,7 +184,8 @@ impl Service<Request<Body>> for Client {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let client = self.clone();
-        Box::pin(async move { Ok(client.0.stack.call(request, &client.0.wire).await?.reply) })
+        let mut call = Sending::new(request);
+        Box::pin(async move { Ok(client.0.stack.call_from(&mut call, &client.0.wire).await?.reply) })
     }
 }
 

@@ -115,12 +115,14 @@ impl RequestBuilder {
     /// # Errors
     /// When there is no reply: no endpoint, no connection, no answer in time; or when the request was wrong.
     pub async fn send(self) -> Result<Response> {
-        let client = self.client.clone();
-        let request = self.build()?;
-        client.send(request).await
+        let (client, request) = self.build()?;
+        let call = (request.method().clone(), request.uri().clone());
+        // Into the box of the call at once: it is large, and what an `async fn` holds is moved with it.
+        let answered = client.execute(request);
+        Ok(Response::new(&client, call, answered.await?))
     }
 
-    fn build(self) -> Result<Request<Body>> {
+    fn build(self) -> Result<(Client, Request<Body>)> {
         let RequestBuilder { client, method, path, headers, body, timeout, idempotent, wrong } = self;
         if let Some(wrong) = wrong {
             return Err(wrong.at_target(client.target()));
@@ -152,7 +154,7 @@ impl RequestBuilder {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        Ok(request)
+        Ok((client, request))
     }
 
     fn refuse(&mut self, why: String) {

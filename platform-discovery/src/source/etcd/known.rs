@@ -208,6 +208,7 @@ impl Known {
 mod tests {
     use super::*;
     use crate::record::MAX_BYTES;
+    use proptest::prelude::*;
 
     const PREFIX: &str = "/platform/services/catalog/";
 
@@ -374,6 +375,67 @@ mod tests {
         kvs[1].mod_revision = 8;
         known.hear(&told(8, vec![put(kvs[1].clone())]), now());
         assert_eq!(known.say().skipped(), 4);
+    }
+
+    proptest! {
+        /// Whatever was written, wherever streams broke, and whatever was told twice or in parts: in the end what is
+        /// known is what is stored.
+        #[test]
+        fn what_is_known_is_what_is_stored(
+            steps in prop::collection::vec((0_u16..5, 0_u16..4, 0_u8..8), 1..40)
+        ) {
+            let mut log: Vec<Event> = Vec::new();
+            let mut stored: BTreeMap<String, KeyValue> = BTreeMap::new();
+            let mut known = listed(&[], 1);
+            let mut sent = 0;
+            for (key, port, how) in steps {
+                let (instance, revision) = (format!("i{key}"), log.len() as i64 + 2);
+                if port == 0 {
+                    stored.remove(&instance);
+                    log.push(gone(&instance, revision));
+                } else {
+                    stored.insert(instance.clone(), kv(&instance, port, revision));
+                    log.push(put(kv(&instance, port, revision)));
+                }
+                match how {
+                    // Nothing arrives for now.
+                    0 | 1 => {}
+                    // The stream broke: told again from where it is known, which is never ahead of what was sent.
+                    2 => {
+                        let from = usize::try_from(known.revision() - 1).unwrap();
+                        prop_assert!(from <= sent);
+                        sent = from;
+                    }
+                    // In parts, of which the last does not arrive.
+                    3 => {
+                        let part = WatchResponse { fragment: true, ..told(revision, log[sent..].to_vec()) };
+                        prop_assert_eq!(known.hear(&part, now()), Heard::Part);
+                    }
+                    4 => {
+                        let all: Vec<KeyValue> = stored.values().cloned().collect();
+                        prop_assert_eq!(known.list(header(revision), &all, now()), None);
+                        sent = log.len();
+                    }
+                    5 => {
+                        let word = WatchResponse { watch_id: NO_WATCH, ..told(revision, Vec::new()) };
+                        prop_assert_eq!(known.hear(&word, now()), Heard::True);
+                    }
+                    _ => {
+                        prop_assert_eq!(known.hear(&told(revision, log[sent..].to_vec()), now()), Heard::True);
+                        sent = log.len();
+                    }
+                }
+            }
+            let from = usize::try_from(known.revision() - 1).unwrap();
+            known.hear(&told(log.len() as i64 + 1, log[from..].to_vec()), now());
+            let wanted: Vec<String> = stored.keys().cloned().collect();
+            let said = known.say();
+            prop_assert_eq!(said.found().iter().map(|f| f.endpoint.instance.clone()).collect::<Vec<_>>(), wanted);
+            let addresses: Vec<String> = stored.values().map(|kv| String::from_utf8_lossy(&kv.value).into_owned()).collect();
+            for (found, text) in said.found().iter().zip(addresses) {
+                prop_assert!(text.contains(&found.endpoint.address.to_string()));
+            }
+        }
     }
 
     #[test]

@@ -30,6 +30,48 @@ use crate::{
 };
 
 /// The records of a service in etcd. Cheap to clone; clones share a connection.
+///
+/// A service needs no line of code for it: with the feature `etcd`, `discovery.registry = "etcd"` looks every bare
+/// name up there and registers there too, and a target `etcd://NAME` looks up one. By hand:
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use platform_discovery::{Discovery, config, source};
+///
+/// # fn with(discovery: &Discovery) -> platform_core::Result<()> {
+/// let cluster = config::Etcd {
+///     endpoints: vec!["https://etcd-0:2379".to_owned(), "https://etcd-1:2379".to_owned()],
+///     prefix: "/staging/services".to_owned(),
+///     user: "orders".to_owned(),
+///     password_file: "/run/secrets/etcd".into(),
+///     tls: config::Tls { ca: "/etc/etcd/ca.pem".into(), ..config::Tls::default() },
+/// };
+/// // This one target comes from another cluster than the rest.
+/// discovery.use_source("ratings", Arc::new(source::Etcd::of(&cluster)?));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What is heard when
+///
+/// | what happens | what becomes of it |
+/// |---|---|
+/// | a record is written, says `draining`, is removed | known at once |
+/// | the member dies | the watch goes on through another, from where it was |
+/// | the member is frozen, or cut off behind open connections | left after six seconds: a watch that is quiet for five is asked for a word, and has one to answer |
+/// | the member has lost its leader | it says so, and is left |
+/// | all members are away | errors, and the last set; tried again after at most five seconds, each client at a moment of its own |
+/// | history was compacted, or the cluster was wiped or replaced | a new list |
+///
+/// # Traps
+///
+/// - With users, ours needs a role with `readwrite` on the prefix (`etcdctl role grant-permission ROLE readwrite
+///   --prefix=true /platform/services/`). Passwords are hashed slowly on purpose: after a restart of etcd every
+///   client asks for a token.
+/// - A key that was put by hand has no lease: it is believed in as long as its `expires_unix_ms` says.
+/// - Two environments in one cluster need two prefixes.
+/// - Whoever can write below the prefix can send our traffic anywhere; give etcd users or certificates.
 #[derive(Clone)]
 pub struct Etcd {
     cluster: Arc<Cluster>,

@@ -1,0 +1,218 @@
+//! Endpoints that Consul knows.
+//!
+//! Its agent is asked for the health of a service and holds the question until something changes, so that a change
+//! is seen at once and a quiet service costs a question a minute.
+//!
+//! | Consul says | we believe |
+//! |---|---|
+//! | passing, warning | ready, with the weight that is set for that |
+//! | critical, maintenance, or `state = draining` in its meta | it takes no new calls, from now on |
+//! | an instance is not there any more | as any that vanished: held for `removals.hold` unless it was draining |
+//! | no leader, or an answer that is older than 5 s | nothing; the servers themselves are asked, not their copies |
+//! | an empty list that a missing right has filtered | an error: a token that may read nothing has no services |
+
+mod cursor;
+pub(crate) mod entry;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::stream;
+use http::Method;
+use platform_core::{Error, ErrorKind, Result};
+use tokio::time::{self, Instant};
+
+use self::cursor::Cursor;
+use crate::{
+    config,
+    consul::Agent,
+    endpoint::{Endpoint, Found},
+    resolve::{Resolve, Snapshot, Snapshots},
+    target::{Place, Target},
+};
+
+/// The instances of a service in Consul's catalogue.
+#[derive(Clone, Debug)]
+pub struct Consul {
+    agent: Agent,
+}
+
+impl Consul {
+    /// The agent of this configuration.
+    pub fn of(config: &config::Consul) -> Self {
+        Consul { agent: Agent::of(config) }
+    }
+}
+
+impl Resolve for Consul {
+    fn resolve(&self, target: &Target) -> Snapshots {
+        let Some((name, tag)) = wanted(target) else {
+            let error = Error::new(ErrorKind::Internal, format!("{target} is no service in Consul"));
+            return Box::pin(stream::iter([Err(error)]));
+        };
+        let follow = Follow {
+            agent: self.agent.clone(),
+            name: Arc::clone(name),
+            tag: tag.cloned(),
+            cursor: Cursor::default(),
+            stale: true,
+            failures: 0,
+            next: Instant::now(),
+            last: Vec::new(),
+            said: None,
+        };
+        Box::pin(stream::unfold(follow, |mut follow| async move {
+            let answer = follow.next().await;
+            Some((answer, follow))
+        }))
+    }
+
+    fn describe(&self, target: &Target) -> String {
+        match wanted(target) {
+            Some((name, None)) => format!("Consul, the service {name} by {}", self.agent),
+            Some((name, Some(tag))) => format!("Consul, the service {name} with tag {tag} by {}", self.agent),
+            None => "Consul".to_owned(),
+        }
+    }
+}
+
+fn wanted(target: &Target) -> Option<(&Arc<str>, Option<&Arc<str>>)> {
+    match target.place() {
+        Place::Registry(name) => Some((name, None)),
+        Place::Consul { name, tag } => Some((name, tag.as_ref())),
+        _ => None,
+    }
+}
+
+/// What the one stream that asks knows.
+struct Follow {
+    agent: Agent,
+    name: Arc<str>,
+    tag: Option<Arc<str>>,
+    cursor: Cursor,
+    /// Whether any server's copy will do.
+    stale: bool,
+    failures: u32,
+    /// Not before then.
+    next: Instant,
+    last: Vec<Endpoint>,
+    said: Option<Snapshot>,
+}
+
+impl Follow {
+    async fn next(&mut self) -> Result<Snapshot> {
+        loop {
+            time::sleep_until(self.next).await;
+            let begun = Instant::now();
+            match self.ask().await {
+                Ok(Some(snapshot)) => {
+                    self.failures = 0;
+                    self.next = begun + GAP;
+                    return Ok(snapshot);
+                }
+                // A copy that is too old: the servers themselves are asked, at once.
+                Ok(None) => self.next = begun,
+                Err(error) => {
+                    self.cursor.lost();
+                    self.failures = self.failures.saturating_add(1);
+                    self.next = Instant::now() + back_off(self.failures, fastrand::f64());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One question. `None` if the answer was too old to be believed.
+    async fn ask(&mut self) -> Result<Option<Snapshot>> {
+        let mut path = format!("/v1/health/service/{}?", self.name);
+        if self.stale {
+            path += "stale&";
+        }
+        if let Some(tag) = &self.tag {
+            path += &format!("tag={tag}&");
+        }
+        let mut limit = AT_ONCE;
+        if let Some(index) = self.cursor.index() {
+            let wait = WAIT.mul_f64(0.9 + 0.2 * fastrand::f64()).as_secs();
+            path += &format!("index={index}&wait={wait}s&");
+            // Consul itself adds up to a sixteenth, so that not all come back together.
+            limit = Duration::from_secs(wait) + Duration::from_secs(wait) / 16 + AT_ONCE;
+        }
+        let reply =
+            self.agent.ask(Method::GET, path.trim_end_matches(['&', '?']), String::new(), limit).await?;
+        if !reply.status.is_success() {
+            return Err(self.agent.refused(&reply));
+        }
+        let too_old = reply.number("x-consul-lastcontact").is_some_and(|ms| ms > OLDEST_MS);
+        if self.stale && (too_old || reply.is("x-consul-knownleader", "false")) {
+            self.stale = false;
+            self.cursor.lost();
+            return Ok(None);
+        }
+        let index = reply.number("x-consul-index").ok_or_else(|| {
+            self.agent.failed(ErrorKind::Unreachable, "answered without an index; is it Consul?")
+        })?;
+        let (endpoints, skipped) = entry::read(&reply.body).map_err(|error| {
+            let how = "answered with what is no list of instances";
+            self.agent.failed(ErrorKind::Unreachable, how).with_source(error)
+        })?;
+        if endpoints.is_empty() && skipped == 0 && reply.is("x-consul-results-filtered-by-acls", "true") {
+            let how = format!(
+                "hides the instances of {} from us; the token needs service:read and node:read",
+                self.name
+            );
+            return Err(self.agent.failed(ErrorKind::Unreachable, &how));
+        }
+        self.stale = true;
+        self.cursor.answered(index);
+        Ok(Some(self.say(endpoints, skipped)))
+    }
+
+    fn say(&mut self, endpoints: Vec<Endpoint>, skipped: usize) -> Snapshot {
+        let same = endpoints == self.last;
+        if let Some(said) = self.said.as_ref().filter(|said| same && said.skipped() == skipped) {
+            return said.clone();
+        }
+        let snapshot = Snapshot::new(endpoints.iter().cloned().map(Found::new)).skipping(skipped);
+        (self.last, self.said) = (endpoints, Some(snapshot.clone()));
+        snapshot
+    }
+}
+
+/// 1, 2, 4 … 30 s, half of it at random, so that an agent that comes back is not asked by all at once.
+fn back_off(failures: u32, roll: f64) -> Duration {
+    let whole = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LAST_RETRY);
+    whole.mul_f64(0.5 + 0.5 * roll)
+}
+
+/// A question a minute proves that a quiet service is still what it was, and that the agent is there.
+const WAIT: Duration = Duration::from_secs(60);
+/// What does not wait is answered within this.
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// At most two answers a second: a busy catalogue changes more often than anybody needs to know.
+const GAP: Duration = Duration::from_millis(500);
+/// A copy that has not heard from the leader for so long is not believed.
+const OLDEST_MS: u64 = 5_000;
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_farther_and_farther_apart() {
+        let table = [(1, 0.0, 500), (1, 1.0, 1_000), (2, 1.0, 2_000), (5, 1.0, 16_000), (9, 1.0, 30_000)];
+        for (failures, roll, wanted) in table {
+            assert_eq!(back_off(failures, roll).as_millis(), wanted, "{failures} {roll}");
+        }
+        assert_eq!(back_off(u32::MAX, 1.0), LAST_RETRY);
+    }
+
+    #[test]
+    fn the_source_says_whom_it_asks_for_what() {
+        let consul = Consul::of(&config::Consul::default());
+        let told = |text: &str| consul.describe(&Target::parse(text).unwrap());
+        assert_eq!(told("catalog"), "Consul, the service catalog by the agent http://127.0.0.1:8500");
+        assert!(told("consul://catalog?tag=v2").contains("the service catalog with tag v2 by"));
+    }
+}
