@@ -274,7 +274,10 @@ mod tests {
     use crate::balance::picked::Picked;
     use platform_core::{Context, Outcome, Tick, Verdict, identity::Identity, telemetry::Metrics};
     use proptest::prelude::*;
-    use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     fn pool() -> Pool<usize> {
         let metrics = Metrics::new(&Identity::default());
