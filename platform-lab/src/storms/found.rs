@@ -130,7 +130,7 @@ impl Finder {
                 match list.get(roll(list.len().max(1))) {
                     Some(index) => {
                         let asked = timeout_at(limit, self.town.ask(*index, Some(limit))).await;
-                        matches!(asked, Ok((Outcome::Success, _)))
+                        matches!(asked, Ok((Outcome::Success, ..)))
                     }
                     None => false,
                 }
@@ -185,7 +185,7 @@ impl Wire for Road<'_> {
             return Err(Error::new(ErrorKind::Internal, "an address outside the town"));
         };
         let deadline = call.context.deadline().map(|deadline| deadline.tick().instant());
-        let (outcome, hint) = self.town.ask(index, deadline).await;
+        let (outcome, hint, _) = self.town.ask(index, deadline).await;
         picked.report(&Verdict::new(outcome, Tick::now()).with_hint(hint));
         Ok(told(outcome, hint))
     }
