@@ -236,20 +236,19 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Who takes calls now: those who are well and connected, else those who are connected, else those who are well.
-    /// Where nobody is either, all who are ready: a set is never emptied here.
+    /// Who takes calls now: those who are well and connected, else who is connected, else who is well, else all who
+    /// are ready: a set is never emptied here.
     fn ready(&self) -> ReadySet<C> {
         let enforced = self.mode.enforces() && !self.panic;
-        let is_well = |entry: &Entry<C>| !(enforced && entry.case.is_out());
-        let steps: [&dyn Fn(&Entry<C>) -> bool; 4] = [
-            &|entry| is_well(entry) && entry.link.is_connected(),
-            &|entry| entry.link.is_connected(),
-            &is_well,
-            &|_| true,
-        ];
+        let step = |entry: &Entry<C>| match (entry.link.is_connected(), enforced && entry.case.is_out()) {
+            (true, false) => 0,
+            (true, true) => 1,
+            (false, false) => 2,
+            (false, true) => 3,
+        };
         let ready = || self.entries.iter().filter(|entry| entry.member.endpoint().state == State::Ready);
-        let step = steps.into_iter().find(|step| ready().any(step)).unwrap_or(&|_| true);
-        ReadySet::new(ready().filter(|entry| step(entry)).map(|entry| Arc::clone(&entry.member)))
+        let best = ready().map(step).min().unwrap_or_default();
+        ReadySet::new(ready().filter(|entry| step(entry) == best).map(|entry| Arc::clone(&entry.member)))
     }
 
     /// Gives those who warm up what they have earned by their age. Does anybody?
