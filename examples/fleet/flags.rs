@@ -124,7 +124,8 @@ pub(crate) fn help() -> String {
   --for LENGTH         end by itself after this (20s, 2m); without it, Ctrl-C ends it
   --rps N              requests of users a second, 1 to {MAX_RPS} (default {DEFAULT_RPS})
   --kill-every LENGTH  stop one instance after the other and start it again
-  --kill-with HOW      term (they drain) or kill (they say nothing to anybody); default term
+  --kill-with HOW      term (they drain) or kill (they say nothing to anybody; the edge is spared, because what a
+                       browser has under way there is lost with it); default term
   --registry KIND      dir, a folder, or etcd, which has to be installed; default dir
   --registry-down WHEN kill the registry and start it again later (at=5s,for=30s); etcd only
   --fault TARGET:SPEC  calls to catalog, ratings or recommendations go wrong on purpose; may be given again

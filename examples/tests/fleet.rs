@@ -284,7 +284,7 @@ async fn on_etcd_instances_are_killed_and_no_user_notices() {
     let (status, said, complaints) = fleet.end().await;
     assert_eq!(status.code(), Some(0), "{said}\n{complaints}");
     assert!(said.contains(" 0 failed"), "{said}");
-    for line in ["edge-1 was killed", "edge-1 is back after", "catalog-1 is back after"] {
+    for line in ["catalog-1 was killed", "catalog-1 is back after", "ratings-1 is back after"] {
         assert!(said.contains(line), "{line:?} in\n{said}");
     }
     fleet.leaves_nothing_behind();

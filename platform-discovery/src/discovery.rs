@@ -440,6 +440,33 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn each_scheme_has_its_source() {
+        // Nobody listens there, and nobody else is asked.
+        let nowhere = "127.0.0.1:1";
+        let mut config = Config::default();
+        config.dns.server = nowhere.to_owned();
+        config.consul.address = format!("http://{nowhere}");
+        let identity = Identity::default();
+        let discovery = Discovery::of(config, &identity, &Metrics::new(&identity)).unwrap();
+        let table = [
+            ("fixed://127.0.0.1:1", "fixed", true),
+            ("file:///nowhere/catalog.toml", "the file /nowhere/catalog.toml", true),
+            ("consul://catalog", "Consul, the service catalog", cfg!(feature = "consul")),
+            ("dns://catalog.shop", "DNS, the addresses of catalog.shop", cfg!(feature = "dns")),
+            ("dns+srv://_http._tcp.catalog.shop", "DNS, the SRV records of", cfg!(feature = "dns")),
+            ("https://127.0.0.1:1", "DNS, the addresses of 127.0.0.1", cfg!(feature = "dns")),
+            ("https://127.0.0.1:1", "the system's resolver", cfg!(not(feature = "dns"))),
+        ];
+        for (text, source, _) in table.into_iter().filter(|(.., built)| *built) {
+            let target = Target::parse(text).unwrap();
+            let balance = discovery.balance(&target, &balance::Config::default(), |_| ()).unwrap();
+            let told = discovery.targets().into_iter().find(|view| view.uri == text).unwrap().source;
+            assert!(told.contains(source), "{text}: {told}");
+            drop(balance);
+        }
+    }
+
+    #[tokio::test]
     async fn a_source_that_is_not_built_in_says_which_feature_brings_it() {
         let identity = Identity::default();
         let discovery = Discovery::of(Config::default(), &identity, &Metrics::new(&identity)).unwrap();

@@ -471,11 +471,12 @@ mod tests {
         assert_eq!(again(None, &[0, 4, 5, 6, 7], false), ["a stable Ordinary"], "nobody is left elsewhere");
         let all: Vec<usize> = (0..said.len()).collect();
         assert_eq!(again(None, &all, true), [""; 0]);
-        assert_eq!(
-            again(None, &all[..8], true),
-            ["a canary Ordinary", "a pr-123 Ordinary"],
-            "better than nobody"
-        );
+        assert_eq!(again(None, &all[..8], true), ["a canary Ordinary"], "nobody asked for the branch");
+        assert_eq!(again(None, &all[..9], true), [""; 0]);
+        let labels = |count: usize| -> Vec<Arc<str>> {
+            members[..count].iter().map(|member| Arc::clone(member.label())).collect()
+        };
+        assert!(groups.has_other(&labels(8)) && !groups.has_other(&labels(9)));
         assert_eq!(again(Some("catalog:pr-123"), &[9], false), ["a pr-123 Named"]);
         assert_eq!(again(Some("catalog:pr-123"), &[9, 10], false), ["a stable Fallback"]);
         assert_eq!(again(Some("catalog:pr-123"), &[9, 10], true), [""; 0], "a hedge does not mix versions");

@@ -43,8 +43,6 @@ pub(super) struct Rules {
     /// Nobody has called for a while, and the task sleeps until somebody does.
     pub(super) asleep: AtomicBool,
     pub(super) wake: Notify,
-    /// Whoever says that it has more under way than that is hot.
-    pub(super) hot: AtomicU32,
     /// What is in flight to all of them, where somebody goes by that.
     pub(super) all: Option<Load>,
 }
@@ -56,7 +54,6 @@ impl Rules {
             consecutive: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
             wake: Notify::new(),
-            hot: AtomicU32::new(u32::MAX),
             all: None,
         }
     }

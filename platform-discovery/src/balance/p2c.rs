@@ -105,25 +105,6 @@ mod tests {
         }
     }
 
-    /// What the endpoints say of themselves, where it is said and some are hot.
-    #[test]
-    fn a_hot_one_is_left_to_cool_unless_the_other_is_shunned() {
-        let like = |calls, millis, told| Like { calls, millis, told, ..Like::default() };
-        let table = [
-            ("the second is hot", like(2, 10, Some(3)), like(0, 10, Some(12)), 0),
-            ("both are: the less hot one", like(0, 10, Some(30)), like(2, 10, Some(12)), 1),
-            ("both are, equally: our own calls", like(2, 10, Some(12)), like(0, 10, Some(12)), 1),
-            ("none is: our own calls", like(2, 10, Some(1)), like(0, 10, Some(8)), 1),
-            ("one does not say", like(2, 10, Some(1)), like(0, 10, None), 1),
-            ("the cold one fails at once", like(0, 5_000, Some(0)), like(2, 10, Some(12)), 1),
-        ];
-        for (what, one, other, wanted) in table {
-            let ready = set_of(&[one, other]);
-            ready.members()[0].rules().hot.store(10, std::sync::atomic::Ordering::Relaxed);
-            assert_eq!(ready.cheaper(0, 1, 0), wanted, "{what}");
-        }
-    }
-
     #[test]
     fn a_small_difference_is_chance_and_the_draw_decides() {
         let like = |millis| Like { millis, ..Like::default() };

@@ -71,8 +71,8 @@ impl<C> Picked<C> {
         }
     }
 
-    /// How many requests the endpoint said that it had under way when this one arrived, from whomever. It counts for a
-    /// second or two, and only where the others said so too.
+    /// How many requests the endpoint said that it had under way when this one arrived, from whomever. Operators see it
+    /// for a second or two; no choice goes by it.
     pub fn told(&self, under_way: u32) {
         self.member.load().tell(under_way);
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::Duration,
 };
 
@@ -155,7 +155,7 @@ impl<C> Pool<C> {
     /// What is due once a second, and when failures come in a row.
     pub(super) fn sweep(&mut self, now: Instant) -> Swept<C> {
         let warming = self.warm(now);
-        self.look_at_what_is_told();
+        self.entries.iter().for_each(|entry| entry.member.load().age_told());
         let (changed, heard) = self.judge(now);
         let out = self.entries.iter().any(|entry| entry.case.is_out());
         Swept { ready: changed.then(|| self.ready()), more: warming || heard || out || self.panic }
@@ -236,20 +236,19 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Who takes calls now: those who are well and connected, else those who are connected, else those who are well.
-    /// Where nobody is either, all who are ready: a set is never emptied here.
+    /// Who takes calls now: those who are well and connected, else who is connected, else who is well, else all who
+    /// are ready: a set is never emptied here.
     fn ready(&self) -> ReadySet<C> {
         let enforced = self.mode.enforces() && !self.panic;
-        let is_well = |entry: &Entry<C>| !(enforced && entry.case.is_out());
-        let steps: [&dyn Fn(&Entry<C>) -> bool; 4] = [
-            &|entry| is_well(entry) && entry.link.is_connected(),
-            &|entry| entry.link.is_connected(),
-            &is_well,
-            &|_| true,
-        ];
+        let step = |entry: &Entry<C>| match (entry.link.is_connected(), enforced && entry.case.is_out()) {
+            (true, false) => 0,
+            (true, true) => 1,
+            (false, false) => 2,
+            (false, true) => 3,
+        };
         let ready = || self.entries.iter().filter(|entry| entry.member.endpoint().state == State::Ready);
-        let step = steps.into_iter().find(|step| ready().any(step)).unwrap_or(&|_| true);
-        ReadySet::new(ready().filter(|entry| step(entry)).map(|entry| Arc::clone(&entry.member)))
+        let best = ready().map(step).min().unwrap_or_default();
+        ReadySet::new(ready().filter(|entry| step(entry) == best).map(|entry| Arc::clone(&entry.member)))
     }
 
     /// Gives those who warm up what they have earned by their age. Does anybody?
@@ -267,16 +266,6 @@ impl<C> Pool<C> {
             }
         }
         any
-    }
-
-    /// Draws the line between hot and cold through what the members say of themselves, and forgets what is old.
-    fn look_at_what_is_told(&self) {
-        let told = |load: &super::load::Load| Some(load.told()?.saturating_add(load.in_flight()));
-        let mut told: Vec<u32> = self.entries.iter().filter_map(|entry| told(entry.member.load())).collect();
-        told.sort_unstable();
-        let hot = told.get(told.len() * HOT.0 / HOT.1).copied().filter(|_| told.len() > 1);
-        self.rules.hot.store(hot.unwrap_or(u32::MAX), Relaxed);
-        self.entries.iter().for_each(|entry| entry.member.load().age_told());
     }
 
     /// What one that nobody has asked is taken to be like: the median of those that were.
@@ -330,8 +319,6 @@ fn key(endpoint: &Endpoint) -> Key {
     (endpoint.instance.clone(), endpoint.address, endpoint.protocol)
 }
 
-/// Three of five are cold. Prequal's 0.84 herds where there are few endpoints.
-const HOT: (usize, usize) = (3, 5);
 /// Enough to learn how it answers, too little to be missed if it does not.
 const LEAST_SHARE: f64 = 0.1;
 
@@ -341,7 +328,10 @@ mod tests {
     use crate::balance::picked::Picked;
     use platform_core::{Context, Outcome, Tick, Verdict, identity::Identity, telemetry::Metrics};
     use proptest::prelude::*;
-    use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    };
 
     fn pool() -> Pool<usize> {
         let metrics = Metrics::new(&Identity::default());
@@ -397,26 +387,6 @@ mod tests {
         assert_eq!(member.upgrade().unwrap().in_flight(), 1);
         drop(picked);
         assert!(member.upgrade().is_none());
-    }
-
-    #[test]
-    fn two_of_five_are_hot_by_their_own_word() {
-        let mut pool = pool();
-        let all = (1..=5).map(|port| endpoint(port, State::Ready, 0)).collect();
-        let now = Instant::now();
-        let ready = pool.apply(&EndpointSet::new(all, 1), now);
-        let line = |pool: &Pool<usize>| pool.rules.hot.load(Relaxed);
-        ready.members()[0].load().tell(3);
-        pool.sweep(now);
-        assert_eq!(line(&pool), u32::MAX, "one word is no line");
-        for (member, under_way) in ready.members().iter().zip([9, 1, 2, 30, 4]) {
-            member.load().tell(under_way);
-        }
-        pool.sweep(now);
-        assert_eq!(line(&pool), 9);
-        pool.sweep(now);
-        pool.sweep(now);
-        assert_eq!(line(&pool), u32::MAX, "what is old says nothing");
     }
 
     #[test]

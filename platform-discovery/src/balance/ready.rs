@@ -1,9 +1,6 @@
 //! Who may be chosen?
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{fmt, sync::Arc};
 
 use super::{
     draw::{Draw, two_of},
@@ -131,9 +128,6 @@ impl<C> ReadySet<C> {
                 } else {
                     (own.cost(busy, others, self.decay), others.seconds() * other_busy)
                 };
-                if let Some(cold) = self.colder(first, second, own_cost, others_cost) {
-                    return cold;
-                }
                 if others_cost * NOISE < own_cost { second } else { first }
             }
         }
@@ -146,25 +140,6 @@ impl<C> ReadySet<C> {
     /// If there is no such member.
     pub fn fails(&self, index: usize) -> bool {
         self.members[index].load().fails()
-    }
-
-    /// Of two members the one that is not hot, by what they say themselves of the requests that they have under way from
-    /// all their callers; of two hot ones the less hot. Nobody where none is hot, or where one does not say: then what
-    /// this process sees of them decides.
-    ///
-    /// One that is far more expensive stays so. Whoever fails at once has little under way.
-    fn colder(&self, first: usize, second: usize, cost: f32, others: f32) -> Option<usize> {
-        let (one, other) = (&self.members[first], &self.members[second]);
-        // What we have sent since is on top of it; that it holds some of ours already makes it no cooler.
-        let told = one.load().told()?.saturating_add(one.in_flight());
-        let others_told = other.load().told()?.saturating_add(other.in_flight());
-        let line = one.rules().hot.load(Relaxed);
-        let comparable = cost <= others * SHUNNED && others <= cost * SHUNNED;
-        let is_one_hot = told > line || others_told > line;
-        if !comparable || !is_one_hot || told == others_told {
-            return None;
-        }
-        Some(if others_told < told { second } else { first })
     }
 
     /// Of two members the one with fewer calls in flight for its weight; latency is not looked at.
@@ -217,8 +192,6 @@ impl<C> fmt::Debug for ReadySet<C> {
 
 /// A smaller difference is chance: the peak of many answers is higher than that of a few.
 const NOISE: f32 = 1.25;
-/// So many times as expensive is one that failed or is silent, and not one that is a little busier.
-const SHUNNED: f32 = 4.0;
 /// The golden ratio's bits: every bit of the roll reaches the highest ones.
 const STIR: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -239,13 +212,12 @@ pub(super) mod tests {
         pub(in crate::balance) weight: u32,
         pub(in crate::balance) warmth: f64,
         pub(in crate::balance) untried: bool,
-        pub(in crate::balance) told: Option<u32>,
         pub(in crate::balance) failed: bool,
     }
 
     impl Default for Like {
         fn default() -> Self {
-            Like { calls: 0, millis: 0, weight: 1, warmth: 1.0, untried: false, told: None, failed: false }
+            Like { calls: 0, millis: 0, weight: 1, warmth: 1.0, untried: false, failed: false }
         }
     }
 
@@ -271,9 +243,6 @@ pub(super) mod tests {
             member.load().warm_to((like.warmth * f64::from(WHOLE)) as u32);
             if like.failed {
                 member.load().failed_for_a_test();
-            }
-            if let Some(under_way) = like.told {
-                member.load().tell(under_way);
             }
             (0..like.calls).for_each(|_| member.load().begin());
             Arc::new(member)

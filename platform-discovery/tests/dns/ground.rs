@@ -33,7 +33,10 @@ impl Outside {
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             let ended = outside.0.try_wait().expect("it is our child");
-            assert!(ended.is_none(), "{program} ended at once: {ended:?}");
+            assert!(
+                ended.is_none(),
+                "{program} ended at once ({ended:?}); may it read the temporary folder?"
+            );
             assert!(begun.elapsed() < Duration::from_secs(20), "{program} does not listen at {address}");
             sleep(Duration::from_millis(10)).await;
         }

@@ -65,7 +65,8 @@ async fn an_injected_failure_of_one_endpoint_is_repeated_at_another_and_nobody_s
     let town = Town::new();
     let one = town.catalog("catalog-1", "").await;
     let two = town.catalog("catalog-2", "").await;
-    let edge = town.edge("").await;
+    // In turn, so that the one that fails is asked however slow the other is.
+    let edge = town.edge("[clients.catalog.balance]\npick = \"round_robin\"").await;
     // Both are known by now to somebody who asks often enough.
     for _ in 0..100 {
         if edge.get("/films/7", "").await.json()["instance"] == "catalog-2" {

@@ -68,7 +68,7 @@ impl Below {
                 Below::Last { town, asked } => {
                     asked.fetch_add(1, Relaxed);
                     let deadline = context.deadline().map(|deadline| deadline.instant());
-                    let (outcome, hint, _) = town.ask(roll(town.len()), deadline).await;
+                    let (outcome, hint) = town.ask(roll(town.len()), deadline).await;
                     told(outcome, hint)
                 }
                 Below::Service { stack, below, falls } => {

@@ -25,7 +25,6 @@ fn arms(scale: Scale) -> Vec<Arm> {
     let all = [
         ("ours", interactive()),
         ("ours, one attempt", plain(Choice::Ours)),
-        ("the same, and told", plain(Choice::Told)),
         ("no ejection", plain(Choice::NoEjection)),
         ("round robin", plain(Choice::RoundRobin)),
         ("P2C least loaded", plain(Choice::LeastLoaded)),
@@ -67,7 +66,7 @@ pub(crate) async fn s1(number: u64, scale: Scale) -> Result<Seen> {
     for (arm, way) in arms(scale) {
         let (town, clients) = ordinary(number, 10, &way, 0.5 * CAPACITY).await?;
         town.change_all(|weather| {
-            weather.stalls = Some((Duration::from_secs(3), Duration::from_millis(100)))
+            weather.stalls = Some((Duration::from_secs(3), Duration::from_millis(100)));
         });
         let before = town.requests();
         let felt = arrive(&clients, 0.5 * CAPACITY, Duration::from_secs(scale.storm), |_| {}).await;

@@ -87,7 +87,7 @@ impl Client {
                 let tower = self.tower.as_ref().expect("made with the client");
                 let end = begun + *whole;
                 let answer = timeout_at(end, tower.ask(Some(end))).await;
-                (matches!(answer, Ok(Some((Outcome::Success, ..)))), false)
+                (matches!(answer, Ok(Some((Outcome::Success, _)))), false)
             }
             (None, Way::Ours(..)) => unreachable!("ours has a stack"),
         };
@@ -100,7 +100,7 @@ impl Client {
         for _ in 0..attempts {
             let limit = end.min(Instant::now() + attempt);
             let asked = self.town.ask(roll(self.town.len()), Some(limit));
-            if let Ok((Outcome::Success, ..)) = timeout_at(limit, asked).await {
+            if let Ok((Outcome::Success, _)) = timeout_at(limit, asked).await {
                 return true;
             }
             if Instant::now() >= end {

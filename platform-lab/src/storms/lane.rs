@@ -23,7 +23,6 @@ pub(crate) struct Lane {
     town: Town,
     source: Hand,
     balance: Balance<usize>,
-    is_told: bool,
     // The watch ends with it.
     _discovery: Discovery,
 }
@@ -33,8 +32,6 @@ pub(crate) struct Lane {
 pub(crate) enum Choice {
     /// As it comes.
     Ours,
-    /// As it comes, and the replicas say how much they have under way.
-    Told,
     /// As it comes, and nobody is ever left out.
     NoEjection,
     /// One after the other, and nobody is ever left out.
@@ -45,13 +42,13 @@ pub(crate) enum Choice {
 
 impl Choice {
     fn config(self) -> balance::Config {
-        let mut config = balance::Config::default();
-        config.pick = match self {
-            Choice::Ours | Choice::Told | Choice::NoEjection => Picker::P2c,
+        let pick = match self {
+            Choice::Ours | Choice::NoEjection => Picker::P2c,
             Choice::RoundRobin => Picker::RoundRobin,
             Choice::LeastLoaded => Picker::LeastRequest,
         };
-        if !matches!(self, Choice::Ours | Choice::Told) {
+        let mut config = balance::Config { pick, ..balance::Config::default() };
+        if self != Choice::Ours {
             config.eject.mode = Mode::Off;
         }
         if matches!(self, Choice::RoundRobin | Choice::LeastLoaded) {
@@ -67,15 +64,8 @@ impl Lane {
         let discovery = Discovery::of(Config::default(), &Identity::default(), metrics)?;
         let source = Hand::new();
         discovery.use_source("town", Arc::new(source.clone()));
-        let balance =
-            discovery.balance(&Target::parse("town")?, &choice.config(), |endpoint| index_of(endpoint))?;
-        let lane = Lane {
-            town: town.clone(),
-            source,
-            balance,
-            is_told: choice == Choice::Told,
-            _discovery: discovery,
-        };
+        let balance = discovery.balance(&Target::parse("town")?, &choice.config(), index_of)?;
+        let lane = Lane { town: town.clone(), source, balance, _discovery: discovery };
         lane.knows(town.len());
         Ok(lane)
     }
@@ -111,10 +101,7 @@ impl Wire for Lane {
         let mut picked = self.pick(&call.context, asked).await?;
         asked.set(picked.label());
         let deadline = call.context.deadline().map(|deadline| deadline.tick().instant());
-        let (outcome, hint, under_way) = self.town.ask(*picked.service(), deadline).await;
-        if self.is_told {
-            picked.told(under_way);
-        }
+        let (outcome, hint) = self.town.ask(*picked.service(), deadline).await;
         picked.report(&Verdict::new(outcome, Tick::now()).with_hint(hint));
         Ok(told(outcome, hint))
     }

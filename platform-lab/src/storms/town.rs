@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -39,8 +39,8 @@ pub(crate) struct Weather {
     pub(crate) drops_expired: bool,
 }
 
-/// What a replica answers: how it is judged, what it says about coming back, and how much it had under way.
-pub(crate) type Answer = (Outcome, Hint, u32);
+/// What a replica answers: how it is judged, and what it says about coming back.
+pub(crate) type Answer = (Outcome, Hint);
 
 /// One replica: a queue before its slots.
 pub(crate) struct Replica {
@@ -50,7 +50,6 @@ pub(crate) struct Replica {
     wasted: AtomicU64,
     worked: AtomicU64,
     requests: AtomicU64,
-    under_way: AtomicU32,
     born: Instant,
 }
 
@@ -115,7 +114,6 @@ impl Town {
             wasted: AtomicU64::new(0),
             worked: AtomicU64::new(0),
             requests: AtomicU64::new(0),
-            under_way: AtomicU32::new(0),
             born: Instant::now(),
         };
         Town((0..replicas).map(one).collect())
@@ -155,13 +153,10 @@ impl Town {
         let town = self.clone();
         let work = async move {
             // Who has left hears nothing.
-            let under_way = town.0[index].under_way.fetch_add(1, Relaxed);
-            let (outcome, hint) = town.serve(index, deadline).await;
-            town.0[index].under_way.fetch_sub(1, Relaxed);
-            let _ = tell.send((outcome, hint, under_way));
+            let _ = tell.send(town.serve(index, deadline).await);
         };
         drop(context::spawn(work));
-        told.await.unwrap_or((Outcome::ServerFault, Hint::NONE, 0))
+        told.await.unwrap_or((Outcome::ServerFault, Hint::NONE))
     }
 
     /// The share of the slots' time that was spent for callers that had left.
@@ -174,7 +169,7 @@ impl Town {
     }
 
     /// What replica `index` makes of a request. Its caller may leave: the replica does not notice.
-    async fn serve(&self, index: usize, deadline: Option<Instant>) -> (Outcome, Hint) {
+    async fn serve(&self, index: usize, deadline: Option<Instant>) -> Answer {
         let replica = &self.0[index];
         replica.requests.fetch_add(1, Relaxed);
         let weather = replica.weather.get();

@@ -66,6 +66,10 @@ impl Resolve for Consul {
         }))
     }
 
+    fn is_remembered(&self) -> bool {
+        true
+    }
+
     fn describe(&self, target: &Target) -> String {
         match wanted(target) {
             Some((name, None)) => format!("Consul, the service {name} by {}", self.agent),

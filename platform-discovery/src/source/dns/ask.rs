@@ -2,9 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
-    os::unix::fs::MetadataExt as _,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -12,19 +10,18 @@ use std::{
 use futures_util::StreamExt as _;
 use hickory_resolver::{
     Hosts, NameServerPool, PoolContext, TlsConfig,
-    config::{ConnectionConfig, NameServerConfig, ResolverOpts},
     net::{DnsError, NetError, NoRecords, runtime::TokioRuntimeProvider, xfer::DnsHandle as _},
     proto::{
         op::{DnsRequestOptions, Message, Query},
         rr::{Name, RData, RecordType, rdata::SRV},
     },
-    system_conf,
 };
 use platform_core::{Error, ErrorKind, Result};
 
 use super::{
     read::{self, MOST_ALIASES, Said},
     srv::shown,
+    system::{Stamp, System},
 };
 use crate::config;
 
@@ -50,21 +47,7 @@ pub(super) struct Answer<T> {
 impl Asker {
     /// Reads the system's files; blocks.
     pub(super) fn new(config: &config::Dns) -> Result<Self> {
-        let stamp = Stamp::now(config);
-        let mut options = ResolverOpts::default();
-        let (mut search, mut servers) = (Vec::new(), Vec::new());
-        if let Some(server) = own_server(config) {
-            servers.push(server);
-        } else {
-            let (system, system_options) = system_conf::read_system_conf().map_err(|error| {
-                let why =
-                    "the system's DNS servers are not known (/etc/resolv.conf); set discovery.dns.server";
-                Error::new(ErrorKind::Unreachable, why).with_source(error)
-            })?;
-            options = system_options;
-            search.extend_from_slice(system.search());
-            servers.extend_from_slice(system.name_servers());
-        }
+        let System { servers, search, mut options, stamp } = System::read(config);
         options.timeout = TRY;
         let ndots = options.ndots;
         let tls = TlsConfig::new().map_err(|error| {
@@ -177,7 +160,8 @@ impl Asker {
         }
         let pick = |record: &RData| record.ip_addr().filter(|ip| ip.is_ipv6() && is_somewhere(ip));
         match self.ask(name, RecordType::AAAA, pick).await {
-            Ok(six) if six.records.is_empty() && !four.records.is_empty() => Ok(four),
+            Ok(Answer { records, .. }) if records.is_empty() && !four.records.is_empty() => Ok(four),
+            Err(_) if !four.records.is_empty() => Ok(four),
             Ok(six) if six.records.is_empty() => {
                 Ok(Answer { ttl: six.ttl.into_iter().chain(four.ttl).min(), ..six })
             }
@@ -285,18 +269,15 @@ fn is_somewhere(ip: &IpAddr) -> bool {
     !ip.is_unspecified() && !ip.is_multicast()
 }
 
-/// Whether this machine would know where to send a packet to one of them; none is sent.
+/// Whether this machine would know where to send a packet to any of them, who are of one family; none is sent.
 pub(super) fn has_route(addresses: &[IpAddr]) -> bool {
-    let reaches = |address: &IpAddr| {
-        let any: SocketAddr = if address.is_ipv4() {
-            (Ipv4Addr::UNSPECIFIED, 0).into()
-        } else {
-            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-        };
-        UdpSocket::bind(any).and_then(|socket| socket.connect((*address, 9))).is_ok()
+    let any: SocketAddr = match addresses.first() {
+        None => return false,
+        Some(IpAddr::V4(_)) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        Some(IpAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    // One stands for its family.
-    addresses.first().is_some_and(reaches)
+    let socket = UdpSocket::bind(any);
+    socket.is_ok_and(|socket| addresses.iter().any(|address| socket.connect((*address, DISCARD)).is_ok()))
 }
 
 fn parse(text: &str) -> Result<Name> {
@@ -304,35 +285,11 @@ fn parse(text: &str) -> Result<Name> {
         .map_err(|error| Error::config(format!("\"{text}\" is no name in DNS")).with_source(error))
 }
 
-fn own_server(config: &config::Dns) -> Option<NameServerConfig> {
-    let server = config.server.parse::<SocketAddr>();
-    let server =
-        server.or_else(|_| config.server.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53))).ok()?;
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-        connection.port = server.port();
-        connection
-    });
-    Some(NameServerConfig::new(server.ip(), true, connections.into()))
-}
-
-/// Any of these differs after a file was replaced.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp([Option<(i64, i64, u64, u64)>; 2]);
-
-impl Stamp {
-    fn now(config: &config::Dns) -> Self {
-        let of = |path: &str| {
-            let found = fs::metadata(path).ok()?;
-            Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
-        };
-        let servers = if config.server.is_empty() { of("/etc/resolv.conf") } else { None };
-        Stamp([servers, of("/etc/hosts")])
-    }
-}
-
 /// How long one try waits; behind it waits another, and whoever starts gives five seconds in all.
 const TRY: Duration = Duration::from_secs(2);
 const TRIES: u32 = 2;
+/// Any port would do.
+const DISCARD: u16 = 9;
 /// The system's files are looked at again after so long.
 const FILES: Duration = Duration::from_secs(30);
 

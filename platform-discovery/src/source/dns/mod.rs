@@ -32,6 +32,7 @@ mod ask;
 mod pace;
 mod read;
 mod srv;
+mod system;
 
 use std::{
     collections::HashMap,

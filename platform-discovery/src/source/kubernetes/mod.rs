@@ -110,6 +110,10 @@ impl Resolve for Kubernetes {
         }))
     }
 
+    fn is_remembered(&self) -> bool {
+        true
+    }
+
     fn describe(&self, target: &Target) -> String {
         match self.wanted(target) {
             Some(Wanted { namespace, service, port }) => {
