@@ -185,7 +185,7 @@ impl Wire for Road<'_> {
             return Err(Error::new(ErrorKind::Internal, "an address outside the town"));
         };
         let deadline = call.context.deadline().map(|deadline| deadline.tick().instant());
-        let (outcome, hint, _) = self.town.ask(index, deadline).await;
+        let (outcome, hint) = self.town.ask(index, deadline).await;
         picked.report(&Verdict::new(outcome, Tick::now()).with_hint(hint));
         Ok(told(outcome, hint))
     }
