@@ -34,6 +34,8 @@ pub(super) struct Load {
     /// How many requests it has under way by its own word, from whomever: that plus one, and one bit for what was said
     /// before the last look; 0 if it has not said.
     told: AtomicU32,
+    /// When it last answered as asked, by the scale's clock.
+    answered: AtomicU32,
 }
 
 /// The rules of a balancer that a report needs, and the clock that its averages count by.
@@ -190,6 +192,7 @@ impl Load {
             Evidence::Success => {
                 self.successes.fetch_add(1, Relaxed);
                 self.learn(took, now, scale, false);
+                self.answered.store(now, Relaxed);
                 self.succeed();
                 Failures::None
             }
@@ -199,7 +202,13 @@ impl Load {
                 let first = self.learn(took.max(scale.penalty).max(told), now, scale, true);
                 let number = Outcome::ALL.iter().position(|outcome| *outcome == verdict.outcome);
                 self.last_failure.store(number.unwrap_or_default() as u8, Relaxed);
-                let streak = self.fail();
+                let streak = if verdict.outcome == Outcome::Timeout && self.has_answered_since(took, now) {
+                    // The slowest of many come last, and where nobody else is asked any more they come in a row. One
+                    // that began before the last good answer says nothing about what came after it.
+                    self.streak.load(Relaxed).max(0).unsigned_abs()
+                } else {
+                    self.fail()
+                };
                 if first { Failures::AtOnce } else { Failures::InARow(streak) }
             }
             Evidence::Ignore => {
@@ -249,6 +258,13 @@ impl Load {
                 Err(other) => seen = other,
             }
         }
+    }
+
+    /// Has there been a good answer since a call began that took until now?
+    fn has_answered_since(&self, took: Duration, now: u32) -> bool {
+        let tally = self.successes.load(Relaxed);
+        let age = now.wrapping_sub(self.answered.load(Relaxed));
+        tally > 0 && u128::from(age) < took.as_millis()
     }
 
     fn fail(&self) -> u32 {
@@ -352,6 +368,27 @@ mod tests {
         lost(ms(40));
         assert_eq!(average(), 120, "an answer began the count anew");
         assert_eq!(load.tally().failures, 0);
+    }
+
+    #[test]
+    fn the_slow_ones_among_many_are_no_row_of_failures() {
+        let scale = scale();
+        let load = Load::default();
+        let at = |millis| Tick::from(scale.epoch.instant() + ms(millis));
+        load.report(&Verdict::new(Outcome::Success, at(5_000)), ms(900), &scale);
+        let late = |end: u64, took: u64| {
+            load.report(&Verdict::new(Outcome::Timeout, at(end)), ms(took), &scale)
+        };
+        for end in [5_100, 5_200, 5_300] {
+            assert_eq!(late(end, 3_000), Failures::InARow(0), "begun before the last good answer");
+        }
+        assert_eq!(load.tally().failures, 3, "failures all the same");
+        assert_eq!((late(8_100, 3_000), late(8_200, 3_000)), (Failures::InARow(1), Failures::InARow(2)));
+        assert_eq!(
+            load.report(&Verdict::new(Outcome::ServerFault, at(8_201)), ms(5_000), &scale),
+            Failures::InARow(3),
+            "an answer that is wrong is no straggler"
+        );
     }
 
     #[test]
