@@ -376,9 +376,8 @@ mod tests {
         let load = Load::default();
         let at = |millis| Tick::from(scale.epoch.instant() + ms(millis));
         load.report(&Verdict::new(Outcome::Success, at(5_000)), ms(900), &scale);
-        let late = |end: u64, took: u64| {
-            load.report(&Verdict::new(Outcome::Timeout, at(end)), ms(took), &scale)
-        };
+        let late =
+            |end: u64, took: u64| load.report(&Verdict::new(Outcome::Timeout, at(end)), ms(took), &scale);
         for end in [5_100, 5_200, 5_300] {
             assert_eq!(late(end, 3_000), Failures::InARow(0), "begun before the last good answer");
         }

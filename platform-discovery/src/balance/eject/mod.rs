@@ -101,7 +101,9 @@ pub(super) fn rule(
             ruling.changes.push(Change::Back { index, probe });
         }
     }
-    let found: Vec<Option<Why>> = (0..rows.len()).map(|index| convict(rules, rows, index)).collect();
+    // One pass for all of them: a set may have thousands, and each is looked at once a second.
+    let all = All::of(rows);
+    let found: Vec<Option<Why>> = rows.iter().map(|row| convict(rules, row, rows.len(), &all)).collect();
     let mut guilty: Vec<usize> = (0..rows.len()).filter(|index| found[*index].is_some()).collect();
     // The worst first, because not all may go.
     guilty.sort_by_key(|index| {
@@ -131,10 +133,35 @@ pub(super) fn rule(
     ruling
 }
 
-/// What speaks against the row of this index; nothing where there is nobody else, and nothing new if it is out.
-fn convict(rules: &Rules, rows: &[Row<'_>], index: usize) -> Option<Why> {
-    let row = &rows[index];
-    if rows.len() < 2 || row.case.is_out() {
+/// What those who are not out did together.
+struct All {
+    counts: Counts,
+    /// Below this success rate is an outlier; nothing where too few have answered enough to tell.
+    outlier: Option<f64>,
+}
+
+impl All {
+    fn of(rows: &[Row<'_>]) -> Self {
+        let known: Vec<Counts> =
+            rows.iter().filter(|row| !row.case.is_out()).map(|row| row.case.counts()).collect();
+        let rates: Vec<f64> = known
+            .iter()
+            .filter(|counts| counts.answers() >= ENOUGH)
+            .map(|counts| 1.0 - counts.share())
+            .collect();
+        // Of fewer than five there is no telling: even the only bad one of four is within the deviations.
+        let outlier = (rates.len() >= FEWEST_FOR_DEVIATION).then(|| {
+            let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+            let variance = rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / rates.len() as f64;
+            mean - DEVIATIONS * variance.sqrt()
+        });
+        All { counts: known.into_iter().fold(Counts::default(), |sum, counts| sum + counts), outlier }
+    }
+}
+
+/// What speaks against this one of `count`; nothing where there is nobody else, and nothing new if it is out.
+fn convict(rules: &Rules, row: &Row<'_>, count: usize, all: &All) -> Option<Why> {
+    if count < 2 || row.case.is_out() {
         return None;
     }
     let own = row.case.counts();
@@ -145,8 +172,11 @@ fn convict(rules: &Rules, rows: &[Row<'_>], index: usize) -> Option<Why> {
     if row.tally.streak >= i32::try_from(rules.consecutive).unwrap_or(i32::MAX) {
         return Some(Why::Consecutive { failures: row.tally.streak.unsigned_abs(), last });
     }
-    let others = rows.iter().enumerate().filter(|(other, row)| *other != index && !row.case.is_out());
-    let others = others.fold(Counts::default(), |sum, (_, row)| sum + row.case.counts());
+    // It is not out, so it is one of all.
+    let others = Counts {
+        successes: all.counts.successes.saturating_sub(own.successes),
+        failures: all.counts.failures.saturating_sub(own.failures),
+    };
     if own.answers() >= FEW && own.share() >= SICK_SHARE && own.share() - others.share() >= SICK_GAP {
         return Some(Why::Share { failures: own.failures, answers: own.answers() });
     }
@@ -155,25 +185,11 @@ fn convict(rules: &Rules, rows: &[Row<'_>], index: usize) -> Option<Why> {
     if is_enough
         && gap >= RATE_GAP
         && gap >= CHANCE * others.deviation(own.answers())
-        && is_outlier(rows, own)
+        && all.outlier.is_none_or(|bound| 1.0 - own.share() < bound)
     {
         return Some(Why::Rate { share: own.share(), answers: own.answers(), others: others.share() });
     }
     None
-}
-
-/// Is this success rate below the mean of all by 1.9 deviations? Of fewer than five there is no telling: even the only
-/// bad one of four is within them.
-fn is_outlier(rows: &[Row<'_>], own: Counts) -> bool {
-    let counts = rows.iter().filter(|row| !row.case.is_out()).map(|row| row.case.counts());
-    let rates: Vec<f64> =
-        counts.filter(|counts| counts.answers() >= ENOUGH).map(|counts| 1.0 - counts.share()).collect();
-    if rates.len() < FEWEST_FOR_DEVIATION {
-        return true;
-    }
-    let mean = rates.iter().sum::<f64>() / rates.len() as f64;
-    let variance = rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / rates.len() as f64;
-    1.0 - own.share() < mean - DEVIATIONS * variance.sqrt()
 }
 
 /// Fewer answers than that say little about a share: five of ten from one that fails a tenth are once in 600 windows.
