@@ -63,7 +63,7 @@ pub fn code(kind: ErrorKind) -> Code {
 }
 
 /// The status of an error: with the marks and delays that machines read, and with details (`ErrorInfo`, `RetryInfo`)
-/// that name the reason, the layer and the target. [`error`] finds the error itself in it again.
+/// that name the reason, the layer and the target. [`error()`] finds the error itself in it again.
 pub fn status(error: &Error) -> Status {
     told(error, error.detail(), place(error)).with(error)
 }
