@@ -68,8 +68,10 @@ async fn serves() -> ExitCode {
 async fn hangs() -> ExitCode {
     let app = App::start("orders").await.unwrap();
     app.on_stop("blocks", || async {
-        thread::sleep(Duration::from_secs(3600));
-        Ok(())
+        eprintln!("{BLOCKED}");
+        loop {
+            thread::park();
+        }
     });
     app.spawn("idle", OnDeath::End, |drain| async move {
         drain.asked().await;
@@ -163,8 +165,7 @@ fn a_second_signal_ends_what_no_worker_can() {
         let mut child = Process::start("hangs", Stdio::piped(), Stdio::piped(), &[]);
         child.wait_for("ready");
         child.signal("TERM");
-        child.wait_for("stopped");
-        thread::sleep(Duration::from_millis(100));
+        child.wait_for_complaint(BLOCKED);
         child.signal(second);
         assert_eq!(child.status(), Some(status), "{second}");
     }
@@ -227,6 +228,16 @@ impl Process {
         }
     }
 
+    fn wait_for_complaint(&mut self, wanted: &str) {
+        let mut heard = String::new();
+        while !heard.contains(wanted) {
+            let mut bytes = [0; 4096];
+            let read = self.child.stderr.as_mut().unwrap().read(&mut bytes).unwrap();
+            assert!(read > 0, "it ended before it said {wanted:?}: {heard}");
+            heard.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+    }
+
     fn rest(&mut self) -> String {
         let mut text = std::mem::take(&mut self.seen);
         self.child.stdout.as_mut().unwrap().read_to_string(&mut text).unwrap();
@@ -278,3 +289,5 @@ impl Drop for Process {
 }
 
 const SCENARIO: &str = "PLATFORM_CORE_SCENARIO";
+/// What the process says when its only worker is blocked.
+const BLOCKED: &str = "the only worker is blocked";

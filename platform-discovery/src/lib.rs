@@ -28,6 +28,7 @@ mod endpoint;
 mod etcd;
 mod folder;
 pub mod metrics;
+mod pause;
 mod record;
 pub mod register;
 mod resolve;

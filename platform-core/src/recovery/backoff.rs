@@ -23,10 +23,15 @@ pub fn delay(retry: &Retry, repeat: u32, throttled: bool, hint: Option<Duration>
         Some(after) => Wait::After(after + part(SPREAD.min(after / 2), roll)),
         None => {
             let base = if throttled { retry.backoff_throttled } else { retry.backoff };
-            let doubled = 1_u32.checked_shl(repeat.saturating_sub(1)).map(|times| base.saturating_mul(times));
-            Wait::After(part(doubled.unwrap_or(Duration::MAX).min(retry.backoff_max), roll))
+            Wait::After(part(doubled(base, repeat, retry.backoff_max), roll))
         }
     }
+}
+
+/// `first` for the first of several tries, twice as long for each one more, and `longest` at most.
+pub fn doubled(first: Duration, tries: u32, longest: Duration) -> Duration {
+    let doubled = 1_u32.checked_shl(tries.saturating_sub(1)).map(|times| first.saturating_mul(times));
+    doubled.unwrap_or(Duration::MAX).min(longest)
 }
 
 /// From nothing to all of `whole`, both included, each nanosecond as likely as any other.

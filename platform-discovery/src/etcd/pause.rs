@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use platform_core::recovery::backoff::doubled;
+
 /// Anything from nothing to [`FIRST`], doubled with every failure up to [`LONGEST`] ("full jitter"): whoever lost
 /// the cluster together does not come back together. `roll` is a dice roll from 0.0 to 1.0.
 pub(crate) fn pause(failures: u32, roll: f64) -> Duration {
-    let Some(repeats) = failures.checked_sub(1) else { return Duration::ZERO };
-    let doubled = 1_u32.checked_shl(repeats).map_or(LONGEST, |times| FIRST.saturating_mul(times));
-    doubled.min(LONGEST).mul_f64(roll)
+    if failures == 0 { Duration::ZERO } else { doubled(FIRST, failures, LONGEST).mul_f64(roll) }
 }
 
 /// A member that restarts is away for a few of these.

@@ -16,6 +16,7 @@ use super::{
     cluster::{LIMIT, Member, in_time, request},
     messages::{WatchCreate, WatchProgress, WatchRequest, WatchResponse},
 };
+use crate::pause;
 
 /// A watch that one member keeps. Dropping it ends it.
 pub(crate) struct Watching {
@@ -96,7 +97,7 @@ impl fmt::Debug for Watching {
 
 /// Watches that began together are not asked together for ever.
 fn quiet() -> Instant {
-    Instant::now() + QUIET.mul_f64(0.9 + 0.2 * fastrand::f64())
+    Instant::now() + pause::around(QUIET, fastrand::f64())
 }
 
 const WATCH: &str = "/etcdserverpb.Watch/Watch";

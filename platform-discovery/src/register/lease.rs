@@ -5,14 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use platform_core::Result;
+use platform_core::{Result, recovery::backoff::doubled};
 use tokio::{
     sync::Mutex,
     time::{self, Instant},
 };
 
 use super::Register;
-use crate::{config, endpoint::State, record::Record, unix_ms};
+use crate::{config, endpoint::State, pause, record::Record, unix_ms};
 
 /// One record and its life: begun, renewed, drained, ended.
 pub(super) struct Lease {
@@ -115,7 +115,7 @@ impl Lease {
 
     fn pause(&self, failures: u32) -> Duration {
         match failures {
-            0 => jittered(self.renew, fastrand::f64()),
+            0 => pause::around(self.renew, fastrand::f64()),
             failures => backoff(self.renew, failures, fastrand::f64()),
         }
     }
@@ -143,21 +143,13 @@ impl Lease {
     }
 }
 
-/// Between nine and eleven tenths of `every`.
-fn jittered(every: Duration, roll: f64) -> Duration {
-    every.mul_f64(1.0 - JITTER + 2.0 * JITTER * roll)
-}
-
 /// After so many failures: the later half of a pause that doubles from a second up to `renew`.
 ///
 /// A registry that comes back meets as many writes as on any other day, and not those of all instances each second.
 fn backoff(renew: Duration, failures: u32, roll: f64) -> Duration {
-    let whole = LOOK.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(renew);
-    whole.mul_f64(0.5 + 0.5 * roll)
+    pause::later_half(doubled(LOOK, failures, renew), roll)
 }
 
-/// Instances that started together do not renew together for ever.
-const JITTER: f64 = 0.1;
 /// Well under the hold of vanished endpoints: whoever empties the registry disturbs nobody.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -219,14 +211,6 @@ mod tests {
         let register = Arc::new(Scripted::default());
         let lease = Lease::new(Arc::<Scripted>::clone(&register), &config::Register::default(), record);
         (register, Arc::new(lease))
-    }
-
-    #[test]
-    fn the_jitter_is_a_tenth_either_way() {
-        let renew = Duration::from_secs(10);
-        for (roll, wanted) in [(0.0, 9_000), (0.5, 10_000), (1.0, 11_000)] {
-            assert_eq!(jittered(renew, roll).as_millis(), wanted);
-        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -160,7 +160,7 @@ impl Registration {
         begun
     }
 
-    /// Says whether this instance takes new calls for now: what is not ready says `draining`, and comes back. Does
+    /// Says whether this instance takes new calls: what is not ready says `draining`, and comes back. Does
     /// nothing before [`announce`](Self::announce) and after [`draining`](Self::draining).
     ///
     /// # Errors

@@ -7,8 +7,10 @@ use platform_core::{Error, ErrorKind, Result};
 use tokio::{net::lookup_host, time};
 
 use crate::{
-    endpoint::{Endpoint, Found},
+    endpoint::Endpoint,
+    pause,
     resolve::{Resolve, Snapshot, Snapshots},
+    source::said::Said,
     target::{Place, Target},
 };
 
@@ -24,12 +26,11 @@ impl Resolve for Host {
             let error = Error::new(ErrorKind::Internal, format!("{target} holds no host"));
             return Box::pin(stream::iter([Err(error)]));
         };
-        let look =
-            Look { host: Arc::clone(host), port: *port, pause: Duration::ZERO, last: Vec::new(), said: None };
+        let look = Look { host: Arc::clone(host), port: *port, pause: Duration::ZERO, said: Said::default() };
         Box::pin(stream::unfold(look, |mut look| async {
             time::sleep(look.pause).await;
             let answer = look.again().await;
-            look.pause = if answer.is_ok() { jittered(EVERY, fastrand::f64()) } else { RETRY };
+            look.pause = if answer.is_ok() { pause::around(EVERY, fastrand::f64()) } else { RETRY };
             Some((answer, look))
         }))
     }
@@ -47,8 +48,7 @@ struct Look {
     host: Arc<str>,
     port: u16,
     pause: Duration,
-    last: Vec<SocketAddr>,
-    said: Option<Snapshot>,
+    said: Said,
 }
 
 impl Look {
@@ -64,23 +64,12 @@ impl Look {
         if found.is_empty() {
             return Err(self.failed("has no address"));
         }
-        if let Some(said) = self.said.as_ref().filter(|_| found == self.last) {
-            return Ok(said.clone());
-        }
-        let snapshot = Snapshot::new(found.iter().map(|address| Found::new(Endpoint::at(*address))));
-        self.last = found;
-        self.said = Some(snapshot.clone());
-        Ok(snapshot)
+        Ok(self.said.say(found.into_iter().map(Endpoint::at).collect(), 0))
     }
 
     fn failed(&self, how: &str) -> Error {
         Error::new(ErrorKind::Unreachable, format!("the host {} {how}", self.host))
     }
-}
-
-/// Between nine and eleven tenths, so that clients started together do not ask together for ever.
-fn jittered(every: Duration, roll: f64) -> Duration {
-    every.mul_f64(0.9 + 0.2 * roll)
 }
 
 /// The usual time to live of records that are meant to change.

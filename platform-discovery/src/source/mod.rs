@@ -32,6 +32,8 @@ mod kubernetes;
 pub use consul::Consul;
 #[cfg(feature = "consul")]
 pub(crate) use consul::entry::read as consul_entries;
+mod said;
+
 pub use directory::Directory;
 #[cfg(feature = "dns")]
 pub use dns::Dns;

@@ -34,6 +34,7 @@ use std::{
     time::Duration,
 };
 
+use platform_core::recovery::backoff::doubled;
 use platform_discovery::balance::Link;
 use tokio::{
     sync::watch,
@@ -257,8 +258,7 @@ impl<D: Dial> fmt::Debug for Reach<D> {
 ///
 /// All of it is random and not a tenth: clients that failed together would come back together.
 pub fn backoff(tries: u32, roll: f64) -> Duration {
-    let doublings = tries.saturating_sub(1).min(16);
-    BACKOFF.saturating_mul(1 << doublings).min(BACKOFF_MAX).mul_f64(roll)
+    doubled(BACKOFF, tries, BACKOFF_MAX).mul_f64(roll)
 }
 
 fn left_alone(tries: u32, why: &str, next: Instant) -> io::Error {

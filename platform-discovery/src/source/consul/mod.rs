@@ -25,8 +25,9 @@ use self::cursor::Cursor;
 use crate::{
     config,
     consul::Agent,
-    endpoint::{Endpoint, Found},
+    pause,
     resolve::{Resolve, Snapshot, Snapshots},
+    source::said::Said,
     target::{Place, Target},
 };
 
@@ -57,8 +58,7 @@ impl Resolve for Consul {
             stale: true,
             failures: 0,
             next: Instant::now(),
-            last: Vec::new(),
-            said: None,
+            said: Said::default(),
         };
         Box::pin(stream::unfold(follow, |mut follow| async move {
             let answer = follow.next().await;
@@ -98,8 +98,7 @@ struct Follow {
     failures: u32,
     /// Not before then.
     next: Instant,
-    last: Vec<Endpoint>,
-    said: Option<Snapshot>,
+    said: Said,
 }
 
 impl Follow {
@@ -118,7 +117,7 @@ impl Follow {
                 Err(error) => {
                     self.cursor.lost();
                     self.failures = self.failures.saturating_add(1);
-                    self.next = Instant::now() + back_off(self.failures, fastrand::f64());
+                    self.next = Instant::now() + pause::of_server(self.failures, fastrand::f64());
                     return Err(error);
                 }
             }
@@ -136,7 +135,7 @@ impl Follow {
         }
         let mut limit = AT_ONCE;
         if let Some(index) = self.cursor.index() {
-            let wait = WAIT.mul_f64(0.9 + 0.2 * fastrand::f64()).as_secs();
+            let wait = pause::around(WAIT, fastrand::f64()).as_secs();
             path += &format!("index={index}&wait={wait}s&");
             // Consul itself adds up to a sixteenth, so that not all come back together.
             limit = Duration::from_secs(wait) + Duration::from_secs(wait) / 16 + AT_ONCE;
@@ -168,24 +167,8 @@ impl Follow {
         }
         self.stale = true;
         self.cursor.answered(index);
-        Ok(Some(self.say(endpoints, skipped)))
+        Ok(Some(self.said.say(endpoints, skipped)))
     }
-
-    fn say(&mut self, endpoints: Vec<Endpoint>, skipped: usize) -> Snapshot {
-        let same = endpoints == self.last;
-        if let Some(said) = self.said.as_ref().filter(|said| same && said.skipped() == skipped) {
-            return said.clone();
-        }
-        let snapshot = Snapshot::new(endpoints.iter().cloned().map(Found::new)).skipping(skipped);
-        (self.last, self.said) = (endpoints, Some(snapshot.clone()));
-        snapshot
-    }
-}
-
-/// 1, 2, 4 … 30 s, half of it at random, so that an agent that comes back is not asked by all at once.
-fn back_off(failures: u32, roll: f64) -> Duration {
-    let whole = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LAST_RETRY);
-    whole.mul_f64(0.5 + 0.5 * roll)
 }
 
 /// A question a minute proves that a quiet service is still what it was, and that the agent is there.
@@ -196,21 +179,10 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 const GAP: Duration = Duration::from_millis(500);
 /// A copy that has not heard from the leader for so long is not believed.
 const OLDEST_MS: u64 = 5_000;
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failures_are_farther_and_farther_apart() {
-        let table = [(1, 0.0, 500), (1, 1.0, 1_000), (2, 1.0, 2_000), (5, 1.0, 16_000), (9, 1.0, 30_000)];
-        for (failures, roll, wanted) in table {
-            assert_eq!(back_off(failures, roll).as_millis(), wanted, "{failures} {roll}");
-        }
-        assert_eq!(back_off(u32::MAX, 1.0), LAST_RETRY);
-    }
 
     #[test]
     fn the_source_says_whom_it_asks_for_what() {

@@ -55,6 +55,7 @@ use crate::{
     config,
     endpoint::{Endpoint, Found},
     resolve::{Resolve, Snapshot, Snapshots},
+    source::said::Said,
     target::{Place, Target},
 };
 
@@ -118,8 +119,7 @@ impl Resolve for Dns {
             asker: None,
             known: HashMap::new(),
             failures: 0,
-            last: Vec::new(),
-            said: None,
+            said: Said::default(),
         };
         Box::pin(stream::unfold((look, Duration::ZERO), |(mut look, wait)| async move {
             time::sleep(wait).await;
@@ -153,8 +153,7 @@ struct Look {
     /// The addresses that the hosts of SRV records had.
     known: HashMap<Name, Vec<IpAddr>>,
     failures: u32,
-    last: Vec<Endpoint>,
-    said: Option<Snapshot>,
+    said: Said,
 }
 
 /// The endpoints, how many hosts were left out, and how long all this holds.
@@ -173,7 +172,7 @@ impl Look {
                     (false, ttl) => Brought::Records(ttl.unwrap_or_default()),
                     (true, ttl) => Brought::Nobody(ttl),
                 };
-                (Ok(self.say(seen)), brought)
+                (Ok(self.said.say(seen.endpoints, seen.skipped)), brought)
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
@@ -258,16 +257,6 @@ impl Look {
         })?;
         self.asker = Some(Arc::clone(&made));
         Ok(made)
-    }
-
-    fn say(&mut self, seen: Seen) -> Snapshot {
-        let same = seen.endpoints == self.last;
-        if let Some(said) = self.said.as_ref().filter(|said| same && said.skipped() == seen.skipped) {
-            return said.clone();
-        }
-        let snapshot = Snapshot::new(seen.endpoints.iter().cloned().map(Found::new)).skipping(seen.skipped);
-        (self.last, self.said) = (seen.endpoints, Some(snapshot.clone()));
-        snapshot
     }
 }
 

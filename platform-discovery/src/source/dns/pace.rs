@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use platform_core::recovery::backoff::doubled;
+
 /// What the last question brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Brought {
@@ -19,9 +21,7 @@ pub(super) fn pause(brought: Brought, roll: f64) -> Duration {
     let pause = match brought {
         Brought::Records(ttl) => ttl.clamp(SHORTEST, LONGEST),
         Brought::Nobody(ttl) => ttl.unwrap_or(NOBODY).clamp(SHORTEST, NOBODY),
-        Brought::Failure(times) => {
-            SHORTEST.saturating_mul(1 << times.saturating_sub(1).min(8)).min(FAILURE_LONGEST)
-        }
+        Brought::Failure(times) => doubled(SHORTEST, times, FAILURE_LONGEST),
     };
     pause.mul_f64(1.0 + 0.1 * roll)
 }

@@ -398,7 +398,7 @@ mod tests {
                     log.push(put(kv(&instance, port, revision)));
                 }
                 match how {
-                    // Nothing arrives for now.
+                    // Nothing arrives yet.
                     0 | 1 => {}
                     // The stream broke: told again from where it is known, which is never ahead of what was sent.
                     2 => {

@@ -40,9 +40,9 @@ use tokio::time::{self, Instant};
 
 use self::slices::{Port, merge};
 use crate::{
-    config,
-    endpoint::{Endpoint, Found},
+    config, pause,
     resolve::{Resolve, Snapshot, Snapshots},
+    source::said::Said,
     target::{Place, Target},
 };
 
@@ -101,8 +101,7 @@ impl Resolve for Kubernetes {
             slices: BTreeMap::new(),
             listed: BTreeMap::new(),
             failures: 0,
-            last: Vec::new(),
-            said: None,
+            said: Said::default(),
         };
         Box::pin(stream::unfold(follow, |mut follow| async move {
             let answer = follow.next().await;
@@ -137,8 +136,7 @@ struct Follow {
     /// A list that is not complete yet.
     listed: BTreeMap<String, EndpointSlice>,
     failures: u32,
-    last: Vec<Endpoint>,
-    said: Option<Snapshot>,
+    said: Said,
 }
 
 impl Follow {
@@ -160,7 +158,7 @@ impl Follow {
     async fn follow(&mut self) -> Result<Snapshot> {
         if self.events.is_none() {
             if self.failures > 0 {
-                time::sleep(back_off(self.failures, fastrand::f64())).await;
+                time::sleep(pause::of_server(self.failures, fastrand::f64())).await;
             }
             self.events = Some(self.begin().await?);
         }
@@ -170,8 +168,8 @@ impl Follow {
             let event = match time::timeout_at(begun + STILL, events.next()).await {
                 Ok(event) => event,
                 // Nobody said anything, so that it is as it was; unless nothing was said ever.
-                Err(_) => match &self.said {
-                    Some(said) => return Ok(said.clone()),
+                Err(_) => match self.said.again() {
+                    Some(said) => return Ok(said),
                     None => return Err(self.failed("has not listed its endpoints yet")),
                 },
             };
@@ -214,14 +212,7 @@ impl Follow {
 
     fn say(&mut self) -> Result<Snapshot> {
         let merged = merge(self.slices.values(), &self.wanted.port).map_err(|why| self.failed(&why))?;
-        let same = merged.endpoints == self.last;
-        if let Some(said) = self.said.as_ref().filter(|said| same && said.skipped() == merged.skipped) {
-            return Ok(said.clone());
-        }
-        let found = merged.endpoints.iter().cloned().map(Found::new);
-        let snapshot = Snapshot::new(found).skipping(merged.skipped);
-        (self.last, self.said) = (merged.endpoints, Some(snapshot.clone()));
-        Ok(snapshot)
+        Ok(self.said.say(merged.endpoints, merged.skipped))
     }
 
     fn failed(&self, how: &str) -> Error {
@@ -258,18 +249,10 @@ fn told(error: &watcher::Error) -> String {
     }
 }
 
-/// 1, 2, 4 … 30 s, half of it at random, so that an API server that comes back is not asked by all at once.
-fn back_off(failures: u32, roll: f64) -> Duration {
-    let whole = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LAST_RETRY);
-    whole.mul_f64(0.5 + 0.5 * roll)
-}
-
 /// A service whose pods stay as they are is known to be so once a minute.
 const STILL: Duration = Duration::from_secs(60);
 /// How long one watch lasts: a connection that died without a word is noticed five seconds after that.
 const WATCH_SECONDS: u32 = 120;
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(30);
 const GONE: u16 = 410;
 const FORBIDDEN: u16 = 403;
 
@@ -290,12 +273,5 @@ mod tests {
         assert_eq!(told("fixed://127.0.0.1:1"), "Kubernetes");
         let asked = kubernetes.wanted(&Target::parse("k8s://shop/catalog:8080").unwrap()).unwrap();
         assert_eq!(asked.port, Port::Asked("8080".into()));
-    }
-
-    #[test]
-    fn failures_are_farther_and_farther_apart() {
-        assert_eq!(back_off(1, 0.0), Duration::from_millis(500));
-        assert_eq!(back_off(3, 1.0), Duration::from_secs(4));
-        assert_eq!(back_off(u32::MAX, 1.0), LAST_RETRY);
     }
 }
