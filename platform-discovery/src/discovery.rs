@@ -12,14 +12,14 @@ use tokio::time::{self, Instant};
 
 use crate::{
     balance::{self, Balance, Link, Origin, Pick},
-    config::{Config, Registry},
+    config::Config,
     endpoint::{Endpoint, EndpointSet, State},
     folder::Folder,
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     standing::Standing,
-    target::{Place, Target},
+    target::Target,
     view::TargetView,
     watch::{Belief, Store, Watch},
 };
@@ -51,8 +51,7 @@ struct Inner {
     config: Config,
     standing: Arc<Standing>,
     metrics: Metrics,
-    #[cfg(feature = "etcd")]
-    etcd: Mutex<Option<source::Etcd>>,
+    shared: source::Shared,
     /// Shared with the registry of metrics, which reads it whoever else is left.
     known: Arc<Mutex<Known>>,
 }
@@ -89,8 +88,7 @@ impl Discovery {
             config,
             standing,
             metrics: metrics.clone(),
-            #[cfg(feature = "etcd")]
-            etcd: Mutex::default(),
+            shared: source::Shared::default(),
             known,
         })))
     }
@@ -223,6 +221,15 @@ impl Discovery {
         Ok(Followed { belief: watch.subscribe(), watch, seen: 0 })
     }
 
+    /// Could `target` be watched? Nothing is begun.
+    ///
+    /// # Errors
+    ///
+    /// When this build has no source for it, and what it would take.
+    pub fn can_watch(&self, target: &Target) -> Result<()> {
+        self.0.source(&self.0.known(), target).map(drop)
+    }
+
     /// Waits until every watched target has had its first answer, at most `wait`; then says which of them
     /// cannot be called yet. A start goes on all the same: who is missing may come, and until then calls fail
     /// fast.
@@ -318,49 +325,18 @@ impl Inner {
     }
 
     fn start(&self, known: &mut Known, target: &Target) -> Result<Watch> {
-        let source = match known.sources.get(target.name()) {
-            Some(source) => Arc::clone(source),
-            None => self.source(target)?,
-        };
+        let source = self.source(known, target)?;
         let meters = Meters::new(&self.metrics, target.name());
         let store = source.is_remembered().then(|| Folder::of_snapshots(&self.config)).flatten();
         let store = store.map(|folder| Store::new(folder, target, &source.describe(target)));
         Ok(Watch::start(target.clone(), source, self.config.removals, meters, store))
     }
 
-    fn source(&self, target: &Target) -> Result<Arc<dyn Resolve>> {
-        let registry = match target.place() {
-            Place::Fixed(_) => return Ok(Arc::new(source::Fixed)),
-            #[cfg(feature = "dns")]
-            Place::Host { .. } => Registry::Dns,
-            #[cfg(not(feature = "dns"))]
-            Place::Host { .. } => return Ok(Arc::new(source::Host)),
-            Place::File(_) => return Ok(Arc::new(source::File)),
-            Place::Registry(_) => self.config.registry,
-            Place::Directory(_) => Registry::Dir,
-            Place::Etcd(_) => Registry::Etcd,
-            Place::Consul { .. } => Registry::Consul,
-            Place::Kubernetes { .. } => Registry::Kubernetes,
-            Place::Dns { .. } | Place::Srv(_) => Registry::Dns,
-        };
-        match registry {
-            Registry::Dir => Ok(Arc::new(source::Directory::of(&self.config.dir))),
-            #[cfg(feature = "etcd")]
-            Registry::Etcd => Ok(Arc::new(self.etcd()?)),
-            #[cfg(not(feature = "etcd"))]
-            Registry::Etcd => Err(not_built(target, "etcd", "etcd")),
-            #[cfg(feature = "consul")]
-            Registry::Consul => Ok(Arc::new(source::Consul::of(&self.config.consul))),
-            #[cfg(not(feature = "consul"))]
-            Registry::Consul => Err(not_built(target, "Consul", "consul")),
-            #[cfg(feature = "kubernetes")]
-            Registry::Kubernetes => Ok(Arc::new(source::Kubernetes::of(&self.config.kubernetes))),
-            #[cfg(not(feature = "kubernetes"))]
-            Registry::Kubernetes => Err(not_built(target, "Kubernetes", "kubernetes")),
-            #[cfg(feature = "dns")]
-            Registry::Dns => Ok(Arc::new(source::Dns::of(&self.config.dns))),
-            #[cfg(not(feature = "dns"))]
-            Registry::Dns => Err(not_built(target, "DNS", "dns")),
+    /// Who answers for a target.
+    fn source(&self, known: &Known, target: &Target) -> Result<Arc<dyn Resolve>> {
+        match known.sources.get(target.name()) {
+            Some(source) => Ok(Arc::clone(source)),
+            None => source::of(target, &self.config, &self.shared),
         }
     }
 
@@ -372,16 +348,6 @@ impl Inner {
     /// Everybody who chooses looks again at whom to consider.
     fn refresh(&self) {
         self.watches().iter().flat_map(|watch| watch.balancers()).for_each(|balancer| balancer.refresh());
-    }
-
-    /// One for all targets, which share its connection.
-    #[cfg(feature = "etcd")]
-    fn etcd(&self) -> Result<source::Etcd> {
-        let mut etcd = self.etcd.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(etcd) = &*etcd {
-            return Ok(etcd.clone());
-        }
-        Ok(etcd.insert(source::Etcd::of(&self.config.etcd)?).clone())
     }
 
     fn watches(&self) -> Vec<Arc<Watch>> {
@@ -396,15 +362,6 @@ impl Known {
         watches.sort_by(|a, b| a.target.name().cmp(b.target.name()));
         watches
     }
-}
-
-/// Sources that bring dependencies are there where a feature asks for them.
-#[cfg(not(all(feature = "consul", feature = "dns", feature = "etcd", feature = "kubernetes")))]
-fn not_built(target: &Target, what: &str, feature: &str) -> platform_core::Error {
-    platform_core::Error::config(format!(
-        "target \"{target}\": this build has no {what} source; build with the feature `{feature}` of platform-http \
-         or platform-discovery, or choose another registry"
-    ))
 }
 
 /// Who keeps no connections is always ready to be asked.
@@ -463,23 +420,6 @@ mod tests {
             let told = discovery.targets().into_iter().find(|view| view.uri == text).unwrap().source;
             assert!(told.contains(source), "{text}: {told}");
             drop(balance);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_source_that_is_not_built_in_says_which_feature_brings_it() {
-        let identity = Identity::default();
-        let discovery = Discovery::of(Config::default(), &identity, &Metrics::new(&identity)).unwrap();
-        let table = [
-            ("etcd://catalog", "etcd", cfg!(feature = "etcd")),
-            ("consul://catalog", "consul", cfg!(feature = "consul")),
-            ("k8s://shop/catalog", "kubernetes", cfg!(feature = "kubernetes")),
-            ("dns://catalog.shop", "dns", cfg!(feature = "dns")),
-        ];
-        for (text, feature, _) in table.into_iter().filter(|(.., built)| !built) {
-            let target = Target::parse(text).unwrap();
-            let error = discovery.balance(&target, &balance::Config::default(), |_| ()).unwrap_err();
-            assert!(error.detail().contains(&format!("the feature `{feature}`")), "{error}");
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn count_equals(app: &App, discovery: Arc<Discovery>) -> Result<()> {
         return Ok(());
     };
     // Said now, and not once a second by a task that cannot begin.
-    discovery.follow(&own).map(drop)?;
+    discovery.can_watch(&own)?;
     let targets = Targets::of(app);
     app.spawn("equals", OnDeath::Restart, move |drain: Drain| {
         let (targets, discovery) = (Arc::clone(&targets), Arc::clone(&discovery));

@@ -21,8 +21,6 @@ use super::{
 
 /// Everybody who may be asked, by who asks.
 pub(super) struct Groups<C> {
-    /// All that are healthy, whether they are considered or not.
-    pub(super) healthy: Arc<ReadySet<C>>,
     /// All that are considered for something.
     pub(super) whole: Arc<ReadySet<C>>,
     pub(super) slices: Box<[Slice<C>]>,
@@ -242,10 +240,11 @@ mod tests {
     use super::{super::layout::Layout, *};
     use crate::{
         balance::{
-            P2c, RingHash,
+            P2c,
             load::Scale,
-            member::Rules,
+            member::Shared,
             metrics::Picks,
+            ring_hash::RingHash,
             variants::{Division, Shares},
         },
         endpoint::{Endpoint, EndpointSet},
@@ -278,8 +277,9 @@ mod tests {
         let metrics = Metrics::new(&Identity::default());
         let mut picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let rules =
-            Arc::new(Rules::new(Scale { epoch: platform_core::Tick::now(), ewma, penalty }).counting_all());
+        let shared = Arc::new(
+            Shared::new(Scale { epoch: platform_core::Tick::now(), ewma, penalty }, 0).counting_all(),
+        );
         (1_u16..)
             .zip(said)
             .map(|(port, (zone, variant, version))| {
@@ -295,7 +295,7 @@ mod tests {
                     Arc::new(endpoint),
                     (),
                     picks,
-                    &rules,
+                    &shared,
                     super::super::average::Average::default(),
                 ))
             })

@@ -78,8 +78,7 @@ impl<C> Surveyor<'_, C> {
         };
         let shares: Vec<f64> =
             (0..slices.len()).map(|at| shares.get(&at).copied().unwrap_or_default()).collect();
-        let healthy = Arc::clone(self.healthy);
-        Groups { healthy, whole, slices, ordinary: Lots::new(&shares), shared, has_baseline, named }
+        Groups { whole, slices, ordinary: Lots::new(&shares), shared, has_baseline, named }
     }
 
     /// The slices of ordinary traffic with their shares, and whether the first of them is the baseline.

@@ -51,7 +51,7 @@ pub(super) struct Scale {
 /// What a report leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failures {
-    /// The last answer was none.
+    /// The last answer was none, or nothing follows from it.
     None,
     /// So many, one after the other.
     InARow(u32),
@@ -202,14 +202,11 @@ impl Load {
                 let first = self.learn(took.max(scale.penalty).max(told), now, scale, true);
                 let number = Outcome::ALL.iter().position(|outcome| *outcome == verdict.outcome);
                 self.last_failure.store(number.unwrap_or_default() as u8, Relaxed);
-                let streak = if verdict.outcome == Outcome::Timeout && self.has_answered_since(took, now) {
-                    // The slowest of many come last, and where nobody else is asked any more they come in a row. One
-                    // that began before the last good answer says nothing about what came after it.
-                    self.streak.load(Relaxed).max(0).unsigned_abs()
-                } else {
-                    self.fail()
-                };
-                if first { Failures::AtOnce } else { Failures::InARow(streak) }
+                // The slowest of many come last, and where nobody else is asked any more they come in a row. One that
+                // began before the last good answer says nothing about what came after it.
+                let straggles = verdict.outcome == Outcome::Timeout && self.has_answered_since(took, now);
+                let streak = if straggles { None } else { Some(self.fail()) };
+                if first { Failures::AtOnce } else { streak.map_or(Failures::None, Failures::InARow) }
             }
             Evidence::Ignore => {
                 if verdict.outcome == Outcome::Abandoned {
@@ -379,7 +376,7 @@ mod tests {
         let late =
             |end: u64, took: u64| load.report(&Verdict::new(Outcome::Timeout, at(end)), ms(took), &scale);
         for end in [5_100, 5_200, 5_300] {
-            assert_eq!(late(end, 3_000), Failures::InARow(0), "begun before the last good answer");
+            assert_eq!(late(end, 3_000), Failures::None, "begun before the last good answer");
         }
         assert_eq!(load.tally().failures, 3, "failures all the same");
         assert_eq!((late(8_100, 3_000), late(8_200, 3_000)), (Failures::InARow(1), Failures::InARow(2)));

@@ -52,7 +52,7 @@ fn near(zones: &[Zone], even: &[f64], home: usize, peers: f64) -> Vec<f64> {
     let demand = |zone: &Zone| match (zone.nowhere, known) {
         (true, _) => 0.0,
         (false, true) => zone.peers / peers,
-        (false, false) => 1.0 / fraction(inhabited),
+        (false, false) => 1.0 / inhabited as f64,
     };
     let carries = |index: usize| if zones[index].nowhere { 0.0 } else { even[index] / named * reserve };
     let kept = (carries(home) / demand(&zones[home])).min(1.0);
@@ -82,11 +82,6 @@ fn matter(zones: &[Zone]) -> bool {
     let inhabited = zones.iter().filter(|zone| !zone.nowhere).count();
     let endpoints: usize = zones.iter().filter(|zone| !zone.nowhere).map(|zone| zone.endpoints).sum();
     inhabited > 1 && endpoints >= FEWEST && endpoints >= FEWEST_EACH * inhabited
-}
-
-#[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵² zones")]
-fn fraction(count: usize) -> f64 {
-    count as f64
 }
 
 /// Envoy's `overprovisioning_factor` and `min_cluster_size` mark what is usual: 1.4 and 6.

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -31,15 +31,15 @@ pub struct Member<C> {
 struct Kept<C> {
     load: Load,
     service: C,
-    rules: Arc<Rules>,
+    shared: Arc<Shared>,
 }
 
 /// What all members of a balancer share: how they are measured, and how its task is called.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct Shared {
     pub(super) scale: Scale,
     /// So many failures in a row wake the task; 0 never does.
-    pub(super) consecutive: AtomicU32,
+    pub(super) consecutive: u32,
     /// Nobody has called for a while, and the task sleeps until somebody does.
     pub(super) asleep: AtomicBool,
     pub(super) wake: Notify,
@@ -47,20 +47,14 @@ pub(super) struct Rules {
     pub(super) all: Option<Load>,
 }
 
-impl Rules {
-    pub(super) fn new(scale: Scale) -> Self {
-        Rules {
-            scale,
-            consecutive: AtomicU32::new(0),
-            asleep: AtomicBool::new(false),
-            wake: Notify::new(),
-            all: None,
-        }
+impl Shared {
+    pub(super) fn new(scale: Scale, consecutive: u32) -> Self {
+        Shared { scale, consecutive, asleep: AtomicBool::new(false), wake: Notify::new(), all: None }
     }
 
     /// Counts what is in flight to all members together.
     pub(super) fn counting_all(self) -> Self {
-        Rules { all: Some(Load::default()), ..self }
+        Shared { all: Some(Load::default()), ..self }
     }
 
     /// After each report.
@@ -68,7 +62,7 @@ impl Rules {
         let due = match failures {
             Failures::None => false,
             // Once a run, when it has become long enough: the task itself sees what goes on after that.
-            Failures::InARow(count) => count == self.consecutive.load(Relaxed),
+            Failures::InARow(count) => count == self.consecutive,
             Failures::AtOnce => true,
         };
         if due || self.asleep.load(Relaxed) {
@@ -88,11 +82,11 @@ impl<C> Member<C> {
         endpoint: Arc<Endpoint>,
         service: C,
         picks: Counter,
-        rules: &Arc<Rules>,
+        shared: &Arc<Shared>,
         like: Average,
     ) -> Self {
         let label = Arc::from(endpoint.address.to_string());
-        let kept = Kept { load: Load::untried(like), service, rules: Arc::clone(rules) };
+        let kept = Kept { load: Load::untried(like), service, shared: Arc::clone(shared) };
         Member { endpoint, label, kept: Arc::new(kept), picks }
     }
 
@@ -124,8 +118,8 @@ impl<C> Member<C> {
     /// How long its answers take, as far as this process knows at `now`: a peak-sensitive average in which a failure
     /// counts as a slow answer. `None` before the first.
     pub fn latency(&self, now: Instant) -> Option<Duration> {
-        let Scale { ewma, .. } = self.kept.rules.scale;
-        let seconds = self.kept.load.average().at(self.kept.rules.scale.tick(now), ewma.as_secs_f32());
+        let Scale { ewma, .. } = self.kept.shared.scale;
+        let seconds = self.kept.load.average().at(self.kept.shared.scale.tick(now), ewma.as_secs_f32());
         (!self.kept.load.is_untried()).then(|| Duration::from_secs_f32(seconds.max(0.0)))
     }
 
@@ -148,7 +142,7 @@ impl<C> Member<C> {
     /// A call begins.
     pub(super) fn begin(&self) {
         self.kept.load.begin();
-        if let Some(all) = &self.kept.rules.all {
+        if let Some(all) = &self.kept.shared.all {
             all.begin();
         }
     }
@@ -156,7 +150,7 @@ impl<C> Member<C> {
     /// And ends.
     pub(super) fn end(&self) {
         self.kept.load.end();
-        if let Some(all) = &self.kept.rules.all {
+        if let Some(all) = &self.kept.shared.all {
             all.end();
         }
     }
@@ -165,8 +159,8 @@ impl<C> Member<C> {
         &self.kept.load
     }
 
-    pub(super) fn rules(&self) -> &Rules {
-        &self.kept.rules
+    pub(super) fn shared(&self) -> &Shared {
+        &self.kept.shared
     }
 
     pub(super) fn count(&self) {

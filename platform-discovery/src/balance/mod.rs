@@ -20,7 +20,6 @@
 //! | `load.ewma` | 10 s | a slow answer is remembered for longer than a hiccup, and is forgotten within a minute |
 //! | `load.failure_penalty` | 5 s | a failure is recorded as a slow answer, or whoever fails at once is everybody's favourite |
 //! | `load.slow_start` | 30 s | caches and pools warm up; a newcomer gets a tenth of its share at first, and one call at a time until it has answered |
-//!
 //! | `eject` | 5 in a row, 30 s, 300 s, half | who fails is left out for a while; one always may be, and never the last that is well |
 //! | `set.panic` | 0.5 | when fewer are well, all are asked: what is left could not carry the load |
 //!
@@ -33,13 +32,7 @@
 //!
 //! # Who is left out
 //!
-//! | rule | who | because |
-//! |---|---|---|
-//! | `consecutive` | 5 failures in a row | needs no traffic to compare with, so it works for two endpoints and one call a second |
-//! | `share` | half of at least 10 answers failed, and a quarter more than of the others' | a run is broken by a success now and then |
-//! | `rate` | of at least 100 answers 10 % and four deviations more failed than of the others'; of 5 or more endpoints also 1.9 deviations below the mean of their success rates | what fails now and then, where there is enough to compare |
-//! | `probe` | the first answer after it came back was a failure | one call is enough to find out |
-//!
+//! Whoever fails five times in a row, or more than the others do; the table of rules and numbers is in `eject/mod.rs`.
 //! Within half a minute, counted exactly. It is out for `base` times the number of times, at most `max`, of which the
 //! dice leave half or more. Then one call tries it, and it warms up like a new one. Local errors and callers that left
 //! count for nothing. Who should go and cannot, because too many are out, stays and is called sick.
@@ -89,7 +82,6 @@ mod subset;
 mod variants;
 
 pub use config::{Config, EjectConfig, Key, LoadConfig, Picker, Set};
-pub use eject::Why;
 pub use groups::Route;
 pub use least_request::LeastRequest;
 pub use link::Link;
@@ -98,7 +90,7 @@ pub use p2c::P2c;
 pub use pick::Pick;
 pub use picked::Picked;
 pub use ready::ReadySet;
-pub use ring_hash::{BOUND, RingHash};
+pub use ring_hash::BOUND;
 pub use round_robin::RoundRobin;
 pub use service::Balance;
 pub use variants::Shares;

@@ -66,8 +66,8 @@ impl<C> Picked<C> {
     pub fn report(&mut self, verdict: &Verdict) {
         if !std::mem::replace(&mut self.reported, true) {
             let took = verdict.at.since(self.since);
-            let rules = self.member.rules();
-            rules.heed(self.member.load().report(verdict, took, &rules.scale));
+            let shared = self.member.shared();
+            shared.heed(self.member.load().report(verdict, took, &shared.scale));
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
     eject::{self, Case, Change, Row, Ruling},
     link::Link,
     load::{Scale, WHOLE},
-    member::{Member, Rules},
+    member::{Member, Shared},
     metrics::{Ejections, Picks},
     ready::ReadySet,
 };
@@ -35,7 +35,7 @@ pub(super) struct Pool<C> {
     make: Make<C>,
     picks: Picks,
     ejections: Ejections,
-    rules: Arc<Rules>,
+    shared: Arc<Shared>,
     slow_start: Duration,
     mode: Mode,
     eject: eject::Rules,
@@ -73,7 +73,7 @@ impl<C> Pool<C> {
         make: Make<C>,
         picks: Picks,
         ejections: Ejections,
-        rules: Arc<Rules>,
+        shared: Arc<Shared>,
         config: &Config,
     ) -> Self {
         let EjectConfig { mode, consecutive, base, max, max_share } = config.eject;
@@ -90,7 +90,7 @@ impl<C> Pool<C> {
             make,
             picks,
             ejections,
-            rules,
+            shared,
             slow_start,
             mode,
             eject,
@@ -125,16 +125,16 @@ impl<C> Pool<C> {
                     // Who joins others says itself when there is a way to it.
                     let link = Link::new(!joins, &self.links);
                     let (service, picks) = ((self.make)(endpoint, link.clone()), self.picks.of(endpoint));
-                    let member = Member::new(Arc::clone(endpoint), service, picks, &self.rules, like);
+                    let member = Member::new(Arc::clone(endpoint), service, picks, &self.shared, like);
                     let connected = link.is_connected();
                     Entry { member: Arc::new(member), link, connected, warming, case: Case::new(now) }
                 }
             };
             self.entries.push(entry);
         }
-        self.warm(now);
         // Who has left takes its sickness along, and who has come may be left out.
         self.judge(now);
+        self.warm(now);
         self.ready()
     }
 
@@ -154,9 +154,9 @@ impl<C> Pool<C> {
 
     /// What is due once a second, and when failures come in a row.
     pub(super) fn sweep(&mut self, now: Instant) -> Swept<C> {
-        let warming = self.warm(now);
         self.entries.iter().for_each(|entry| entry.member.load().age_told());
         let (changed, heard) = self.judge(now);
+        let warming = self.warm(now);
         let out = self.entries.iter().any(|entry| entry.case.is_out());
         Swept { ready: changed.then(|| self.ready()), more: warming || heard || out || self.panic }
     }
@@ -180,14 +180,22 @@ impl<C> Pool<C> {
                 rows.iter_mut().filter_map(|row| row.case.count(row.tally, now).then_some(())).count();
             return (false, heard > 0);
         }
+        let ready = rows.len();
         let ruling = eject::rule(&self.eject, &mut rows, self.panic, now, || fastrand::u64(..));
         let changed = self.mode.enforces() && (!ruling.changes.is_empty() || ruling.panic != self.panic);
-        self.carry_out(&ruling, now);
+        if !ruling.changes.is_empty() {
+            self.carry_out(&ruling, now);
+        }
+        self.sick = ruling.sick;
+        if ruling.panic != self.panic {
+            self.panic = ruling.panic;
+            self.tell_panic(ready);
+        }
         (changed, ruling.heard)
     }
 
     fn carry_out(&mut self, ruling: &Ruling, now: Instant) {
-        let like = if ruling.changes.is_empty() { Average::default() } else { self.usual(now) };
+        let like = self.usual(now);
         let ready: Vec<usize> = (0..self.entries.len())
             .filter(|index| self.entries[*index].member.endpoint().state == State::Ready)
             .collect();
@@ -206,12 +214,6 @@ impl<C> Pool<C> {
                 Change::Back { probe: false, .. } => {}
             }
         }
-        self.sick = ruling.sick;
-        if ruling.panic != self.panic {
-            self.panic = ruling.panic;
-            self.tell_panic(ready.len());
-        }
-        self.warm(now);
     }
 
     /// A line for whoever wonders why one of them has nothing to do.
@@ -238,7 +240,7 @@ impl<C> Pool<C> {
 
     /// Who takes calls now: those who are well and connected, else who is connected, else who is well, else all who
     /// are ready: a set is never emptied here.
-    fn ready(&self) -> ReadySet<C> {
+    pub(super) fn ready(&self) -> ReadySet<C> {
         let enforced = self.mode.enforces() && !self.panic;
         let step = |entry: &Entry<C>| match (entry.link.is_connected(), enforced && entry.case.is_out()) {
             (true, false) => 0,
@@ -252,7 +254,7 @@ impl<C> Pool<C> {
     }
 
     /// Gives those who warm up what they have earned by their age. Does anybody?
-    pub(super) fn warm(&mut self, now: Instant) -> bool {
+    fn warm(&mut self, now: Instant) -> bool {
         let mut any = false;
         for entry in &mut self.entries {
             let Some(since) = entry.warming else { continue };
@@ -270,8 +272,8 @@ impl<C> Pool<C> {
 
     /// What one that nobody has asked is taken to be like: the median of those that were.
     fn usual(&self, now: Instant) -> Average {
-        let Scale { ewma, .. } = self.rules.scale;
-        let (tick, tau) = (self.rules.scale.tick(now), ewma.as_secs_f32());
+        let Scale { ewma, .. } = self.shared.scale;
+        let (tick, tau) = (self.shared.scale.tick(now), ewma.as_secs_f32());
         let well = |entry: &&Entry<C>| entry.connected && !entry.case.is_out();
         let known = self.entries.iter().filter(well).map(|entry| entry.member.load());
         let mut seconds: Vec<f32> =
@@ -341,10 +343,10 @@ mod tests {
             made.fetch_add(1, Relaxed)
         });
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        let shared = Arc::new(Shared::new(Scale { epoch: Tick::now(), ewma, penalty }, 5));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
-        Pool::new(make, picks, ejections, rules, &Config::default())
+        Pool::new(make, picks, ejections, shared, &Config::default())
     }
 
     fn apply(pool: &mut Pool<usize>, set: &EndpointSet) -> ReadySet<usize> {
@@ -407,7 +409,7 @@ mod tests {
         let both = [first[0].clone(), first[1].clone(), endpoint(3, State::Ready, 0)];
         let ready = pool.apply(&EndpointSet::new(both.to_vec(), 2), now);
         assert!((warmth(&ready, 2) - 0.1).abs() < 1e-3);
-        let known = pool.rules.scale.tick(now);
+        let known = pool.shared.scale.tick(now);
         assert!((ready.members()[2].load().average().at(known, 10.0) - 0.02).abs() < 1e-4);
         assert!(ready.members()[2].load().is_untried());
         for (seconds, share) in [(2, 0.1), (15, 0.5), (29, 0.966)] {
@@ -422,10 +424,10 @@ mod tests {
     fn linked() -> (Pool<Link>, impl Fn(&ReadySet<Link>) -> Vec<u16>) {
         let metrics = Metrics::new(&Identity::default());
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        let shared = Arc::new(Shared::new(Scale { epoch: Tick::now(), ewma, penalty }, 5));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
-        let pool = Pool::new(Box::new(|_, link| link), picks, ejections, rules, &Config::default());
+        let pool = Pool::new(Box::new(|_, link| link), picks, ejections, shared, &Config::default());
         (pool, |ready| ready.members().iter().map(|member| member.endpoint().address.port()).collect())
     }
 

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::{
     draw::{Draw, two_of},
+    hash,
     load::{Load, WHOLE},
     member::Member,
     ring::Ring,
@@ -28,7 +29,7 @@ impl<C> ReadySet<C> {
     pub(super) fn new(members: impl IntoIterator<Item = Arc<Member<C>>>) -> Self {
         let members: Box<[_]> = members.into_iter().collect();
         let weights: Vec<u32> = members.iter().map(|member| member.endpoint().weight).collect();
-        let decay = members.first().map_or(0.0, |member| member.rules().scale.decay_per_tick());
+        let decay = members.first().map_or(0.0, |member| member.shared().scale.decay_per_tick());
         ReadySet { members, draw: Draw::by(&weights), decay, ring: None }
     }
 
@@ -83,7 +84,7 @@ impl<C> ReadySet<C> {
     /// [`BOUND`](super::ring_hash::BOUND) times its share of the calls in flight; by chance where there is no ring.
     pub(super) fn by_key(&self, key: u64) -> Option<usize> {
         let Some(ring) = &self.ring else { return self.one_by((key >> 32) as u32) };
-        let all = self.members.first()?.rules().all.as_ref().map_or(0, Load::in_flight);
+        let all = self.members.first()?.shared().all.as_ref().map_or(0, Load::in_flight);
         let each = ring_hash::BOUND * (f64::from(all) + 1.0) / ring.weight() as f64;
         let has_room = |index: &usize| {
             let member = &self.members[*index];
@@ -171,15 +172,15 @@ impl<C> ReadySet<C> {
         }
         let (cool, warm, warmer) =
             if warmth < others { (warmth, others, second) } else { (others, warmth, first) };
-        // The roll has decided who is compared; stirred, it decides once more.
-        let dice = roll.wrapping_mul(STIR) >> 48;
+        // The roll has decided who is compared; stirred, so that every bit reaches the highest ones, it decides once more.
+        let dice = roll.wrapping_mul(hash::GOLDEN) >> 48;
         (u64::from(warm) * dice >= u64::from(cool) * u64::from(WHOLE)).then_some(warmer)
     }
 
     /// Does the dice give the member at `index` its turn? Always, unless it warms up.
     pub(super) fn is_warm_enough(&self, index: usize, roll: u64) -> bool {
         let warmth = self.members[index].load().warmth();
-        warmth == WHOLE || roll.wrapping_mul(STIR) >> 48 < u64::from(warmth)
+        warmth == WHOLE || roll.wrapping_mul(hash::GOLDEN) >> 48 < u64::from(warmth)
     }
 }
 
@@ -192,12 +193,10 @@ impl<C> fmt::Debug for ReadySet<C> {
 
 /// A smaller difference is chance: the peak of many answers is higher than that of a few.
 const NOISE: f32 = 1.25;
-/// The golden ratio's bits: every bit of the roll reaches the highest ones.
-const STIR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{average::Average, load::Scale, member::Rules, metrics::Picks, picked::Picked};
+    use super::super::{average::Average, load::Scale, member::Shared, metrics::Picks, picked::Picked};
     use super::*;
     use crate::endpoint::Endpoint;
     use platform_core::{Context, Tick, identity::Identity, telemetry::Metrics};
@@ -230,13 +229,13 @@ pub(super) mod tests {
         let metrics = Metrics::new(&Identity::default());
         let mut picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let rules = Arc::new(Rules::new(Scale { epoch: Tick::now(), ewma, penalty }));
+        let shared = Arc::new(Shared::new(Scale { epoch: Tick::now(), ewma, penalty }, 0));
         ReadySet::new((1_u16..).zip(likes).map(|(port, like)| {
             let mut endpoint = Endpoint::at(SocketAddr::from(([127, 0, 0, 1], port)));
             endpoint.weight = like.weight;
             let picks = picks.of(&endpoint);
             let average = Average::of(like.millis as f32 / 1e3, 0);
-            let member = Member::new(Arc::new(endpoint), (), picks, &rules, average);
+            let member = Member::new(Arc::new(endpoint), (), picks, &shared, average);
             if !like.untried {
                 member.load().tried_for_a_test();
             }

@@ -15,7 +15,7 @@ use super::{Pick, ReadySet, hash};
 /// the next ones on the ring until it has caught up (Mirrokni, Thorup, Zadimoghaddam, *Consistent hashing with bounded
 /// loads*): one hot key does not sink one endpoint.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RingHash;
+pub(super) struct RingHash;
 
 impl<C> Pick<C> for RingHash {
     fn pick(&self, ready: &ReadySet<C>, _context: &Context, roll: u64) -> Option<usize> {

@@ -14,14 +14,14 @@ use tokio::{
 };
 
 use super::{
-    Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RingHash, RoundRobin,
+    Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
     groups::{Groups, Others, Wish},
     layout::Layout,
     load::Scale,
-    member::Rules,
+    member::Shared,
     metrics::{Ejections, Picks},
     pool::{Make, Pool},
-    ring_hash,
+    ring_hash::{self, RingHash},
     variants::Division,
 };
 use crate::{
@@ -54,9 +54,9 @@ struct Board<C> {
     /// Taken by the one writer, and by who looks from outside; never by a call.
     pool: Mutex<Pool<C>>,
     /// Wakes those who wait for an endpoint.
-    published: watch::Sender<u64>,
+    published: watch::Sender<()>,
     /// Wakes the task that writes.
-    rules: Arc<Rules>,
+    shared: Arc<Shared>,
 }
 
 /// What a balancer is made from.
@@ -102,24 +102,23 @@ impl<C: Send + Sync + 'static> Balance<C> {
             standing: Arc::clone(standing),
         };
         let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
-        let rules = Rules::new(Scale { epoch: Tick::now(), ewma, penalty });
-        let rules = Arc::new(if by_key { rules.counting_all() } else { rules });
-        if config.eject.mode.is_on() {
-            rules.consecutive.store(config.eject.consecutive, Relaxed);
-        }
+        let consecutive = if config.eject.mode.is_on() { config.eject.consecutive } else { NO_RUN };
+        let shared = Shared::new(Scale { epoch: Tick::now(), ewma, penalty }, consecutive);
+        let shared = Arc::new(if by_key { shared.counting_all() } else { shared });
         let ejections = Ejections::new(metrics, watch.target.name(), config.eject.mode);
         let board = Arc::new(Board {
             groups: ArcSwap::from_pointee(layout.groups(&Arc::new(ReadySet::new([])), &[])),
             layout,
-            pool: Mutex::new(Pool::new(make, picks, ejections, Arc::clone(&rules), config)),
-            published: watch::Sender::new(0),
-            rules,
+            pool: Mutex::new(Pool::new(make, picks, ejections, Arc::clone(&shared), config)),
+            published: watch::Sender::new(()),
+            shared,
         });
         watch.add_balancer(Arc::downgrade(&board) as Weak<dyn Members>);
         // What is known already is known from the first call on.
         let belief = watch.subscribe();
-        let seen = board.publish(&Arc::clone(&belief.borrow().set));
+        // Before the first set is made of links, so that none of them changes unheard.
         let links = board.lock().links();
+        let seen = board.publish(&Arc::clone(&belief.borrow().set));
         let following = Background::spawn(follow(Arc::clone(&board), belief, links, seen));
         Balance(Arc::new(Inner {
             empty_wait: config.set.empty_wait,
@@ -262,8 +261,6 @@ impl<C> Board<C> {
         let mut pool = self.lock();
         let healthy = pool.apply(set, Instant::now());
         self.divide(&pool, &Arc::new(healthy));
-        drop(pool);
-        self.published.send_replace(set.version());
         set.version()
     }
 
@@ -271,6 +268,7 @@ impl<C> Board<C> {
     fn divide(&self, pool: &Pool<C>, healthy: &Arc<ReadySet<C>>) {
         let sick = pool.sick(healthy);
         self.groups.store(Arc::new(self.layout.groups(healthy, &sick)));
+        self.published.send_replace(());
     }
 
     /// The same set, of which others can be reached now.
@@ -280,14 +278,25 @@ impl<C> Board<C> {
         self.divide(&pool, &Arc::new(healthy));
     }
 
-    /// What is due once a second while somebody calls. Is more to come, even if nobody does?
+    /// What is due once a second while somebody calls, and when failures come in a row. Is more to come, even if nobody
+    /// does?
     fn sweep(&self) -> bool {
+        // Before the look: a report that it misses wakes the task once more.
+        self.shared.asleep.store(true, Relaxed);
         let mut pool = self.lock();
         let swept = pool.sweep(Instant::now());
         if let Some(healthy) = swept.ready {
             self.divide(&pool, &Arc::new(healthy));
         }
+        if swept.more {
+            self.shared.asleep.store(false, Relaxed);
+        }
         swept.more
+    }
+
+    /// The same; when is the next one due?
+    fn look(&self) -> Option<Instant> {
+        self.sweep().then(|| Instant::now() + SWEEP)
     }
 
     fn lock(&self) -> MutexGuard<'_, Pool<C>> {
@@ -306,8 +315,8 @@ impl<C: Send + Sync> Members for Board<C> {
 
     fn refresh(&self) {
         let pool = self.lock();
-        let healthy = Arc::clone(&self.groups.load().healthy);
-        self.divide(&pool, &healthy);
+        let healthy = pool.ready();
+        self.divide(&pool, &Arc::new(healthy));
     }
 }
 
@@ -319,25 +328,30 @@ async fn follow<C>(
     mut seen: u64,
 ) {
     let mut told = true;
+    // When the next look is due; asleep while there is nothing to look at, and then the first report wakes it.
+    let mut due = Some(Instant::now() + SWEEP);
     loop {
-        let set = Arc::clone(&belief.borrow_and_update().set);
-        // Most answers confirm the set; only another one is work.
-        if set.version() != seen {
-            seen = board.publish(&set);
-        }
-        // Asleep from here on unless there is something to do; the first report wakes it.
-        let busy = board.sweep();
-        board.rules.asleep.store(!busy, Relaxed);
         tokio::select! {
             // When nothing will change any more, the rest goes on all the same.
-            changed = belief.changed(), if told => told = changed.is_ok(),
+            changed = belief.changed(), if told => {
+                told = changed.is_ok();
+                let set = Arc::clone(&belief.borrow_and_update().set);
+                // Most answers confirm the set; only another one is work.
+                if set.version() != seen {
+                    seen = board.publish(&set);
+                    // Who is new may warm up, which nobody wakes it for.
+                    due.get_or_insert_with(|| Instant::now() + SWEEP);
+                }
+            }
             // Its sender is on the board.
             _ = links.changed() => board.relink(),
-            () = board.rules.wake.notified() => {}
-            () = time::sleep(SWEEP), if busy => {}
+            () = board.shared.wake.notified() => due = board.look(),
+            () = time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => due = board.look(),
         }
     }
 }
 
 /// As often as a person looks at a graph; a run of failures does not wait for it.
 const SWEEP: Duration = Duration::from_secs(1);
+/// A run of failures that nobody reports.
+const NO_RUN: u32 = 0;

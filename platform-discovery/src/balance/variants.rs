@@ -86,13 +86,8 @@ impl Division {
         let last = there.iter().filter(|part| **part != Part::Aside).count();
         let alike = if last > 0 { last } else { there.len() };
         let counts = |part: &Part| last == 0 || *part != Part::Aside;
-        there.iter().map(|part| if counts(part) { 1.0 / fraction(alike) } else { 0.0 }).collect()
+        there.iter().map(|part| if counts(part) { 1.0 / alike as f64 } else { 0.0 }).collect()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "nobody has 2⁵² variants")]
-fn fraction(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

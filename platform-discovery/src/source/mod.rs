@@ -27,6 +27,7 @@ mod hand;
 mod host;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+mod of;
 
 #[cfg(feature = "consul")]
 pub use consul::Consul;
@@ -46,3 +47,4 @@ pub use hand::Hand;
 pub use host::Host;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::Kubernetes;
+pub(crate) use of::{Shared, of};

@@ -24,7 +24,7 @@ mod case;
 mod why;
 
 pub(super) use case::Case;
-pub use why::Why;
+pub(super) use why::Why;
 
 use std::time::Duration;
 

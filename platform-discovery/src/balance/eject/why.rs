@@ -7,7 +7,7 @@ use platform_core::Outcome;
 /// What speaks against an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Why {
+pub(in crate::balance) enum Why {
     /// So many failures in a row.
     Consecutive {
         /// How many.
@@ -40,7 +40,7 @@ pub enum Why {
 
 impl Why {
     /// The label `reason`.
-    pub const fn label(self) -> &'static str {
+    pub(in crate::balance) const fn label(self) -> &'static str {
         match self {
             Why::Consecutive { .. } => "consecutive",
             Why::Share { .. } => "share",
