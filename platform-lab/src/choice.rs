@@ -1,7 +1,7 @@
 //! What does choosing an endpoint cost, and what does a change of very many?
 //!
-//! One choice, its report and its end, among ten, a hundred and a thousand endpoints; in zones with a canary; by key.
-//! Then sets of ten thousand of which one in a hundred changes, from the source's word until it is published.
+//! The pick alone, of ten, a hundred and a thousand endpoints; then one choice with all that belongs to it, its report
+//! and its end: of as many, in zones with a canary, by key. Then sets of ten thousand of which one in a hundred changes, from the source's word until it is published.
 
 use std::{fs, io, net::SocketAddr, sync::Arc};
 
@@ -11,7 +11,7 @@ use platform_core::{
 };
 use platform_discovery::{
     Balance, Config, Discovery, Endpoint, Target,
-    balance::{self, Picker},
+    balance::{self, P2c, Pick, Picker},
     source::Hand,
 };
 use tokio::{task::yield_now, time::Instant};
@@ -32,6 +32,8 @@ struct Scene {
     endpoints: u32,
     divided: bool,
     pick: Picker,
+    /// Only who is picked: nothing begins, and nobody hears how it ended.
+    bare: bool,
 }
 
 /// What a call chooses with.
@@ -63,6 +65,11 @@ pub(crate) fn pick(words: &[String]) -> Result<()> {
 fn chosen(scene: Scene, orders: Orders) -> io::Result<Taken> {
     runtime()?.block_on(async {
         let ground = Ground::new(scene).await.map_err(io::Error::other)?;
+        if scene.bare {
+            let ready = ground.balance.ready();
+            let choose = async || P2c.pick(&ready, &ground.context, fastrand::u64(..)).is_some();
+            return repeated(orders, choose).await;
+        }
         let mut key = 0_u32;
         let choose = async || {
             key = key.wrapping_add(1);
@@ -83,7 +90,9 @@ fn chosen(scene: Scene, orders: Orders) -> io::Result<Taken> {
 pub(crate) fn run(options: &Options) -> Result<Report> {
     let mut report = Report {
         table: Table::new(&["what", "instructions", "ns", "allocations"]),
-        remarks: vec!["A choice is the draw, its report and its end, by one caller.".into()],
+        remarks: vec![
+            "A pick is the index alone; a choice is the draw, the pick, its report and its end, by one caller.".into(),
+        ],
         results: Vec::new(),
     };
     let counts = options.instructions && has_valgrind();
@@ -107,12 +116,18 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         };
         let (nanoseconds, allocations) = (each(taken.nanoseconds), each(taken.allocations));
         let shown = instructions.map_or_else(|| "-".to_owned(), |count| format!("{count:.0}"));
-        let what = format!("{}: {}", scene.name, scene.about);
-        report.table.row(vec![what, shown.clone(), format!("{nanoseconds:.0}"), format!("{allocations:.2}")]);
+        report.table.row(vec![
+            scene.about.to_owned(),
+            shown.clone(),
+            format!("{nanoseconds:.0}"),
+            format!("{allocations:.2}"),
+        ]);
         if instructions.is_some() {
-            report.results.push((format!("pick_instructions_{}", scene.name), shown));
+            report.results.push((format!("{}_instructions_{}", scene.what(), scene.number()), shown));
         }
-        report.results.push((format!("pick_allocations_{}", scene.name), format!("{allocations:.2}")));
+        report
+            .results
+            .push((format!("{}_allocations_{}", scene.what(), scene.number()), format!("{allocations:.2}")));
     }
     let (millis, bytes) = alone(snapshots(options.rounds))?;
     report.remarks.push(format!(
@@ -128,7 +143,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
 /// Milliseconds for one of the changed sets, the median; and bytes for each endpoint.
 async fn snapshots(rounds: usize) -> Result<(f64, u64)> {
     let empty = resident()?;
-    let scene = Scene { endpoints: MANY, ..SCENES[0] };
+    let scene = Scene::of("many", "", MANY);
     let ground = Ground::new(scene).await?;
     let bytes = resident()?.saturating_sub(empty) / u64::from(MANY);
     // One of them has been asked, so that there is something to lose.
@@ -155,6 +170,25 @@ async fn snapshots(rounds: usize) -> Result<(f64, u64)> {
     }
     took.sort_unstable();
     Ok((took[took.len() / 2].as_secs_f64() * 1e3, bytes))
+}
+
+impl Scene {
+    const fn of(name: &'static str, about: &'static str, endpoints: u32) -> Self {
+        Scene { name, about, endpoints, divided: false, pick: Picker::P2c, bare: false }
+    }
+
+    const fn bare(name: &'static str, about: &'static str, endpoints: u32) -> Self {
+        Scene { bare: true, ..Scene::of(name, about, endpoints) }
+    }
+
+    const fn what(&self) -> &'static str {
+        if self.bare { "pick" } else { "choice" }
+    }
+
+    /// What results are called by.
+    fn number(&self) -> &'static str {
+        self.name.strip_prefix("bare-").unwrap_or(self.name)
+    }
 }
 
 impl Ground {
@@ -223,24 +257,18 @@ fn resident() -> Result<u64> {
 
 /// The hidden first argument that makes this binary choose.
 pub(crate) const PICK: &str = "pick";
-const SCENES: [Scene; 5] = [
-    Scene { name: "10", about: "p2c among 10", endpoints: 10, divided: false, pick: Picker::P2c },
-    Scene { name: "100", about: "p2c among 100", endpoints: 100, divided: false, pick: Picker::P2c },
-    Scene { name: "1000", about: "p2c among 1,000", endpoints: 1_000, divided: false, pick: Picker::P2c },
+const SCENES: [Scene; 8] = [
+    Scene::bare("bare-10", "the pick alone, p2c of 10", 10),
+    Scene::bare("bare-100", "the pick alone, p2c of 100", 100),
+    Scene::bare("bare-1000", "the pick alone, p2c of 1,000", 1_000),
+    Scene::of("10", "a choice, p2c of 10", 10),
+    Scene::of("100", "a choice, p2c of 100", 100),
+    Scene::of("1000", "a choice, p2c of 1,000", 1_000),
     Scene {
-        name: "divided",
-        about: "p2c among 1,000 in three zones, a canary with 5 %",
-        endpoints: 1_000,
         divided: true,
-        pick: Picker::P2c,
+        ..Scene::of("divided", "a choice of 1,000 in three zones, a canary with 5 %", 1_000)
     },
-    Scene {
-        name: "ring",
-        about: "ring_hash among 1,000",
-        endpoints: 1_000,
-        divided: false,
-        pick: Picker::RingHash,
-    },
+    Scene { pick: Picker::RingHash, ..Scene::of("ring", "a choice by ring_hash of 1,000", 1_000) },
 ];
 const MANY: u32 = 10_000;
 const CHANGED: u32 = 100;

@@ -1,5 +1,7 @@
 //! A peak-sensitive moving average, as a value of 64 bits.
 
+use std::time::Duration;
+
 /// How long answers take: up at once, down slowly.
 ///
 /// Seconds, and the tick (millisecond) at which they were true. What is measured above the average replaces it at
@@ -11,36 +13,47 @@ pub(super) struct Average {
     tick: u32,
 }
 
+/// How fast what was measured is forgotten: the exponent of two for each tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Decay(f32);
+
+impl Decay {
+    /// To `1/e` within `tau`.
+    pub(super) const fn over(tau: Duration) -> Self {
+        Decay(-std::f32::consts::LOG2_E / (tau.as_secs_f32() * 1e3))
+    }
+
+    /// What is left after so many ticks; more than one before them.
+    fn after(self, ticks: i32) -> f32 {
+        power_of_two(ticks as f32 * self.0)
+    }
+}
+
 impl Average {
     pub(super) fn of(seconds: f32, tick: u32) -> Self {
         Average { seconds, tick }
     }
 
     /// The average at `tick`, faded since.
-    pub(super) fn at(self, tick: u32, tau: f32) -> f32 {
-        self.seconds * (-self.age(tick) / tau).exp()
+    pub(super) fn at(self, tick: u32, decay: Decay) -> f32 {
+        self.seconds * decay.after(self.age(tick))
     }
 
     /// The average with another sample.
-    pub(super) fn with(self, sample: f32, tick: u32, tau: f32) -> Self {
-        let kept = (-self.age(tick) / tau).exp();
-        let faded = self.seconds * kept;
-        if sample > faded {
-            Average::of(sample, tick)
-        } else if kept < 1.0 {
-            Average::of(self.seconds.mul_add(kept, sample * (1.0 - kept)), tick)
-        } else {
+    pub(super) fn with(self, sample: f32, tick: u32, decay: Decay) -> Self {
+        let age = self.age(tick);
+        if age == 0 && sample <= self.seconds {
             // Within the same millisecond the first sample stands for all, which leaves the mean as it is.
-            self
+            return self;
         }
+        let kept = decay.after(age);
+        let faded = self.seconds * kept;
+        Average::of(if sample > faded { sample } else { faded + sample * (1.0 - kept) }, tick)
     }
 
     /// How it compares with another's: the quotient of both at any one instant, since both fade alike.
-    ///
-    /// `decay` is the exponent of two per tick.
-    pub(super) fn cost(self, busy: f32, other: Average, decay: f32) -> f32 {
-        let apart = other.tick.wrapping_sub(self.tick) as i32;
-        self.seconds * busy * (apart as f32 * decay).exp2()
+    pub(super) fn cost(self, busy: f32, other: Average, decay: Decay) -> f32 {
+        self.seconds * busy * decay.after(other.tick.wrapping_sub(self.tick) as i32)
     }
 
     /// The seconds as they were when they were measured.
@@ -56,18 +69,36 @@ impl Average {
         Average { seconds: f32::from_bits((bits >> 32) as u32), tick: bits as u32 }
     }
 
-    /// Seconds since it was true; a clock that seems to run backwards has not run.
-    fn age(self, tick: u32) -> f32 {
-        (tick.wrapping_sub(self.tick) as i32).max(0) as f32 / 1e3
+    /// Ticks since it was true; a clock that seems to run backwards has not run.
+    fn age(self, tick: u32) -> i32 {
+        (tick.wrapping_sub(self.tick) as i32).max(0)
     }
 }
+
+/// `2^x`, to four digits: two latencies are compared by a fifth of their difference, and the library's seven digits are a
+/// hundred instructions a call.
+fn power_of_two(x: f32) -> f32 {
+    let x = x.clamp(-LARGEST, LARGEST);
+    let whole = (x + 0.5_f32.copysign(x)) as i32;
+    let rest = (x - whole as f32) * std::f32::consts::LN_2;
+    // Taylor's series of e^rest, which is at most a third away from nothing: exact where little has faded.
+    let part = 1.0 + rest * (1.0 + rest * (1.0 / 2.0 + rest * (1.0 / 6.0 + rest * (1.0 / 24.0))));
+    // A power of two is an exponent without a fraction.
+    part * f32::from_bits(((whole + BIAS) << FRACTION_BITS) as u32)
+}
+
+/// Beyond that there is no normal number.
+const LARGEST: f32 = 126.0;
+/// Of an `f32`'s exponent.
+const BIAS: i32 = 127;
+const FRACTION_BITS: u32 = 23;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TAU: f32 = 10.0;
+    const TAU: Decay = Decay::over(Duration::from_secs(10));
 
     #[test]
     fn up_at_once_and_down_in_ten_seconds() {
@@ -95,7 +126,20 @@ mod tests {
         assert_eq!(Average::of(1.0, 100).at(99, TAU), 1.0);
     }
 
+    #[test]
+    fn nothing_has_faded_at_once_and_all_has_in_the_end() {
+        let decay = Decay::over(Duration::from_secs(10));
+        assert_eq!(decay.after(0), 1.0);
+        assert!(decay.after(i32::MAX) < 1e-37 && decay.after(i32::MIN) > 1e37);
+    }
+
     proptest! {
+        #[test]
+        fn powers_of_two_have_four_digits(x in -120.0_f32..120.0) {
+            let (own, library) = (power_of_two(x), x.exp2());
+            prop_assert!((own - library).abs() <= 1e-4 * library, "{} {}", own, library);
+        }
+
         #[test]
         fn bits_keep_it(seconds in 0.0_f32..1e6, tick: u32) {
             let average = Average::of(seconds, tick);
@@ -108,12 +152,11 @@ mod tests {
             one in (1e-4_f32..10.0, 0_u32..60_000, 1_u32..50), other in (1e-4_f32..10.0, 0_u32..60_000, 1_u32..50),
             look in 60_000_u32..90_000
         ) {
-            let decay = -std::f32::consts::LOG2_E / (TAU * 1e3);
             let (a, b) = (Average::of(one.0, one.1), Average::of(other.0, other.1));
             let (busy_a, busy_b) = (one.2 as f32, other.2 as f32);
             let now = (a.at(look, TAU) * busy_a, b.at(look, TAU) * busy_b);
             prop_assume!((now.0 - now.1).abs() > 1e-3 * now.0.max(now.1));
-            prop_assert_eq!(a.cost(busy_a, b, decay) < b.seconds() * busy_b, now.0 < now.1);
+            prop_assert_eq!(a.cost(busy_a, b, TAU) < b.seconds() * busy_b, now.0 < now.1);
         }
 
         #[test]

@@ -277,9 +277,7 @@ mod tests {
         let metrics = Metrics::new(&Identity::default());
         let mut picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let shared = Arc::new(
-            Shared::new(Scale { epoch: platform_core::Tick::now(), ewma, penalty }, 0).counting_all(),
-        );
+        let shared = Arc::new(Shared::new(Scale::new(ewma, penalty), 0).counting_all());
         (1_u16..)
             .zip(said)
             .map(|(port, (zone, variant, version))| {

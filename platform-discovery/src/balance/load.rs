@@ -7,7 +7,7 @@ use std::{
 
 use platform_core::{Outcome, Tick, Verdict, outcome::Evidence};
 
-use super::average::Average;
+use super::average::{Average, Decay};
 
 /// What this process knows of one endpoint from its own calls.
 ///
@@ -43,7 +43,7 @@ pub(super) struct Load {
 pub(super) struct Scale {
     pub(super) epoch: Tick,
     /// How long the memory of a latency lasts.
-    pub(super) ewma: Duration,
+    pub(super) decay: Decay,
     /// What a failed answer is said to have taken, at least.
     pub(super) penalty: Duration,
 }
@@ -71,18 +71,13 @@ pub(super) struct Tally {
 }
 
 impl Scale {
+    pub(super) fn new(ewma: Duration, penalty: Duration) -> Self {
+        Scale { epoch: Tick::now(), decay: Decay::over(ewma), penalty }
+    }
+
     /// Milliseconds since the epoch. They wrap after 49 days; only differences are used.
     pub(super) fn tick(&self, at: impl Into<Tick>) -> u32 {
         (at.into().nanos_since(self.epoch) / NANOS_PER_MILLI) as u32
-    }
-
-    fn seconds(&self) -> f32 {
-        self.ewma.as_secs_f32()
-    }
-
-    /// The exponent of two per millisecond by which what was measured earlier counts less.
-    pub(super) fn decay_per_tick(&self) -> f32 {
-        -std::f32::consts::LOG2_E / (self.seconds() * 1e3)
     }
 }
 
@@ -224,9 +219,9 @@ impl Load {
         let first = self.untried.load(Relaxed) && self.untried.swap(false, Relaxed);
         self.change(|average| match (first, is_failure) {
             (true, _) => Average::of(took, now),
-            (false, false) => average.with(took, now, scale.seconds()),
+            (false, false) => average.with(took, now, scale.decay),
             // Never better than it was.
-            (false, true) => Average::of(took.max(average.at(now, scale.seconds())), now),
+            (false, true) => Average::of(took.max(average.at(now, scale.decay)), now),
         });
         first
     }
@@ -241,7 +236,7 @@ impl Load {
         let least = silent.as_secs_f32();
         self.change(
             |average| {
-                if least > average.at(now, scale.seconds()) { Average::of(least, now) } else { average }
+                if least > average.at(now, scale.decay) { Average::of(least, now) } else { average }
             },
         );
     }
@@ -297,7 +292,7 @@ mod tests {
     use platform_core::Hint;
 
     fn scale() -> Scale {
-        Scale { epoch: Tick::now(), ewma: Duration::from_secs(10), penalty: Duration::from_secs(5) }
+        Scale::new(Duration::from_secs(10), Duration::from_secs(5))
     }
 
     const fn ms(millis: u64) -> Duration {
@@ -330,7 +325,7 @@ mod tests {
             let load = Load::untried(Average::of(0.010, 0));
             load.untried.store(false, Relaxed);
             load.report(&Verdict::new(outcome, scale.epoch).with_hint(hint), ms(20), &scale);
-            let average = load.average().at(0, 10.0);
+            let average = load.average().at(0, scale.decay);
             assert!((average - seconds).abs() < 1e-6, "{outcome:?}: {average}");
             assert_eq!(load.tally(), Tally { successes, failures, streak }, "{outcome:?}");
             if failures > 0 {
@@ -346,7 +341,7 @@ mod tests {
         assert!(load.is_untried());
         load.report(&Verdict::new(Outcome::Success, scale.epoch), ms(20), &scale);
         assert!(!load.is_untried());
-        assert!((load.average().at(0, 10.0) - 0.02).abs() < 1e-6);
+        assert!((load.average().at(0, scale.decay) - 0.02).abs() < 1e-6);
     }
 
     #[test]
@@ -355,7 +350,7 @@ mod tests {
         let load = Load::untried(Average::of(0.1, 0));
         load.untried.store(false, Relaxed);
         let lost = |took| load.report(&Verdict::new(Outcome::Abandoned, scale.epoch), took, &scale);
-        let average = || (load.average().at(0, 10.0) * 1e3).round() as u32;
+        let average = || (load.average().at(0, scale.decay) * 1e3).round() as u32;
         lost(ms(40));
         assert_eq!(average(), 100, "nothing new: it may take that long");
         lost(ms(40));
@@ -431,6 +426,6 @@ mod tests {
         verdict.hint.after = Some(Duration::from_secs(100));
         load.report(&verdict, ms(1), &scale);
         load.report(&Verdict::new(Outcome::ServerFault, scale.epoch.after(ms(1)).unwrap()), ms(1), &scale);
-        assert!(load.average().at(1, 10.0) > 99.9);
+        assert!(load.average().at(1, scale.decay) > 99.9);
     }
 }

@@ -118,8 +118,8 @@ impl<C> Member<C> {
     /// How long its answers take, as far as this process knows at `now`: a peak-sensitive average in which a failure
     /// counts as a slow answer. `None` before the first.
     pub fn latency(&self, now: Instant) -> Option<Duration> {
-        let Scale { ewma, .. } = self.kept.shared.scale;
-        let seconds = self.kept.load.average().at(self.kept.shared.scale.tick(now), ewma.as_secs_f32());
+        let scale = &self.kept.shared.scale;
+        let seconds = self.kept.load.average().at(scale.tick(now), scale.decay);
         (!self.kept.load.is_untried()).then(|| Duration::from_secs_f32(seconds.max(0.0)))
     }
 

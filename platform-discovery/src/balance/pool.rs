@@ -15,7 +15,7 @@ use super::{
     config::{Config, EjectConfig},
     eject::{self, Case, Change, Row, Ruling},
     link::Link,
-    load::{Scale, WHOLE},
+    load::WHOLE,
     member::{Member, Shared},
     metrics::{Ejections, Picks},
     ready::ReadySet,
@@ -272,12 +272,11 @@ impl<C> Pool<C> {
 
     /// What one that nobody has asked is taken to be like: the median of those that were.
     fn usual(&self, now: Instant) -> Average {
-        let Scale { ewma, .. } = self.shared.scale;
-        let (tick, tau) = (self.shared.scale.tick(now), ewma.as_secs_f32());
+        let (tick, decay) = (self.shared.scale.tick(now), self.shared.scale.decay);
         let well = |entry: &&Entry<C>| entry.connected && !entry.case.is_out();
         let known = self.entries.iter().filter(well).map(|entry| entry.member.load());
         let mut seconds: Vec<f32> =
-            known.filter(|load| !load.is_untried()).map(|load| load.average().at(tick, tau)).collect();
+            known.filter(|load| !load.is_untried()).map(|load| load.average().at(tick, decay)).collect();
         seconds.sort_unstable_by(f32::total_cmp);
         seconds.get(seconds.len() / 2).map_or(Average::default(), |median| Average::of(*median, tick))
     }
@@ -327,8 +326,8 @@ const LEAST_SHARE: f64 = 0.1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::picked::Picked;
-    use platform_core::{Context, Outcome, Tick, Verdict, identity::Identity, telemetry::Metrics};
+    use crate::balance::{load::Scale, picked::Picked};
+    use platform_core::{Context, Outcome, Verdict, identity::Identity, telemetry::Metrics};
     use proptest::prelude::*;
     use std::{
         collections::BTreeMap,
@@ -343,7 +342,7 @@ mod tests {
             made.fetch_add(1, Relaxed)
         });
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let shared = Arc::new(Shared::new(Scale { epoch: Tick::now(), ewma, penalty }, 5));
+        let shared = Arc::new(Shared::new(Scale::new(ewma, penalty), 5));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
         Pool::new(make, picks, ejections, shared, &Config::default())
@@ -410,7 +409,7 @@ mod tests {
         let ready = pool.apply(&EndpointSet::new(both.to_vec(), 2), now);
         assert!((warmth(&ready, 2) - 0.1).abs() < 1e-3);
         let known = pool.shared.scale.tick(now);
-        assert!((ready.members()[2].load().average().at(known, 10.0) - 0.02).abs() < 1e-4);
+        assert!((ready.members()[2].load().average().at(known, pool.shared.scale.decay) - 0.02).abs() < 1e-4);
         assert!(ready.members()[2].load().is_untried());
         for (seconds, share) in [(2, 0.1), (15, 0.5), (29, 0.966)] {
             assert!(pool.warm(now + Duration::from_secs(seconds)));
@@ -424,7 +423,7 @@ mod tests {
     fn linked() -> (Pool<Link>, impl Fn(&ReadySet<Link>) -> Vec<u16>) {
         let metrics = Metrics::new(&Identity::default());
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let shared = Arc::new(Shared::new(Scale { epoch: Tick::now(), ewma, penalty }, 5));
+        let shared = Arc::new(Shared::new(Scale::new(ewma, penalty), 5));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
         let pool = Pool::new(Box::new(|_, link| link), picks, ejections, shared, &Config::default());

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
+    average::Decay,
     draw::{Draw, two_of},
     hash,
     load::{Load, WHOLE},
@@ -20,7 +21,7 @@ pub struct ReadySet<C> {
     /// Absent where all weigh the same.
     draw: Option<Draw>,
     /// By how much an older latency counts less, as an exponent of two per millisecond.
-    decay: f32,
+    decay: Decay,
     /// There where keys have a place.
     ring: Option<Ring>,
 }
@@ -29,7 +30,7 @@ impl<C> ReadySet<C> {
     pub(super) fn new(members: impl IntoIterator<Item = Arc<Member<C>>>) -> Self {
         let members: Box<[_]> = members.into_iter().collect();
         let weights: Vec<u32> = members.iter().map(|member| member.endpoint().weight).collect();
-        let decay = members.first().map_or(0.0, |member| member.shared().scale.decay_per_tick());
+        let decay = members.first().map_or(Decay::default(), |member| member.shared().scale.decay);
         ReadySet { members, draw: Draw::by(&weights), decay, ring: None }
     }
 
@@ -111,10 +112,10 @@ impl<C> ReadySet<C> {
     ///
     /// If there is no such member.
     pub fn cheaper(&self, first: usize, second: usize, roll: u64) -> usize {
-        if let Some(warm) = self.warmer(first, second, roll) {
-            return warm;
-        }
         let (one, other) = (self.members[first].load(), self.members[second].load());
+        if let Some(is_second) = warmer(one, other, roll) {
+            return if is_second { second } else { first };
+        }
         let is_due = |load: &Load, busy: u32| busy > 0 && load.is_untried();
         let (calls, other_calls) = (one.in_flight(), other.in_flight());
         match (is_due(one, calls), is_due(other, other_calls)) {
@@ -149,8 +150,9 @@ impl<C> ReadySet<C> {
     ///
     /// If there is no such member.
     pub fn idler(&self, first: usize, second: usize, roll: u64) -> usize {
-        if let Some(warm) = self.warmer(first, second, roll) {
-            return warm;
+        let (one, other) = (self.members[first].load(), self.members[second].load());
+        if let Some(is_second) = warmer(one, other, roll) {
+            return if is_second { second } else { first };
         }
         let busy = |index: usize| self.busy(index, self.in_flight(index));
         if busy(second) < busy(first) { second } else { first }
@@ -160,21 +162,8 @@ impl<C> ReadySet<C> {
     fn busy(&self, index: usize, calls: u32) -> f32 {
         match &self.draw {
             None => calls as f32 + 1.0,
-            Some(draw) => (calls as f32).mul_add(draw.lightness(index), 1.0),
+            Some(draw) => calls as f32 * draw.lightness(index) + 1.0,
         }
-    }
-
-    /// The warmer of two, unless it is the cooler one's turn.
-    fn warmer(&self, first: usize, second: usize, roll: u64) -> Option<usize> {
-        let (warmth, others) = (self.members[first].load().warmth(), self.members[second].load().warmth());
-        if warmth == others {
-            return None;
-        }
-        let (cool, warm, warmer) =
-            if warmth < others { (warmth, others, second) } else { (others, warmth, first) };
-        // The roll has decided who is compared; stirred, so that every bit reaches the highest ones, it decides once more.
-        let dice = roll.wrapping_mul(hash::GOLDEN) >> 48;
-        (u64::from(warm) * dice >= u64::from(cool) * u64::from(WHOLE)).then_some(warmer)
     }
 
     /// Does the dice give the member at `index` its turn? Always, unless it warms up.
@@ -182,6 +171,18 @@ impl<C> ReadySet<C> {
         let warmth = self.members[index].load().warmth();
         warmth == WHOLE || roll.wrapping_mul(hash::GOLDEN) >> 48 < u64::from(warmth)
     }
+}
+
+/// Is it the second that is warmer, unless it is the cooler one's turn? Nothing where they are as warm as each other.
+fn warmer(first: &Load, second: &Load, roll: u64) -> Option<bool> {
+    let (warmth, others) = (first.warmth(), second.warmth());
+    if warmth == others {
+        return None;
+    }
+    let (cool, warm) = (warmth.min(others), warmth.max(others));
+    // The roll has decided who is compared; stirred, so that every bit reaches the highest ones, it decides once more.
+    let dice = roll.wrapping_mul(hash::GOLDEN) >> 48;
+    (u64::from(warm) * dice >= u64::from(cool) * u64::from(WHOLE)).then_some(warmth < others)
 }
 
 // By hand: what is kept for an endpoint need not be printable.
@@ -199,7 +200,7 @@ pub(super) mod tests {
     use super::super::{average::Average, load::Scale, member::Shared, metrics::Picks, picked::Picked};
     use super::*;
     use crate::endpoint::Endpoint;
-    use platform_core::{Context, Tick, identity::Identity, telemetry::Metrics};
+    use platform_core::{Context, identity::Identity, telemetry::Metrics};
     use std::{net::SocketAddr, time::Duration};
     use tokio::time::Instant;
 
@@ -229,7 +230,7 @@ pub(super) mod tests {
         let metrics = Metrics::new(&Identity::default());
         let mut picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
-        let shared = Arc::new(Shared::new(Scale { epoch: Tick::now(), ewma, penalty }, 0));
+        let shared = Arc::new(Shared::new(Scale::new(ewma, penalty), 0));
         ReadySet::new((1_u16..).zip(likes).map(|(port, like)| {
             let mut endpoint = Endpoint::at(SocketAddr::from(([127, 0, 0, 1], port)));
             endpoint.weight = like.weight;

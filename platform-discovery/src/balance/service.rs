@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use platform_core::{Context, Error, ErrorKind, Result, Tick, telemetry::Metrics};
+use platform_core::{Context, Error, ErrorKind, Result, telemetry::Metrics};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -103,7 +103,7 @@ impl<C: Send + Sync + 'static> Balance<C> {
         };
         let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
         let consecutive = if config.eject.mode.is_on() { config.eject.consecutive } else { NO_RUN };
-        let shared = Shared::new(Scale { epoch: Tick::now(), ewma, penalty }, consecutive);
+        let shared = Shared::new(Scale::new(ewma, penalty), consecutive);
         let shared = Arc::new(if by_key { shared.counting_all() } else { shared });
         let ejections = Ejections::new(metrics, watch.target.name(), config.eject.mode);
         let board = Arc::new(Board {
