@@ -2,7 +2,8 @@
 //!
 //! A scripted [`Target`] with as many endpoints as a test wants, and a [`Bench`]: the production stack over it, its
 //! metrics and its counts. Time is paused tokio time; nothing sleeps for real. [`conformance`] holds any tower
-//! layer, ours or another's, to what a stack relies on.
+//! layer, ours or another's, to what a stack relies on; [`Workers`] are a target under which limits of concurrency are
+//! played in virtual time.
 //!
 //! ```
 //! use platform_core::{ErrorKind, testing::{Bench, Does, Target}};
@@ -19,5 +20,7 @@
 
 pub mod conformance;
 mod script;
+mod workers;
 
 pub use script::{Ask, Attempt, Bench, Does, Target, Told};
+pub use workers::{Second, Workers};
