@@ -79,7 +79,8 @@ fn storms(arguments: &[String]) -> Result<()> {
 fn usage() -> String {
     let names: String =
         MEASUREMENTS.iter().map(|known| format!("  {:<12}{}\n", known.name, known.about)).collect();
-    format!("usage: platform-lab NAME [flags]\n{names}  {:<12}{STORMS}\n{}", "storms", options::USAGE)
+    let storms = format!("[{}] [--quick]: {STORMS}", storms::names());
+    format!("usage: platform-lab NAME [flags]\n{names}  {:<12}{storms}\n{}", "storms", options::USAGE)
 }
 
 /// Runs on this thread alone: the generator has one core, and shares it with nothing.
@@ -90,7 +91,8 @@ fn alone<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
         .block_on(measurement)
 }
 
-const STORMS: &str = "[S0 S1 S2 S4 S5 S8 S11] [--quick]: what the client stack and its balancer survive, in paused time, naive ones beside them.";
+const STORMS: &str =
+    "what the client stack and its balancer survive, in paused time, naive ones beside them.";
 
 const MEASUREMENTS: [Measurement; 4] = [
     Measurement {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use platform_core::{Context, Error, ErrorKind, Result, telemetry::Metrics};
+use platform_core::{Context, Error, ErrorKind, Result, stack::Asked, telemetry::Metrics};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -174,6 +174,32 @@ impl<C: Send + Sync + 'static> Balance<C> {
         let picked = Picked::new(Arc::clone(member), context).by(route);
         picked.count();
         Some(picked)
+    }
+
+    /// Chooses for an attempt of the client's page: somebody whom this call has not asked yet, and where there is nobody
+    /// else, one of those again, unless it asks only others. Where it had to wait the context's clock is read again.
+    ///
+    /// # Errors
+    ///
+    /// As [`pick`](Self::pick), and [`ErrorKind::NoEndpoints`] where it asks only others and there are none.
+    pub async fn pick_for(&self, context: &mut Context, asked: &Asked, roll: u64) -> Result<Picked<C>> {
+        let (avoid, only) = (asked.avoid(), asked.asks_only_others());
+        let picked = if avoid.is_empty() { None } else { self.try_pick_other(context, roll, avoid, only) };
+        if let Some(picked) = picked {
+            return Ok(picked);
+        }
+        if only && !avoid.is_empty() {
+            let why = "there is no other endpoint, and the same one would only be slower for it";
+            return Err(Error::new(ErrorKind::NoEndpoints, why).at_layer("balance"));
+        }
+        if let Some(picked) = self.try_pick(context, roll) {
+            return Ok(picked);
+        }
+        // Rare and long: its state should not be part of every call's.
+        let picked = Box::pin(self.pick(context, roll)).await?;
+        // The wait was real.
+        context.set_now(Instant::now());
+        Ok(picked)
     }
 
     /// Is there somebody whose label is not in `asked`, for a call that asks for nobody by name?

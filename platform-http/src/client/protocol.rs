@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use http::{HeaderValue, Request, Response};
 use platform_core::{
-    Context, Error, ErrorKind, Result, Verdict,
+    Context, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
     context::{Criticality, wire::LOAD_REPORT},
     fault::{Faults, Injection},
@@ -56,7 +56,8 @@ impl<D: Dialect> Wire for Http<D> {
         let mut exchange = Exchange::begin(parts, &call, asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
-        let mut picked = match self.pick(self.roll(&call), call.body_mut().context_mut(), asked).await {
+        let roll = self.roll(&call);
+        let mut picked = match self.balance.pick_for(call.body_mut().context_mut(), asked, roll).await {
             Ok(picked) => picked,
             Err(error) => return Err(exchange.failed(error)),
         };
@@ -217,28 +218,6 @@ impl<D: Dialect> Http<D> {
             let wanted = self.balance.wanted(context).unwrap_or_default();
             notes.because(&format!("{}:route({wanted} is not there)", self.target));
         }
-    }
-
-    async fn pick(&self, roll: u64, context: &mut Context, asked: &Asked) -> Result<Picked<Connection>> {
-        if !asked.avoid().is_empty() {
-            let (avoid, only) = (asked.avoid(), asked.asks_only_others());
-            match self.balance.try_pick_other(context, roll, avoid, only) {
-                Some(picked) => return Ok(picked),
-                None if only => {
-                    let why = "there is no other endpoint, and the same one would only be slower for it";
-                    return Err(Error::new(ErrorKind::NoEndpoints, why).at_layer("balance"));
-                }
-                None => {}
-            }
-        }
-        if let Some(picked) = self.balance.try_pick(context, roll) {
-            return Ok(picked);
-        }
-        // Rare and long: its state should not be part of every call's.
-        let picked = Box::pin(self.balance.pick(context, roll)).await?;
-        // The wait was real, so the clock is read again.
-        context.set_now(Instant::now());
-        Ok(picked)
     }
 }
 

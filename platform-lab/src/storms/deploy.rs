@@ -22,7 +22,7 @@ use platform_core::{
 };
 use platform_discovery::{
     Balance, Config, Discovery, Endpoint, Target,
-    balance::{self, Link, Picked},
+    balance::{self, Link},
     config::Dir,
 };
 use platform_http::client::{Dial, Preset, Reach};
@@ -228,29 +228,12 @@ impl Finder {
     }
 }
 
-impl Road<'_> {
-    /// As the HTTP client chooses.
-    async fn pick(&self, call: &Ask, asked: &Asked) -> Result<Picked<Pipe>> {
-        let (avoid, only) = (asked.avoid(), asked.asks_only_others());
-        if !avoid.is_empty() {
-            match self.balance.try_pick_other(&call.context, die(), avoid, only) {
-                Some(picked) => return Ok(picked),
-                None if only => {
-                    return Err(Error::new(ErrorKind::NoEndpoints, "there is nobody else to ask"));
-                }
-                None => {}
-            }
-        }
-        self.balance.pick(&call.context, die()).await
-    }
-}
-
 impl Wire for Road<'_> {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
-        let mut picked = self.pick(&call, asked).await?;
+    async fn send(&self, mut call: Ask, asked: &Asked) -> Result<Told> {
+        let mut picked = self.balance.pick_for(&mut call.context, asked, die()).await?;
         asked.set(picked.label());
         let sent = picked.service().send(self.work).await;
         let outcome = *sent.as_ref().unwrap_or(&Outcome::Unreachable);
@@ -265,7 +248,7 @@ impl Wire for Road<'_> {
     }
 
     fn has_other(&self, asked: &[Arc<str>]) -> bool {
-        self.balance.ready().members().iter().any(|member| !asked.contains(member.label()))
+        self.balance.has_other(asked)
     }
 
     fn describe(&self) -> Vec<Row> {

@@ -14,7 +14,7 @@ use platform_core::{
     telemetry::Metrics,
     testing::{Ask, Told},
 };
-use platform_discovery::{Balance, Config, Discovery, Target, balance, balance::Picked, config::Dir};
+use platform_discovery::{Balance, Config, Discovery, Target, balance, config::Dir};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout_at},
@@ -157,29 +157,12 @@ impl Drop for Finder {
     }
 }
 
-impl Found {
-    /// As the HTTP client chooses.
-    async fn pick(&self, call: &Ask, asked: &Asked) -> Result<Picked<()>> {
-        let (avoid, only) = (asked.avoid(), asked.asks_only_others());
-        if !avoid.is_empty() {
-            match self.0.try_pick_other(&call.context, die(), avoid, only) {
-                Some(picked) => return Ok(picked),
-                None if only => {
-                    return Err(Error::new(ErrorKind::NoEndpoints, "there is nobody else to ask"));
-                }
-                None => {}
-            }
-        }
-        self.0.pick(&call.context, die()).await
-    }
-}
-
 impl Wire for Road<'_> {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
-        let mut picked = self.found.pick(&call, asked).await?;
+    async fn send(&self, mut call: Ask, asked: &Asked) -> Result<Told> {
+        let mut picked = self.found.0.pick_for(&mut call.context, asked, die()).await?;
         asked.set(picked.label());
         let Some(index) = index(picked.endpoint().address) else {
             return Err(Error::new(ErrorKind::Internal, "an address outside the town"));
@@ -191,7 +174,7 @@ impl Wire for Road<'_> {
     }
 
     fn has_other(&self, asked: &[Arc<str>]) -> bool {
-        self.found.0.ready().members().iter().any(|member| !asked.contains(member.label()))
+        self.found.0.has_other(asked)
     }
 
     fn describe(&self) -> Vec<Row> {

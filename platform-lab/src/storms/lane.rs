@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use platform_core::{
-    Context, Error, ErrorKind, Result, Tick, Verdict,
+    Result, Tick, Verdict,
     config::Mode,
     identity::Identity,
     stack::{Asked, Row, Storey, Wire},
@@ -12,7 +12,7 @@ use platform_core::{
 };
 use platform_discovery::{
     Balance, Config, Discovery, Endpoint, Target,
-    balance::{self, Picked, Picker},
+    balance::{self, Picker},
     source::Hand,
 };
 
@@ -77,28 +77,14 @@ impl Lane {
             Endpoint::at(SocketAddr::from(([10, 0, 0, number], 80)))
         }));
     }
-
-    async fn pick(&self, context: &Context, asked: &Asked) -> Result<Picked<usize>> {
-        if !asked.avoid().is_empty() {
-            let only = asked.asks_only_others();
-            match self.balance.try_pick_other(context, die(), asked.avoid(), only) {
-                Some(picked) => return Ok(picked),
-                None if only => {
-                    return Err(Error::new(ErrorKind::NoEndpoints, "there is nobody else to ask"));
-                }
-                None => {}
-            }
-        }
-        self.balance.pick(context, die()).await
-    }
 }
 
 impl Wire for Lane {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
-        let mut picked = self.pick(&call.context, asked).await?;
+    async fn send(&self, mut call: Ask, asked: &Asked) -> Result<Told> {
+        let mut picked = self.balance.pick_for(&mut call.context, asked, die()).await?;
         asked.set(picked.label());
         let deadline = call.context.deadline().map(|deadline| deadline.tick().instant());
         let (outcome, hint) = self.town.ask(*picked.service(), deadline).await;
@@ -107,7 +93,7 @@ impl Wire for Lane {
     }
 
     fn has_other(&self, asked: &[Arc<str>]) -> bool {
-        self.balance.ready().members().iter().any(|member| !asked.contains(member.label()))
+        self.balance.has_other(asked)
     }
 
     fn describe(&self) -> Vec<Row> {

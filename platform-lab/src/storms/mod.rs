@@ -31,9 +31,8 @@ use crate::table::{Report, Table};
 /// # Errors
 /// A storm that does not exist.
 pub(crate) fn run(named: &[String], quick: bool) -> Result<Report> {
-    let all = ["S0", "S1", "S2", "S4", "S5", "S7", "S8", "S9", "S10", "S11"];
-    if let Some(unknown) = named.iter().find(|name| !all.contains(&name.as_str())) {
-        let why = format!("no storm is named {unknown}; there are {}", all.join(", "));
+    if let Some(unknown) = named.iter().find(|name| STORMS.iter().all(|(known, _)| known != name)) {
+        let why = format!("no storm is named {unknown}; there are {}", names());
         return Err(Error::new(ErrorKind::Usage, why));
     }
     let wanted = |name: &str| named.is_empty() || named.iter().any(|one| one == name);
@@ -48,23 +47,12 @@ pub(crate) fn run(named: &[String], quick: bool) -> Result<Report> {
         ],
         results: Vec::new(),
     };
-    for name in all.into_iter().filter(|name| wanted(name)) {
+    for (name, storm) in STORMS.into_iter().filter(|(name, _)| wanted(name)) {
         let mut passed = 0;
         let seeds: &[u64] = if quick { &SEEDS[..1] } else { &SEEDS };
         for seed in seeds {
             eprintln!("{name}, seed {seed}");
-            let seen = in_paused_time(|| match name {
-                "S0" => Box::pin(runs::s0(*seed, scale)) as runs::Run,
-                "S1" => Box::pin(choosing::s1(*seed, scale)),
-                "S2" => Box::pin(choosing::s2(*seed, scale)),
-                "S5" => Box::pin(choosing::s5(*seed, scale)),
-                "S8" => Box::pin(choosing::s8(*seed, scale)),
-                "S4" => Box::pin(runs::s4(*seed, scale)),
-                "S7" => Box::pin(deploy::s7(*seed, scale)),
-                "S9" => Box::pin(herd::s9(*seed)),
-                "S10" => Box::pin(outage::s10(*seed, scale)),
-                _ => Box::pin(runs::s11(*seed, scale)),
-            })?;
+            let seen = in_paused_time(|| storm(*seed, scale))?;
             passed += usize::from(seen.passed);
             for row in seen.rows {
                 report.table.row(row);
@@ -84,6 +72,26 @@ fn in_paused_time(run: impl FnOnce() -> runs::Run) -> Result<runs::Seen> {
     runtime.block_on(async { run().await })
 }
 
+/// What they are called, as a user may name them.
+pub(crate) fn names() -> String {
+    STORMS.map(|(name, _)| name).join(" ")
+}
+
+/// A storm for one seed.
+type Storm = fn(u64, runs::Scale) -> runs::Run;
+
+const STORMS: [(&str, Storm); 10] = [
+    ("S0", |seed, scale| Box::pin(runs::s0(seed, scale))),
+    ("S1", |seed, scale| Box::pin(choosing::s1(seed, scale))),
+    ("S2", |seed, scale| Box::pin(choosing::s2(seed, scale))),
+    ("S4", |seed, scale| Box::pin(runs::s4(seed, scale))),
+    ("S5", |seed, scale| Box::pin(choosing::s5(seed, scale))),
+    ("S7", |seed, scale| Box::pin(deploy::s7(seed, scale))),
+    ("S8", |seed, scale| Box::pin(choosing::s8(seed, scale))),
+    ("S9", |seed, _| Box::pin(herd::s9(seed))),
+    ("S10", |seed, scale| Box::pin(outage::s10(seed, scale))),
+    ("S11", |seed, scale| Box::pin(runs::s11(seed, scale))),
+];
 /// Published, and fewer than three make no majority.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
