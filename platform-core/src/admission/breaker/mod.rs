@@ -17,6 +17,9 @@
 //! generation that admitted it (`word.rs`): what was under way when the breaker opened neither opens it again nor
 //! closes it.
 //!
+//! A row of failures is a row of events: calls that were under way together and fail within 20 ms of each other are one,
+//! because an instance that is killed takes all its calls along and leaves the others well.
+//!
 //! # Defaults
 //! | Key | Default | Reason |
 //! |---|---|---|
@@ -52,6 +55,7 @@ mod word;
 mod tests;
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -96,6 +100,7 @@ pub struct Breaker {
 /// What an admitted call is known by.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
+    since: Tick,
     /// From then on it is slow: one addition here is cheaper than one subtraction at its end.
     slow_at: Option<Tick>,
     generation: u32,
@@ -254,17 +259,17 @@ impl Breaker {
         self.window.call(stamp);
         let slow = Self::is_slow(ticket, verdict);
         if failed || slow {
-            self.judge(seen, stamp, at, failed, slow);
+            self.judge(seen, stamp, self.at(ticket.since)..at, failed, slow);
         }
     }
 
     #[cold]
-    fn judge(&self, seen: Seen, stamp: Stamp, at: u64, failed: bool, slow: bool) {
-        let generation = seen.generation();
+    fn judge(&self, seen: Seen, stamp: Stamp, took: Range<u64>, failed: bool, slow: bool) {
+        let (generation, at) = (seen.generation(), took.end);
         let mut run = 0;
         if failed {
             self.window.failure(stamp);
-            run = self.run.more(generation);
+            run = self.run.more(generation, took.start, at);
         }
         if slow {
             self.window.slow(stamp);
@@ -342,8 +347,9 @@ impl Breaker {
 
     #[inline]
     fn ticket(&self, seen: Seen, context: &Context) -> Ticket {
-        let slow_at = context.now().after_nanos(self.slow_after.load(Relaxed));
-        Ticket { slow_at, generation: seen.generation() }
+        let since = context.now();
+        let slow_at = since.after_nanos(self.slow_after.load(Relaxed));
+        Ticket { since, slow_at, generation: seen.generation() }
     }
 
     /// Milliseconds since the origin.

@@ -77,24 +77,38 @@ pub(super) fn is_one_of(turn: u64, percent: u64) -> bool {
 }
 
 /// Failures in a row, of one generation.
+///
+/// Calls that were under way together and fail together are one event: an instance that is killed takes all that it was
+/// working on with it, and that says no more about the target than one of them does.
 #[derive(Debug, Default)]
-pub(super) struct Run(AtomicU64);
+pub(super) struct Run {
+    /// The generation, and how many.
+    bits: AtomicU64,
+    /// When the last one was counted, in milliseconds.
+    last: AtomicU64,
+}
 
 impl Run {
-    /// One more; how many that makes.
-    pub(super) fn more(&self, generation: u32) -> u32 {
+    /// A call failed that took from `began` until `at`; how many failures that makes.
+    pub(super) fn more(&self, generation: u32, began: u64, at: u64) -> u32 {
+        let (bits, last) = (self.bits.load(Relaxed), self.last.load(Relaxed));
+        let count = bits as u32;
+        if (bits >> 32) as u32 == generation && count > 0 && began < last && at < last + TOGETHER {
+            return count;
+        }
+        self.last.fetch_max(at, Relaxed);
         let next = |bits: u64| match (bits >> 32) as u32 == generation {
             true => bits + u64::from(bits as u32 != u32::MAX),
             false => u64::from(generation) << 32 | 1,
         };
-        let before = self.0.fetch_update(Relaxed, Relaxed, |bits| Some(next(bits)));
+        let before = self.bits.fetch_update(Relaxed, Relaxed, |bits| Some(next(bits)));
         next(before.unwrap_or_else(|bits| bits)) as u32
     }
 
     /// A success. Most of the time there is nothing to end, and nothing is written.
     #[inline]
     pub(super) fn end(&self, generation: u32) {
-        if self.0.load(Relaxed) as u32 != 0 {
+        if self.bits.load(Relaxed) as u32 != 0 {
             self.cut(generation);
         }
     }
@@ -103,7 +117,8 @@ impl Run {
     fn cut(&self, generation: u32) {
         let of = |bits: u64| (bits >> 32) as u32 == generation;
         // An error says that there was a run of another generation, which is none of ours.
-        let _ = self.0.fetch_update(Relaxed, Relaxed, |bits| of(bits).then_some(u64::from(generation) << 32));
+        let _ =
+            self.bits.fetch_update(Relaxed, Relaxed, |bits| of(bits).then_some(u64::from(generation) << 32));
     }
 }
 
@@ -116,6 +131,10 @@ const RAMP_STEP: u64 = 1000;
 
 /// What is enough to fall back: one failure may be chance, and three in so short a time are not.
 const SMALL_BAR: u32 = 3;
+
+/// Milliseconds within which the calls of one broken connection, or of one process, hear of it: an event of the loop each,
+/// on a machine that has other things to do. A target that is gone for all is still found within seven times that.
+const TOGETHER: u64 = 20;
 
 /// A year is reached sooner, from a millisecond on.
 const MOST_DOUBLINGS: u32 = 40;
@@ -199,12 +218,31 @@ mod tests {
     #[test]
     fn a_run_is_ended_by_a_success_and_by_a_new_generation() {
         let run = Run::default();
-        assert_eq!((run.more(0), run.more(0)), (1, 2));
+        let more = |generation| run.more(generation, 5, 5);
+        assert_eq!((more(0), more(0)), (1, 2));
         run.end(1);
-        assert_eq!(run.more(0), 3, "a success of another generation says nothing");
+        assert_eq!(more(0), 3, "a success of another generation says nothing");
         run.end(0);
-        assert_eq!(run.more(0), 1);
-        assert_eq!((run.more(1), run.more(1)), (1, 2));
+        assert_eq!(more(0), 1);
+        assert_eq!((more(1), more(1)), (1, 2));
+    }
+
+    #[test]
+    fn what_breaks_together_counts_once() {
+        // From, until, and how many in a row that makes.
+        let table = [
+            ("the first", 0, 100, 1),
+            ("under way with it, and lost with it", 40, 100, 1),
+            ("a moment later", 99, 119, 1),
+            ("under way with it, and lost by itself", 99, 120, 2),
+            ("begun after that", 120, 121, 3),
+            ("as old as the first, heard of late", 0, 122, 3),
+            ("and later still", 0, 160, 4),
+        ];
+        let run = Run::default();
+        for (what, began, at, count) in table {
+            assert_eq!(run.more(7, began, at), count, "{what}");
+        }
     }
 
     proptest! {

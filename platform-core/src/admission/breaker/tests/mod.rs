@@ -113,6 +113,36 @@ fn which_outcomes_open_it_when_they_come_in_a_row() {
 }
 
 #[test]
+fn an_instance_that_is_killed_with_many_calls_opens_nothing_and_a_target_that_is_gone_opens_it() {
+    let mut bench = Bench::new(Config { min_calls: u32::MAX, ..Config::default() });
+    let under_way: Vec<Ticket> = (0..50).map(|_| bench.ask().unwrap()).collect();
+    bench.now += 40 * MS;
+    under_way.into_iter().for_each(|ticket| bench.report(ticket, Outcome::Unreachable));
+    assert_eq!(bench.state(), State::Closed);
+    bench.calls(Outcome::Unreachable, 5);
+    assert_eq!(bench.state(), State::Closed, "six events");
+    bench.calls(Outcome::Unreachable, 1);
+    assert!(bench.is_open());
+}
+
+#[test]
+fn silence_is_found_though_all_calls_overlap() {
+    let mut bench = Bench::new(Config { min_calls: u32::MAX, slow_after: None, ..Config::default() });
+    // A call each 5 ms, each cut after a second.
+    let under_way: Vec<(Instant, Ticket)> =
+        (0..200).map(|n| (bench.now + (1000 + 5 * n) * MS, bench.ask().unwrap())).collect();
+    let begun = bench.now;
+    for (end, ticket) in under_way {
+        bench.now = end;
+        bench.report(ticket, Outcome::Timeout);
+        if bench.is_open() {
+            break;
+        }
+    }
+    assert_eq!(bench.now - begun, 1120 * MS, "six times 20 ms after the first");
+}
+
+#[test]
 fn a_success_ends_a_row_and_what_says_nothing_does_not() {
     let mut bench = Bench::new(Config { min_calls: u32::MAX, ..Config::default() });
     for _ in 0..10 {
