@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{Result, identity::Identity, telemetry::Metrics};
+use platform_core::{Result, config::Mode, identity::Identity, telemetry::Metrics};
 use tokio::time::{self, Instant};
 
 use crate::{
     balance::{self, Balance, Link, Origin, Pick},
     config::Config,
+    eject_modes::EjectModes,
     endpoint::{Endpoint, EndpointSet, State},
     folder::Folder,
     metrics::{Gauges, Meters},
@@ -52,6 +53,7 @@ struct Inner {
     standing: Arc<Standing>,
     metrics: Metrics,
     shared: source::Shared,
+    eject_modes: EjectModes,
     /// Shared with the registry of metrics, which reads it whoever else is left.
     known: Arc<Mutex<Known>>,
 }
@@ -89,6 +91,7 @@ impl Discovery {
             standing,
             metrics: metrics.clone(),
             shared: source::Shared::default(),
+            eject_modes: EjectModes::default(),
             known,
         })))
     }
@@ -139,7 +142,9 @@ impl Discovery {
         make: impl Fn(&Endpoint, Link) -> C + Send + Sync + 'static,
     ) -> Result<Balance<C>> {
         let origin = self.0.origin(target)?;
-        Ok(Balance::new(origin, config, Box::new(make)))
+        let balance = Balance::new(origin, config, Box::new(make));
+        self.0.eject_as_told();
+        Ok(balance)
     }
 
     /// The same with a way to choose of one's own.
@@ -159,7 +164,9 @@ impl Discovery {
         make: impl Fn(&Endpoint) -> C + Send + Sync + 'static,
     ) -> Result<Balance<C>> {
         let origin = self.0.origin(target)?;
-        Ok(Balance::with_pick(origin, config, Box::new(pick), Box::new(connected(make))))
+        let balance = Balance::with_pick(origin, config, Box::new(pick), Box::new(connected(make)));
+        self.0.eject_as_told();
+        Ok(balance)
     }
 
     /// From now on nobody in this zone is asked while somebody elsewhere is healthy, whoever calls whom in this process.
@@ -180,6 +187,19 @@ impl Discovery {
     /// The evacuated zones, in order.
     pub fn evacuated(&self) -> Vec<String> {
         self.0.standing.now().evacuated.into_iter().collect()
+    }
+
+    /// From now on endpoints are left out in this mode, whatever is configured: those of `target`, or everybody's. `name`
+    /// is what it is lifted by; of several the last one counts. Returns what is in force, by target.
+    pub fn lay_eject_mode(&self, name: &str, target: Option<&str>, mode: Mode) -> Vec<(Arc<str>, Mode)> {
+        self.0.eject_modes.lay(name, target, mode);
+        self.0.eject_as_told()
+    }
+
+    /// Takes such a mode away again. Returns what is in force, by target.
+    pub fn lift_eject_mode(&self, name: &str) -> Vec<(Arc<str>, Mode)> {
+        self.0.eject_modes.lift(name);
+        self.0.eject_as_told()
     }
 
     /// The zones in which targets of this process have endpoints, and its own, in order.
@@ -343,6 +363,16 @@ impl Inner {
     fn origin(&self, target: &Target) -> Result<Origin<'_>> {
         let (metrics, standing) = (&self.metrics, &self.standing);
         Ok(Origin { watch: self.watch(target)?, metrics, standing })
+    }
+
+    /// Everybody who chooses leaves out as an operator said, or as configured.
+    fn eject_as_told(&self) -> Vec<(Arc<str>, Mode)> {
+        let watches = self.watches();
+        let each = watches.iter().flat_map(|watch| {
+            let (name, laid) = (watch.target.name(), self.eject_modes.of(watch.target.name()));
+            watch.balancers().into_iter().map(move |balancer| (Arc::clone(name), balancer.eject_as(laid)))
+        });
+        each.collect()
     }
 
     /// Everybody who chooses looks again at whom to consider.

@@ -23,6 +23,7 @@ pub mod config;
 #[cfg(feature = "consul")]
 mod consul;
 mod discovery;
+mod eject_modes;
 mod endpoint;
 #[cfg(feature = "etcd")]
 mod etcd;

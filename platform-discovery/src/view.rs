@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use platform_core::Outcome;
+use platform_core::{Outcome, config::Mode};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -103,6 +103,9 @@ pub(crate) trait Members: Send + Sync {
 
     /// Looks again at whom to consider.
     fn refresh(&self);
+
+    /// Leaves endpoints out in this mode from now on; `None` is as configured. Returns what is in force.
+    fn eject_as(&self, laid: Option<Mode>) -> Mode;
 }
 
 /// What one balancer knows of one endpoint.

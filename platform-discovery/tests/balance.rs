@@ -213,6 +213,43 @@ async fn a_run_of_failures_does_not_wait_for_the_next_look() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_operator_says_whether_anybody_is_left_out() {
+    let Scene { source, balance, discovery, metrics } = scene(&eject(Mode::Enforce));
+    source.say((1..=2).map(endpoint));
+    settle().await;
+    let one_fails = || calls(&balance, 40, 10, |port| port == 1);
+    one_fails().await;
+    assert_eq!(ports(&balance.ready()), [2]);
+    let told = discovery.lay_eject_mode("night", Some("catalog"), Mode::Observe);
+    assert_eq!(told, [(Arc::from("catalog"), Mode::Observe)]);
+    assert_eq!(ports(&balance.ready()), [1, 2], "at once");
+    let sick = discovery.targets().remove(0).endpoints.remove(0);
+    assert!(!sick.ejected && sick.sick.unwrap().contains("it would be back"), "still told");
+    discovery.lay_eject_mode("later", None, Mode::Off);
+    assert!(discovery.targets().remove(0).endpoints.iter().all(|endpoint| endpoint.sick.is_none()));
+    one_fails().await;
+    assert_eq!((balance.eject_mode(), ports(&balance.ready())), (Mode::Off, vec![1, 2]));
+    // Who comes later is told as well.
+    let target = Target::parse("catalog").unwrap();
+    let other = discovery.balance(&target, &eject(Mode::Enforce), |_| ()).unwrap();
+    assert_eq!(other.eject_mode(), Mode::Off);
+    discovery.lift_eject_mode("later");
+    assert_eq!(balance.eject_mode(), Mode::Observe);
+    one_fails().await;
+    time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(ports(&balance.ready()), [1, 2]);
+    let counted = metrics.encode();
+    let observed = counted.lines().find(|line| {
+        line.starts_with("platform_balance_ejections_total{")
+            && line.contains("mode=\"observe\"")
+            && !line.ends_with(" 0")
+    });
+    assert!(observed.is_some(), "{counted}");
+    discovery.lift_eject_mode("night");
+    assert_eq!((balance.eject_mode(), ports(&balance.ready())), (Mode::Enforce, vec![2]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_too_many_are_sick_all_are_asked_and_it_is_said() {
     let Scene { source, balance, discovery, .. } = scene(&eject(Mode::Enforce));
     source.say((1..=4).map(endpoint));

@@ -64,21 +64,26 @@ impl Labels for EjectionLabels {
 }
 
 /// One target's counters of who was left out; all are there from the beginning, so that the first one is a step.
-pub(super) struct Ejections([Counter; Why::LABELS.len()]);
+pub(super) struct Ejections {
+    enforced: [Counter; Why::LABELS.len()],
+    /// What would have happened.
+    observed: [Counter; Why::LABELS.len()],
+}
 
 impl Ejections {
-    pub(super) fn new(metrics: &Metrics, target: &Arc<str>, mode: Mode) -> Self {
+    pub(super) fn new(metrics: &Metrics, target: &Arc<str>) -> Self {
         let family = metrics.counter(&EJECTIONS);
-        let mode = if mode.enforces() { Mode::Enforce } else { Mode::Observe }.as_str();
-        Ejections(
-            Why::LABELS
-                .map(|reason| family.with(&EjectionLabels { target: Arc::clone(target), reason, mode })),
-        )
+        let of = |mode: Mode| {
+            let labels = |reason| EjectionLabels { target: Arc::clone(target), reason, mode: mode.as_str() };
+            Why::LABELS.map(|reason| family.with(&labels(reason)))
+        };
+        Ejections { enforced: of(Mode::Enforce), observed: of(Mode::Observe) }
     }
 
-    pub(super) fn count(&self, why: Why) {
+    pub(super) fn count(&self, why: Why, mode: Mode) {
+        let counters = if mode.enforces() { &self.enforced } else { &self.observed };
         if let Some(index) = Why::LABELS.iter().position(|label| *label == why.label()) {
-            self.0[index].inc();
+            counters[index].inc();
         }
     }
 }

@@ -37,6 +37,7 @@ pub(super) struct Pool<C> {
     ejections: Ejections,
     shared: Arc<Shared>,
     slow_start: Duration,
+    configured: Mode,
     mode: Mode,
     eject: eject::Rules,
     /// In the order of the set.
@@ -92,6 +93,7 @@ impl<C> Pool<C> {
             ejections,
             shared,
             slow_start,
+            configured: mode,
             mode,
             eject,
             entries: Vec::new(),
@@ -152,6 +154,26 @@ impl<C> Pool<C> {
         self.ready()
     }
 
+    /// Rules in this mode from now on, or as configured. Does that change who may be chosen?
+    pub(super) fn eject_as(&mut self, laid: Option<Mode>) -> bool {
+        let mode = laid.unwrap_or(self.configured);
+        if mode == self.mode {
+            return false;
+        }
+        (self.mode, self.eject.enforce) = (mode, mode.enforces());
+        if !mode.is_on() {
+            // Who is judged by nobody is not guilty; what was counted stays.
+            self.entries.iter_mut().for_each(|entry| entry.case.acquit());
+            (self.sick, self.panic) = (0, false);
+        }
+        true
+    }
+
+    /// The mode that is in force.
+    pub(super) fn eject_mode(&self) -> Mode {
+        self.mode
+    }
+
     /// What is due once a second, and when failures come in a row.
     pub(super) fn sweep(&mut self, now: Instant) -> Swept<C> {
         self.entries.iter().for_each(|entry| entry.member.load().age_told());
@@ -202,7 +224,7 @@ impl<C> Pool<C> {
         for change in &ruling.changes {
             match change {
                 Change::Out { index, why, time } => {
-                    self.ejections.count(*why);
+                    self.ejections.count(*why, self.mode);
                     let member = &self.entries[ready[*index]].member;
                     self.tell_out(member, why, *time);
                 }
@@ -344,7 +366,7 @@ mod tests {
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
         let shared = Arc::new(Shared::new(Scale::new(ewma, penalty), 5));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
-        let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
+        let ejections = Ejections::new(&metrics, &Arc::from("catalog"));
         Pool::new(make, picks, ejections, shared, &Config::default())
     }
 
@@ -425,7 +447,7 @@ mod tests {
         let (ewma, penalty) = (Duration::from_secs(10), Duration::from_secs(5));
         let shared = Arc::new(Shared::new(Scale::new(ewma, penalty), 5));
         let picks = Picks::new(&metrics, &Arc::from("catalog"), &Arc::from(""));
-        let ejections = Ejections::new(&metrics, &Arc::from("catalog"), Mode::Enforce);
+        let ejections = Ejections::new(&metrics, &Arc::from("catalog"));
         let pool = Pool::new(Box::new(|_, link| link), picks, ejections, shared, &Config::default());
         (pool, |ready| ready.members().iter().map(|member| member.endpoint().address.port()).collect())
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use platform_core::{Context, Error, ErrorKind, Result, stack::Asked, telemetry::Metrics};
+use platform_core::{Context, Error, ErrorKind, Result, config::Mode, stack::Asked, telemetry::Metrics};
 use tokio::{
     sync::watch,
     time::{self, Instant},
@@ -102,10 +102,9 @@ impl<C: Send + Sync + 'static> Balance<C> {
             standing: Arc::clone(standing),
         };
         let (ewma, penalty) = (config.load.ewma, config.load.failure_penalty);
-        let consecutive = if config.eject.mode.is_on() { config.eject.consecutive } else { NO_RUN };
-        let shared = Shared::new(Scale::new(ewma, penalty), consecutive);
+        let shared = Shared::new(Scale::new(ewma, penalty), config.eject.consecutive);
         let shared = Arc::new(if by_key { shared.counting_all() } else { shared });
-        let ejections = Ejections::new(metrics, watch.target.name(), config.eject.mode);
+        let ejections = Ejections::new(metrics, watch.target.name());
         let board = Arc::new(Board {
             groups: ArcSwap::from_pointee(layout.groups(&Arc::new(ReadySet::new([])), &[])),
             layout,
@@ -259,6 +258,11 @@ impl<C> Balance<C> {
         context.route_override(target.name()).or_else(by_service)
     }
 
+    /// The mode in which endpoints are left out now: as configured, or as an operator said.
+    pub fn eject_mode(&self) -> Mode {
+        self.0.board.lock().eject_mode()
+    }
+
     /// Who may be chosen now, by any call: never cached, it changes. Of very many only this client's subset.
     pub fn ready(&self) -> Arc<ReadySet<C>> {
         Arc::clone(&self.0.board.groups.load().whole)
@@ -344,6 +348,15 @@ impl<C: Send + Sync> Members for Board<C> {
         let healthy = pool.ready();
         self.divide(&pool, &Arc::new(healthy));
     }
+
+    fn eject_as(&self, laid: Option<Mode>) -> Mode {
+        let mut pool = self.lock();
+        if pool.eject_as(laid) {
+            let healthy = pool.ready();
+            self.divide(&pool, &Arc::new(healthy));
+        }
+        pool.eject_mode()
+    }
 }
 
 /// The one task of a balancer: it follows the watch, and does each second what no call should wait for.
@@ -379,5 +392,3 @@ async fn follow<C>(
 
 /// As often as a person looks at a graph; a run of failures does not wait for it.
 const SWEEP: Duration = Duration::from_secs(1);
-/// A run of failures that nobody reports.
-const NO_RUN: u32 = 0;

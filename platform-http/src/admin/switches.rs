@@ -96,8 +96,13 @@ pub(super) async fn mode(
     body: Body,
 ) -> Result<Json<Change>, Problem> {
     let Switch { mode, target, why, length } = body::read(&headers, body).await?;
+    if guard == EJECT {
+        let by = By { who, why: why.0, length: length.0 };
+        return Ok(Json(eject(&desk, by, target, mode)?));
+    }
     let overlay = Overlay::mode(&guard, mode).ok_or_else(|| {
-        Problem::not_found(format!("there is no guard `{guard}`; there is {}", GUARDS.join(", ")))
+        let known = GUARDS.join(", ");
+        Problem::not_found(format!("there is no guard `{guard}`; there is {known}, {EJECT}"))
     })?;
     let parts = Targets::of(&desk.app).called(target.as_deref())?;
     let whose = target.map_or_else(String::new, |target| format!(" of {target}"));
@@ -105,6 +110,27 @@ pub(super) async fn mode(
     let by = By { who, why: why.0, length: length.0 };
     let told = move |parts: &[Arc<Parts>]| modes(&guard, parts);
     Ok(Json(lay::<Switch>(&desk, (ChangeKind::Mode, subject), by, parts, overlay, told)?))
+}
+
+/// The balancers' guard, which is nobody's policy: endpoints that are left out.
+fn eject(desk: &Desk, by: By, target: Option<String>, mode: Mode) -> Result<Change, Error> {
+    let discovery = crate::discovery(&desk.app)?;
+    // A target that nobody calls is a mistake, and told as everywhere.
+    Targets::of(&desk.app).called(target.as_deref())?;
+    let whose = target.as_ref().map_or_else(String::new, |target| format!(" of {target}"));
+    let subject = format!("mode {EJECT}{whose}");
+    let (name, asked) = (subject.clone(), target.clone());
+    let told = move |modes: Vec<(Arc<str>, Mode)>| {
+        let is_asked = |name: &Arc<str>| asked.as_deref().is_none_or(|asked| asked == &**name);
+        let asked = modes.iter().filter(|(target, _)| is_asked(target));
+        let each: Vec<String> = asked.map(|(target, mode)| format!("{target} {}", mode.as_str())).collect();
+        format!("mode of {EJECT}: {}", if each.is_empty() { "unused".to_owned() } else { each.join(", ") })
+    };
+    desk.in_force.make((ChangeKind::Mode, subject), by, Instant::now(), move || {
+        let what = told(discovery.lay_eject_mode(&name, target.as_deref(), mode));
+        let undo: Undo = Box::new(move || Ok(told(discovery.lift_eject_mode(&name))));
+        Ok((what, undo))
+    })
 }
 
 /// `PUT /platform/policy/CLIENT`.
@@ -232,3 +258,4 @@ fn explained<A: Ask>(target: &str, error: &Error) -> Error {
 }
 
 const BREAKER: &str = "breaker";
+const EJECT: &str = "eject";

@@ -131,7 +131,7 @@ impl<D: Dialect> Wire for Http<D> {
                 .with("variants", &format_args!("{}", shares(&balance.variants)))
                 .with("versions", &format_args!("{}", shares(&balance.versions)))
                 .with("key", &format_args!("{}", String::from(balance.key.clone())))
-                .with("eject.mode", &format_args!("{}", balance.eject.mode))
+                .with("eject.mode", &format_args!("{}", self.balance.eject_mode()))
                 .with("eject.consecutive", &format_args!("{}", balance.eject.consecutive))
                 .with("eject.base", &balance.eject.base)
                 .with("eject.max", &balance.eject.max)

@@ -193,6 +193,26 @@ async fn a_mode_is_switched_for_one_target_or_all() {
     house.stop().await;
 }
 
+#[tokio::test]
+async fn leaving_endpoints_out_is_switched_like_every_other_guard() {
+    let (house, _client, _films) = house().await;
+    assert_eq!(shown(&house, "catalog", "balance", "eject.mode").await, "enforce");
+    let observe = put(&house, "/platform/modes/eject", r#"{"mode":"observe","why":"INC-42"}"#).await;
+    assert_eq!(
+        (&observe["kind"], &observe["what"]),
+        (&json!("mode"), &json!("mode of eject: catalog observe"))
+    );
+    let off = put(&house, "/platform/modes/eject", r#"{"mode":"off","target":"catalog","why":"x"}"#).await;
+    assert_eq!(off["what"], "mode of eject: catalog off");
+    assert_eq!(shown(&house, "catalog", "balance", "eject.mode").await, "off");
+    undo(&house, &observe).await;
+    assert_eq!(shown(&house, "catalog", "balance", "eject.mode").await, "off");
+    let back = undo(&house, &off).await;
+    assert_eq!(back["what"], format!("mode of eject: catalog enforce, as before change {}", off["id"]));
+    assert_eq!(shown(&house, "catalog", "balance", "eject.mode").await, "enforce");
+    house.stop().await;
+}
+
 fn mode_of(house: &House, target: &str, guard: &str) -> Mode {
     let called = Targets::of(&house.app).called(Some(target)).expect("it is called");
     let modes = called[0].modes(guard);

@@ -115,6 +115,13 @@ impl Case {
         self.state = State::Well { since: now, on_trial };
     }
 
+    /// Nobody judges any more.
+    pub(in crate::balance) fn acquit(&mut self) {
+        if let State::Held { .. } | State::Out { .. } = self.state {
+            self.state = State::Well { since: self.begun, on_trial: false };
+        }
+    }
+
     /// Nothing speaks against it.
     pub(super) fn is_well(&mut self, rules: &Rules, now: Instant) {
         match &mut self.state {
