@@ -1,7 +1,7 @@
 //! How does a record stay alive?
 
 use std::{
-    sync::Arc,
+    sync::{Arc, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -19,22 +19,37 @@ pub(super) struct Lease {
     register: Arc<dyn Register>,
     length: Duration,
     renew: Duration,
+    /// Set before anybody waits for the registry: who loses patience with one that hangs loses no word.
+    wanted: std::sync::Mutex<Wanted>,
     /// Held while the registry is written to, so that a renewal under way never writes over the end.
     held: Mutex<Held>,
 }
 
-struct Held {
-    record: Record,
+/// What is to be said.
+struct Wanted {
+    state: State,
     /// Between `begin` and `end`.
     running: bool,
     /// It will stop: it is never ready again.
     leaving: bool,
 }
 
+struct Held {
+    record: Record,
+    /// What the registry has taken for certain; `None` while it is written to, and after a failure.
+    told: Option<State>,
+}
+
 impl Lease {
     pub(super) fn new(register: Arc<dyn Register>, config: &config::Register, record: Record) -> Self {
-        let held = Mutex::new(Held { record, running: false, leaving: false });
-        Lease { register, length: config.lease, renew: config.renew, held }
+        let wanted = Wanted { state: record.state, running: false, leaving: false };
+        Lease {
+            register,
+            length: config.lease,
+            renew: config.renew,
+            wanted: std::sync::Mutex::new(wanted),
+            held: Mutex::new(Held { record, told: None }),
+        }
     }
 
     pub(super) async fn record(&self) -> Record {
@@ -43,53 +58,54 @@ impl Lease {
 
     /// Publishes for the first time; if that fails it is for [`keep`](Self::keep) to go on trying.
     pub(super) async fn begin(&self, state: State) -> Result<()> {
+        *self.wanted() = Wanted { state, running: true, leaving: false };
         let mut held = self.held.lock().await;
-        held.record.state = state;
-        held.running = true;
         self.write(&mut held).await
     }
 
     /// From here on the record says `draining`, also if it cannot be written now.
     pub(super) async fn drain(&self) -> Result<()> {
-        let mut held = self.held.lock().await;
-        (held.record.state, held.leaving) = (State::Draining, true);
-        if held.running { self.write(&mut held).await } else { Ok(()) }
+        {
+            let mut wanted = self.wanted();
+            (wanted.state, wanted.leaving) = (State::Draining, true);
+        }
+        self.say().await
     }
 
     /// From here on the record says so, also if it cannot be written now; nothing is said after [`drain`](Self::drain).
     pub(super) async fn turn(&self, state: State) -> Result<()> {
-        let mut held = self.held.lock().await;
-        if held.leaving || held.record.state == state {
-            return Ok(());
+        {
+            let mut wanted = self.wanted();
+            if wanted.leaving {
+                return Ok(());
+            }
+            wanted.state = state;
         }
-        held.record.state = state;
-        if held.running { self.write(&mut held).await } else { Ok(()) }
+        self.say().await
     }
 
     pub(super) async fn end(&self) -> Result<()> {
-        let mut held = self.held.lock().await;
-        if !held.running {
+        if !std::mem::take(&mut self.wanted().running) {
             return Ok(());
         }
-        held.running = false;
+        let held = self.held.lock().await;
         self.register.remove(held.record.clone()).await
     }
 
-    /// Renews until the end; a record that vanished is written anew within a second.
+    /// Renews until the end; what vanished, or could not be said when it was wanted, is written within a second.
     pub(super) async fn keep(self: Arc<Self>, failing: bool) {
         let mut failures = u32::from(failing);
         let mut due = Instant::now() + self.pause(failures);
         loop {
-            let vanished = self.rest(due).await;
-            let mut held = self.held.lock().await;
-            if !held.running {
-                return;
+            if failures > 0 {
+                // Whoever cannot write has nothing to look for: a look would cut the back-off short.
+                time::sleep_until(due).await;
+            } else {
+                self.rest(due).await;
             }
-            if vanished && failures == 0 {
-                tracing::warn!(
-                    instance = held.record.instance,
-                    "this instance's record vanished; it is written anew"
-                );
+            let mut held = self.held.lock().await;
+            if !self.wanted().running {
+                return;
             }
             match self.write(&mut held).await {
                 Ok(()) if failures > 0 => {
@@ -120,26 +136,57 @@ impl Lease {
         }
     }
 
-    /// Waits until the renewal is due; true if the record vanished before.
-    async fn rest(&self, due: Instant) -> bool {
+    /// Waits until the renewal is due, or the record vanished, or it does not say what it should.
+    async fn rest(&self, due: Instant) {
         loop {
             let now = Instant::now();
             if now >= due {
-                return false;
+                return;
             }
             time::sleep_until(due.min(now + LOOK)).await;
-            let record = self.record().await;
+            let record = {
+                let held = self.held.lock().await;
+                if held.told != Some(self.wanted().state) {
+                    return;
+                }
+                held.record.clone()
+            };
             // Who cannot look will fail to write, and says so then.
             if matches!(self.register.holds(&record).await, Ok(false)) {
-                return true;
+                tracing::warn!(
+                    instance = record.instance,
+                    "this instance's record vanished; it is written anew"
+                );
+                return;
             }
         }
+    }
+
+    /// Says what is wanted, unless that was said already.
+    async fn say(&self) -> Result<()> {
+        if !self.wanted().running {
+            return Ok(());
+        }
+        let mut held = self.held.lock().await;
+        let wanted = {
+            let wanted = self.wanted();
+            wanted.running.then_some(wanted.state)
+        };
+        if wanted.is_none() || wanted == held.told { Ok(()) } else { self.write(&mut held).await }
     }
 
     async fn write(&self, held: &mut Held) -> Result<()> {
         let expires = SystemTime::now() + self.length;
         held.record.expires_unix_ms = unix_ms(expires);
-        self.register.publish(held.record.clone()).await
+        held.record.state = self.wanted().state;
+        held.told = None;
+        self.register.publish(held.record.clone()).await?;
+        held.told = Some(held.record.state);
+        Ok(())
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,13 +229,13 @@ mod tests {
         fn publish(&self, record: Record) -> Pending<'_, ()> {
             Box::pin(async move {
                 self.written.lock().unwrap().push((Instant::now(), Some(record.state)));
-                Scripted::set(&self.lost, false);
                 while self.asleep.load(std::sync::atomic::Ordering::SeqCst) {
                     time::sleep(Duration::from_millis(10)).await;
                 }
                 if self.broken.load(std::sync::atomic::Ordering::SeqCst) {
                     return Err(Error::new(ErrorKind::Unreachable, "the disk is full"));
                 }
+                Scripted::set(&self.lost, false);
                 Ok(())
             })
         }
@@ -249,11 +296,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_registry_that_fails_is_tried_until_it_works() {
+    async fn a_registry_that_fails_and_has_lost_the_record_is_tried_until_it_works() {
         let (register, lease) = lease();
         lease.begin(State::Ready).await.unwrap();
         let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep(false));
         Scripted::set(&register.broken, true);
+        Scripted::set(&register.lost, true);
         time::sleep(Duration::from_secs(120)).await;
         let tries = register.writes().len();
         assert!((14..=25).contains(&tries), "normally it is 12: {tries}");
@@ -282,6 +330,27 @@ mod tests {
         time::sleep(Duration::from_millis(1_000)).await;
         let writes = register.writes();
         assert_eq!((writes.len(), writes[2].1), (3, Some(State::Ready)), "it is there again within a second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_wanted_while_the_registry_slept_is_said_when_it_wakes() {
+        for leaving in [false, true] {
+            let (register, lease) = lease();
+            lease.begin(State::Ready).await.unwrap();
+            let _renewing = crate::task::Background::spawn(Arc::clone(&lease).keep(false));
+            Scripted::set(&register.asleep, true);
+            time::sleep(Duration::from_secs(12)).await;
+            assert_eq!(register.writes().len(), 2, "a renewal is under way");
+            let said = async {
+                if leaving { lease.drain().await } else { lease.turn(State::Draining).await }
+            };
+            assert!(time::timeout(Duration::from_secs(2), said).await.is_err(), "who says it has lost patience");
+            time::sleep(Duration::from_secs(60)).await;
+            Scripted::set(&register.asleep, false);
+            time::sleep(Duration::from_millis(1_100)).await;
+            let states: Vec<_> = register.writes().into_iter().map(|(_, state)| state).collect();
+            assert_eq!(states, [Some(State::Ready), Some(State::Ready), Some(State::Draining)]);
+        }
     }
 
     #[tokio::test(start_paused = true)]
