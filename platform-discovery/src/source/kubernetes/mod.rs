@@ -10,6 +10,7 @@
 //! | a zone; hints that give the endpoint to another | that zone; the hinted one, so that a preference for our zone keeps to the hints |
 //! | the same pod in two slices or in two families | one endpoint, by IPv4 where it has that |
 //! | 410: what we saw last is forgotten | nothing new; everything is listed anew |
+//! | a list that does not come within a minute | nothing; an error, and it is asked for anew |
 //! | a watch that breaks | the same until it cannot be begun again, which is an error; then everything is listed anew |
 //!
 //! A service's port is asked for by name or by the **pod's** number (`targetPort`), because slices know no other.
@@ -100,6 +101,7 @@ impl Resolve for Kubernetes {
             events: None,
             slices: BTreeMap::new(),
             listed: BTreeMap::new(),
+            listing: false,
             failures: 0,
             said: Said::default(),
         };
@@ -135,6 +137,8 @@ struct Follow {
     slices: BTreeMap<String, EndpointSlice>,
     /// A list that is not complete yet.
     listed: BTreeMap<String, EndpointSlice>,
+    /// Whether we wait for the rest of a list: until then nobody knows whether what we believe is true.
+    listing: bool,
     failures: u32,
     said: Said,
 }
@@ -161,22 +165,29 @@ impl Follow {
                 time::sleep(pause::of_server(self.failures, fastrand::f64())).await;
             }
             self.events = Some(self.begin().await?);
+            self.listing = true;
         }
         let begun = Instant::now();
         loop {
             let events = self.events.as_mut().expect("it was begun above and ends only with this function");
             let event = match time::timeout_at(begun + STILL, events.next()).await {
                 Ok(event) => event,
-                // Nobody said anything, so that it is as it was; unless nothing was said ever.
-                Err(_) => match self.said.again() {
+                // Nobody said anything, so that it is as it was; unless somebody was asked how it is.
+                Err(_) => match self.said.again().filter(|_| !self.listing) {
                     Some(said) => return Ok(said),
-                    None => return Err(self.failed("has not listed its endpoints yet")),
+                    None => {
+                        return Err(self.failed(&format!("has not listed its endpoints within {STILL:?}")));
+                    }
                 },
             };
             match event {
-                Some(Ok(Event::Init)) => self.listed.clear(),
+                Some(Ok(Event::Init)) => {
+                    self.listing = true;
+                    self.listed.clear();
+                }
                 Some(Ok(Event::InitApply(slice))) => keep(&mut self.listed, slice),
                 Some(Ok(Event::InitDone)) => {
+                    self.listing = false;
                     self.slices = std::mem::take(&mut self.listed);
                     return self.say();
                 }
@@ -222,10 +233,13 @@ impl Follow {
 
 /// The cluster of the kubeconfig, else the one that we run in.
 async fn connect(service: Arc<str>) -> Result<Client> {
-    let config = kube::Config::infer().await.map_err(|error| {
+    let mut config = kube::Config::infer().await.map_err(|error| {
         failed(&service, "cannot be asked for: there is no cluster around us and no kubeconfig")
             .with_source(error)
     })?;
+    config.read_timeout = Some(SILENT);
+    // Counted from the question, and not from when its connection was left idle.
+    config.reset_reader_on_write = true;
     Client::try_from(config).map_err(|error| failed(&service, "cannot be asked for").with_source(error))
 }
 
@@ -253,6 +267,9 @@ fn told(error: &watcher::Error) -> String {
 const STILL: Duration = Duration::from_secs(60);
 /// How long one watch lasts: a connection that died without a word is noticed five seconds after that.
 const WATCH_SECONDS: u32 = 120;
+/// A little longer than a watch lasts that nothing happens in: a server that takes a question and never answers is
+/// left too.
+const SILENT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 const GONE: u16 = 410;
 const FORBIDDEN: u16 = 403;
 
@@ -273,5 +290,40 @@ mod tests {
         assert_eq!(told("fixed://127.0.0.1:1"), "Kubernetes");
         let asked = kubernetes.wanted(&Target::parse("k8s://shop/catalog:8080").unwrap()).unwrap();
         assert_eq!(asked.port, Port::Asked("8080".into()));
+    }
+
+    fn heard(events: Vec<Event<EndpointSlice>>) -> Follow {
+        let kubernetes = Kubernetes::of(&config::Kubernetes::default());
+        Follow {
+            client: None,
+            wanted: kubernetes.wanted(&Target::parse("k8s://shop/catalog").unwrap()).unwrap(),
+            events: Some(Box::pin(stream::iter(events.into_iter().map(Ok)).chain(stream::pending()))),
+            slices: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            listing: true,
+            failures: 0,
+            said: Said::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_watch_confirms_and_a_list_that_hangs_does_not() {
+        let mut quiet = heard(vec![Event::Init, Event::InitDone]);
+        for _ in 0..3 {
+            quiet.next().await.expect("as it was");
+        }
+        let half = Event::InitApply(EndpointSlice::default());
+        for hanging in [vec![], vec![Event::Init], vec![Event::Init, half]] {
+            let listed = vec![Event::Init, Event::InitDone];
+            let mut again = heard([listed, hanging.clone()].concat());
+            again.next().await.expect("listed once");
+            let begun = Instant::now();
+            let (heard, is_asked) = (again.next().await, !hanging.is_empty());
+            assert_eq!((heard.is_err(), begun.elapsed()), (is_asked, STILL));
+            if let Err(error) = heard {
+                assert!(error.detail().contains("has not listed its endpoints within 60s"), "{error}");
+                assert!(again.events.is_none(), "asked for anew");
+            }
+        }
     }
 }
