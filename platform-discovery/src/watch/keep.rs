@@ -197,7 +197,7 @@ impl Keep {
             new.push(Kept { endpoint: Arc::clone(&found.endpoint), expires: found.expires, missing: None });
         }
         // In one order always; of two at one address the one that was heard of last is the living.
-        new.sort_by(|a, b| order(&a.endpoint).cmp(&order(&b.endpoint)).then(b.expires.cmp(&a.expires)));
+        new.sort_by(|a, b| order(&a.endpoint).cmp(&order(&b.endpoint)).then(lasts(b.expires, a.expires)));
         new.dedup_by(|b, a| order(&a.endpoint) == order(&b.endpoint));
         let mut newest: Vec<(SocketAddr, Option<Instant>, usize)> = new
             .iter()
@@ -334,6 +334,21 @@ mod tests {
 
     fn names(keep: &Keep) -> Vec<String> {
         keep.set().endpoints().iter().map(|e| format!("{}:{}", e.instance, e.address.port())).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_instance_told_of_twice_the_one_without_an_end_is_believed() {
+        let now = Instant::now();
+        let told = |expires: Option<Instant>| Found { expires, ..Found::new(endpoint("a", 1)) };
+        for twice in [[None, Some(now + HOLD)], [Some(now + HOLD), None]] {
+            let mut keep = keep();
+            keep.answer(Snapshot::new(twice.map(told)), now);
+            let later = now + HOLD + seconds(1);
+            keep.answer(Snapshot::new(twice.map(told)), later);
+            keep.tick(later + HOLD);
+            assert_eq!(keep.set().endpoints().len(), 1);
+            assert_eq!(keep.held(), 0, "it has no end");
+        }
     }
 
     #[test]
