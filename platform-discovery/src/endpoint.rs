@@ -1,6 +1,10 @@
 //! Which instances answer for a target?
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use platform_core::identity::DEFAULT_VARIANT;
 use serde::{Deserialize, Serialize};
@@ -52,6 +56,17 @@ impl Endpoint {
     pub fn is_same(&self, other: &Endpoint) -> bool {
         self.address == other.address && self.instance == other.instance && self.protocol == other.protocol
     }
+}
+
+/// Whether anybody can be called there.
+pub(crate) fn is_callable(address: SocketAddr) -> bool {
+    !address.ip().is_unspecified() && address.port() != 0
+}
+
+/// `IP:PORT`, or `IP` with the usual port.
+pub(crate) fn ip_or_address(text: &str, usual: u16) -> Option<SocketAddr> {
+    let address = text.parse::<SocketAddr>();
+    address.or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, usual))).ok()
 }
 
 /// What an endpoint speaks.

@@ -2,9 +2,14 @@
 //!
 //! ```text
 //! source ──snapshots──► watch ──latest──► pool ──publishes──► ready set ◄──reads── pick ◄── request
-//! (fixed, directory,    (keeps the last   (births and          (immutable,            │
-//!  host)                 good set)         retirements)         swapped whole)        ▼
-//!                                                                            endpoint: load, service
+//! (fixed, file,         (keeps the last   (births and          (immutable,            │
+//!  directory, DNS,       good set, and     retirements)         swapped whole)        ▼
+//!  etcd, Consul,         saves it)                                       endpoint: load, service
+//!  Kubernetes, host)
+//!
+//! announcement ──► registration ──► lease ──publishes, renews, removes──► register
+//! (what we say      (mode,           (one record's                        (directory, etcd,
+//!  of ourselves)     patience)        life)                                Consul)
 //! ```
 //!
 //! | I want to … | open |
@@ -23,6 +28,7 @@ pub mod config;
 #[cfg(feature = "consul")]
 mod consul;
 mod discovery;
+mod disk;
 mod eject_modes;
 mod endpoint;
 #[cfg(feature = "etcd")]
@@ -37,6 +43,10 @@ pub mod source;
 mod standing;
 mod target;
 mod task;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(all(feature = "etcd", not(feature = "tls")))]
+mod tls;
 mod view;
 mod watch;
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::Instant;
 
 use crate::{
-    endpoint::{Endpoint, Protocol, State},
+    endpoint::{Endpoint, Protocol, State, is_callable},
     target::is_service_name,
 };
 
@@ -65,7 +65,7 @@ impl Record {
         if record.instance != instance {
             return Err(format!("it is a record of \"{}\" under another's name", brief(&record.instance)));
         }
-        if record.address.ip().is_unspecified() || record.address.port() == 0 {
+        if !is_callable(record.address) {
             return Err(format!("nobody can be called at {}", record.address));
         }
         Ok(record)
@@ -87,10 +87,16 @@ impl Record {
                 brief(&self.instance)
             ));
         }
-        if self.address.ip().is_unspecified() || self.address.port() == 0 {
+        if !is_callable(self.address) {
             return Some(format!("nobody can be called at {}", self.address));
         }
         (self.to_json().len() > MAX_BYTES).then(|| format!("it is larger than {MAX_BYTES} bytes"))
+    }
+
+    /// Whether both say the same of the instance, whatever they say of the end of its lease.
+    #[cfg(any(feature = "consul", feature = "etcd"))]
+    pub(crate) fn says_the_same(&self, other: &Record) -> bool {
+        *self == Record { expires_unix_ms: self.expires_unix_ms, ..other.clone() }
     }
 
     /// What it describes.
@@ -218,6 +224,13 @@ mod tests {
             let error = Record::read(text.as_bytes(), "catalog", "catalog-7d4f").unwrap_err();
             assert!(error.contains(why), "{error} should contain {why}");
         }
+    }
+
+    #[cfg(any(feature = "consul", feature = "etcd"))]
+    #[test]
+    fn a_record_that_only_lives_longer_says_the_same() {
+        assert!(record().says_the_same(&Record { expires_unix_ms: 2, ..record() }));
+        assert!(!record().says_the_same(&Record { state: State::Draining, ..record() }));
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::{endpoint::Found, target::Target};
 /// it cannot tell, never an empty set instead, and goes on; retrying, with its own back-off, is its business.
 /// A stream that ends says that its last set stays true for ever.
 ///
-/// While it is in touch it repeats its last answer every few seconds, also when nothing changed: the age of the set
-/// is counted from the last answer, and a loss of many at once is believed only when a further answer confirms it. A
-/// source that keeps silent after such an answer is resolved anew.
+/// While it is in touch it repeats its last answer, every minute or oftener, also when nothing changed: the age of the
+/// set is counted from the last answer. A loss of many at once is believed only when a further answer confirms it; a
+/// source that says nothing more for a while after telling of one is resolved anew.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -7,7 +7,7 @@ use platform_core::{
     lifecycle::{Drain, OnDeath},
     stack::Targets,
 };
-use platform_discovery::{Discovery, State, Target};
+use platform_discovery::{Config, Discovery, State, Target};
 
 /// What this process knows about others; made when it is first asked for, and shared by all its clients.
 ///
@@ -17,7 +17,7 @@ use platform_discovery::{Discovery, State, Target};
 /// A `[discovery]` section that cannot be meant.
 pub fn discovery(app: &App) -> Result<Arc<Discovery>> {
     app.once("", || {
-        let discovery = Discovery::of(app.config().section("discovery")?, app.identity(), app.metrics())?;
+        let discovery = Discovery::of(Config::of(app.config())?, app.identity(), app.metrics())?;
         let targets = discovery.clone();
         app.on_start("targets", move || async move {
             // Who is missing may still come; discovery has said so in the log, and calls fail fast until then.

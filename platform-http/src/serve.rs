@@ -120,7 +120,7 @@ pub fn prepare(app: &App, server: Server) -> Result<()> {
     app.describe("stack", stack.clone());
     views.add("stack", stack);
     views.add("targets", move || json!(found.targets()));
-    let discovery: platform_discovery::Config = app.config().section("discovery")?;
+    let discovery = platform_discovery::Config::of(app.config())?;
     if let Some(announcement) = Announcement::of(discovery, app.identity()) {
         app.announce(announcement);
         discovery::count_equals(app, known)?;

@@ -59,7 +59,7 @@ mod mode;
 mod name;
 mod origin;
 mod otel;
-mod ratio;
+pub mod ratio;
 mod refusal;
 mod render;
 mod secret;

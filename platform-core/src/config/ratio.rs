@@ -1,4 +1,15 @@
 //! Ratio: a number between 0 and 1 that cannot be anything else.
+//!
+//! ```
+//! # use platform_core::config::Ratio;
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Shares {
+//!     sampled: Ratio,
+//!     /// `"none"` lifts the limit.
+//!     #[serde(with = "platform_core::config::ratio::or_none")]
+//!     most: Option<Ratio>,
+//! }
+//! ```
 
 use std::{cmp::Ordering, fmt};
 
@@ -86,9 +97,86 @@ impl<'de> Deserialize<'de> for Ratio {
     }
 }
 
+/// Ratios that `"none"` lifts.
+pub mod or_none {
+    use std::fmt;
+
+    use serde::{Deserializer, Serialize as _, Serializer, de};
+
+    use super::Ratio;
+    use crate::config::limit::NONE;
+
+    /// Writes a ratio, or `"none"`.
+    pub fn serialize<S: Serializer>(ratio: &Option<Ratio>, serializer: S) -> Result<S::Ok, S::Error> {
+        match ratio {
+            Some(ratio) => ratio.serialize(serializer),
+            None => serializer.serialize_str(NONE),
+        }
+    }
+
+    /// Reads a ratio, or `"none"`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ratio>, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+
+    struct Reader;
+
+    impl de::Visitor<'_> for Reader {
+        type Value = Option<Ratio>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a ratio such as 0.5, or \"none\"")
+        }
+
+        fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+            Ratio::try_from(number).map(Some).map_err(E::custom)
+        }
+
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "what is too large for an f64 is too large for a ratio"
+        )]
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+            self.visit_f64(number as f64)
+        }
+
+        #[expect(clippy::cast_precision_loss, reason = "as above")]
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+            self.visit_f64(number as f64)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            match (text, text.parse::<f64>()) {
+                (NONE, _) => Ok(None),
+                // An environment variable is text.
+                (_, Ok(number)) => self.visit_f64(number),
+                _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn none_lifts_a_ratio_and_anything_else_is_one() {
+        let read = |value: Value| or_none::deserialize(value).map_err(|error| error.to_string());
+        for (value, wanted) in [
+            (json!("none"), None),
+            (json!(0.5), Ratio::new(0.5)),
+            (json!(1), Some(Ratio::ONE)),
+            (json!("0.25"), Ratio::new(0.25)),
+        ] {
+            assert_eq!(read(value.clone()), Ok(wanted), "{value}");
+            let written = or_none::serialize(&wanted, serde_json::value::Serializer).unwrap();
+            assert_eq!(read(written), Ok(wanted));
+        }
+        assert!(read(json!(50)).unwrap_err().contains("50 percent is 0.5"));
+        assert!(read(json!("half")).unwrap_err().contains("a ratio such as 0.5, or \"none\""));
+    }
 
     #[test]
     fn only_what_lies_between_nothing_and_all_is_a_ratio() {

@@ -4,11 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use platform_core::{
     Result,
-    config::{self, Mode, Ratio, Refusal, Rules, duration},
+    config::{self, Mode, Ratio, Refusal, Rules, duration, ratio},
 };
 use serde::{Deserialize, Serialize};
 
-mod mass;
 mod registries;
 
 pub use registries::{Consul, Dns, Etcd, Kubernetes, Registry, Tls};
@@ -50,7 +49,7 @@ pub struct Removals {
     pub hold: Duration,
     /// A set that loses this share of its members at once, two at least, or becomes empty, is held and alarmed until
     /// the source confirms it: above 0, at most 1. `None` (`"none"`) believes every loss after `hold`.
-    #[serde(with = "mass")]
+    #[serde(with = "ratio::or_none")]
     pub mass: Option<Ratio>,
 }
 
@@ -86,6 +85,18 @@ pub struct Register {
 }
 
 impl Config {
+    /// The section as `config` has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](platform_core::ErrorKind::Config) where it cannot be read or contradicts itself, with the
+    /// place where each value was set.
+    pub fn of(config: &config::Config) -> Result<Self> {
+        let section: Config = config.section(SECTION)?;
+        config.check(SECTION, &section)?;
+        Ok(section)
+    }
+
     /// Refuses what contradicts itself, for a section that was made in code.
     ///
     /// # Errors
@@ -201,6 +212,25 @@ mod tests {
     }
 
     #[test]
+    fn a_list_from_the_command_line_is_read_and_a_wrong_one_names_its_flag() {
+        let of = |text: &str| {
+            let config = config::Config::builder().set("discovery.etcd.endpoints", text).load().unwrap();
+            Config::of(&config).map(|config| config.etcd.endpoints)
+        };
+        let endpoints = of(r#"["http://etcd-0:2379", "http://etcd-1:2379"]"#).unwrap();
+        assert_eq!(endpoints, ["http://etcd-0:2379", "http://etcd-1:2379"]);
+        for (text, why) in [
+            (r#"["etcd-0:2379"]"#, "holds \"etcd-0:2379\""),
+            ("[]", "is empty"),
+            ("http://etcd-0:2379", "it must be a list"),
+        ] {
+            let error = of(text).unwrap_err();
+            let flag = "flag --set discovery.etcd.endpoints: `discovery.etcd.endpoints`";
+            assert!(error.detail().contains(flag) && error.detail().contains(why), "{error}");
+        }
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused_by_its_key() {
         let poll =
             Config { dir: Dir { poll: Duration::from_millis(1), ..Dir::default() }, ..Config::default() };
@@ -227,7 +257,7 @@ mod tests {
             dir = { path = "/run/registry", poll = "100ms" }
             dns = { suffix = "shop.internal", port = 8080, server = "127.0.0.1:53" }
             etcd = { endpoints = ["https://etcd:2379"], prefix = "/shop", user = "orders", password_file = "/run/pw" }
-            consul = { address = "http://127.0.0.1:8501", token_file = "/run/token" }
+            consul = { address = "https://consul:8501", token_file = "/run/token", tls = { ca = "/run/ca.pem" } }
             kubernetes = { namespace = "shop", port = "8080" }
             register = { mode = "observe", advertise = "10.0.0.1", lease = "1m", renew = "20s", weight = 2 }
         "#;
@@ -260,7 +290,8 @@ mod tests {
             ("[discovery]\netcd = { prefix = \"/a/\" }", "discovery.etcd.prefix"),
             ("[discovery]\netcd = { user = \"orders\" }", "password_file"),
             ("[discovery.etcd]\ntls = { cert = \"a.pem\" }", "discovery.etcd.tls.cert"),
-            ("[discovery]\nconsul = { address = \"https://consul\" }", "discovery.consul.address"),
+            ("[discovery]\nconsul = { address = \"ftp://consul\" }", "discovery.consul.address"),
+            ("[discovery.consul]\ntls = { key = \"a.pem\" }", "discovery.consul.tls.cert"),
             ("[discovery]\ndns = { port = 0 }", "discovery.dns.port"),
             ("[discovery]\ndns = { server = \"ns.shop\" }", "discovery.dns.server"),
             ("[discovery]\nkubernetes = { port = \"\" }", "discovery.kubernetes.port"),

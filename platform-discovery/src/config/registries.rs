@@ -8,6 +8,8 @@ use std::{fmt, path::PathBuf};
 use platform_core::config::Refusal;
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::ip_or_address;
+
 /// The registries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,10 +97,12 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Consul {
-    /// The agent, `http://HOST:PORT`.
+    /// The agent, `http://HOST:PORT` or `https://HOST:PORT`.
     pub address: String,
     /// The file that holds the token; empty shows none.
     pub token_file: PathBuf,
+    /// Certificates for an `https://` agent.
+    pub tls: Tls,
 }
 
 /// The `[discovery] kubernetes` section.
@@ -131,19 +135,26 @@ impl Etcd {
             let why = "and `password_file` belong together; set both or neither";
             refusals.push(Refusal::new("etcd.user", why).and("etcd.password_file"));
         }
-        if self.tls.cert.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
+        self.tls.refusals("etcd.tls", refusals);
+    }
+}
+
+impl Tls {
+    fn refusals(&self, section: &str, refusals: &mut Vec<Refusal>) {
+        if self.cert.as_os_str().is_empty() != self.key.as_os_str().is_empty() {
             let why = "and `key` belong together; set both or neither";
-            refusals.push(Refusal::new("etcd.tls.cert", why).and("etcd.tls.key"));
+            refusals.push(Refusal::new(format!("{section}.cert"), why).and(format!("{section}.key")));
         }
     }
 }
 
 impl Consul {
     pub(super) fn refusals(&self, refusals: &mut Vec<Refusal>) {
-        if !is_url(&self.address, &["http://"]) {
-            let why = format!("is \"{}\"; the agent is http://HOST:PORT", self.address);
+        if !is_url(&self.address, &["http://", "https://"]) {
+            let why = format!("is \"{}\"; the agent is http://HOST:PORT or https://HOST:PORT", self.address);
             refusals.push(Refusal::new("consul.address", why));
         }
+        self.tls.refusals("consul.tls", refusals);
     }
 }
 
@@ -152,10 +163,8 @@ impl Dns {
         if self.port == 0 {
             refusals.push(Refusal::new("dns.port", "is 0, where nobody can be called"));
         }
-        let is_server = |text: &str| {
-            text.parse::<std::net::IpAddr>().is_ok()
-                || text.parse::<std::net::SocketAddr>().is_ok_and(|address| address.port() != 0)
-        };
+        // The usual port is nobody's business here.
+        let is_server = |text: &str| ip_or_address(text, 1).is_some_and(|address| address.port() != 0);
         if !self.server.is_empty() && !is_server(&self.server) {
             let why = format!("is \"{}\"; a server is IP or IP:PORT", self.server);
             refusals.push(Refusal::new("dns.server", why));
@@ -192,7 +201,11 @@ impl Default for Etcd {
 impl Default for Consul {
     fn default() -> Self {
         // Every machine has an agent of its own there.
-        Consul { address: "http://127.0.0.1:8500".to_owned(), token_file: PathBuf::new() }
+        Consul {
+            address: "http://127.0.0.1:8500".to_owned(),
+            token_file: PathBuf::new(),
+            tls: Tls::default(),
+        }
     }
 }
 

@@ -1,25 +1,44 @@
 //! How do we speak with Consul's agent?
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use platform_core::{Error, ErrorKind, Result};
 use tokio::{fs, time};
 
-use crate::config;
+use crate::{
+    config,
+    task::aside,
+    tls::{Files, client_config},
+};
 
-/// The agent, asked over plain HTTP: it stands on this machine.
+/// The agent, asked over HTTP: it stands on this machine; or over TLS, for one that stands elsewhere.
 #[derive(Clone)]
 pub(crate) struct Agent {
     address: Arc<str>,
     token_file: PathBuf,
-    client: Client<HttpConnector, Full<Bytes>>,
+    tls: config::Tls,
+    /// `None` after a failure: certificates change while we run, and the next who asks reads them anew.
+    client: Arc<Mutex<Option<Client>>>,
+}
+
+#[derive(Clone)]
+enum Client {
+    Plain(legacy::Client<HttpConnector, Full<Bytes>>),
+    Tls(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
 /// What it answered.
@@ -31,14 +50,19 @@ pub(crate) struct Reply {
 }
 
 impl Agent {
-    pub(crate) fn of(config: &config::Consul) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
-        Agent {
+    /// The agent of this configuration; nobody is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if a certificate is needed and cannot be read.
+    pub(crate) fn of(config: &config::Consul) -> Result<Self> {
+        let client = Client::new(&config.address, &config.tls)?;
+        Ok(Agent {
             address: Arc::from(config.address.as_str()),
             token_file: config.token_file.clone(),
-            client: Client::builder(TokioExecutor::new()).build(connector),
-        }
+            tls: config.tls.clone(),
+            client: Arc::new(Mutex::new(Some(client))),
+        })
     }
 
     /// Asks, and waits for the whole answer at most so long.
@@ -93,12 +117,27 @@ impl Agent {
                 .with_source(error)
         })?;
         let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
+            *self.known() = None;
             self.failed(ErrorKind::Unreachable, "cannot be reached").with_source(error)
         };
         let (head, body) =
-            self.client.request(request).await.map_err(|error| broken(error.into()))?.into_parts();
+            self.client().await?.request(request).await.map_err(|error| broken(error.into()))?.into_parts();
         let body = Limited::new(body, LARGEST).collect().await.map_err(broken)?.to_bytes();
         Ok(Reply { status: head.status, headers: head.headers, body })
+    }
+
+    /// The client that is known, else a new one.
+    async fn client(&self) -> Result<Client> {
+        if let Some(client) = &*self.known() {
+            return Ok(client.clone());
+        }
+        let (address, tls) = (Arc::clone(&self.address), self.tls.clone());
+        let client = aside(move || Client::new(&address, &tls)).await??;
+        Ok(self.known().get_or_insert(client).clone())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn token(&self) -> Result<Option<String>> {
@@ -111,6 +150,33 @@ impl Agent {
                 .with_source(error)
         })?;
         Ok(Some(read.trim().to_owned()))
+    }
+}
+
+impl Client {
+    /// Blocks: certificates are read where they are needed.
+    fn new(address: &str, tls: &config::Tls) -> Result<Self> {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
+        let builder = legacy::Client::builder(TokioExecutor::new());
+        if !address.starts_with("https://") {
+            return Ok(Client::Plain(builder.build(connector)));
+        }
+        let files = Files { ca: &tls.ca, cert: &tls.cert, key: &tls.key };
+        let tls = client_config(files, "discovery.consul.tls")?;
+        // Whom to speak TLS with is said by the address; the connector below only connects.
+        connector.enforce_http(false);
+        Ok(Client::Tls(builder.build(HttpsConnector::from((connector, tls)))))
+    }
+
+    async fn request(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> std::result::Result<Response<Incoming>, legacy::Error> {
+        match self {
+            Client::Plain(client) => client.request(request).await,
+            Client::Tls(client) => client.request(request).await,
+        }
     }
 }
 

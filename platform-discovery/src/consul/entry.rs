@@ -7,12 +7,13 @@ use std::{
 
 use serde::{Deserialize, Deserializer};
 
-use crate::endpoint::{Endpoint, Protocol, State};
+use super::word::{meta, status};
+use crate::endpoint::{Endpoint, Protocol, State, is_callable};
 
 /// One entry of `/v1/health/service/NAME`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Entry {
+struct Entry {
     node: Node,
     service: Service,
     #[serde(default, deserialize_with = "or_nothing")]
@@ -58,57 +59,64 @@ impl Entry {
     ///
     /// `passing` is ready and so is `warning`, as for Consul's own DNS, with the weight that is set for it.
     /// `critical` and maintenance take no new calls, like one that says `state = draining` of itself.
-    pub(crate) fn endpoint(&self) -> Result<Endpoint, String> {
-        let Service { id, address, port, meta, weights } = &self.service;
+    fn endpoint(&self) -> Result<Endpoint, String> {
+        let Service { id, address, port, meta: written, weights } = &self.service;
         // A service without an address of its own is where its node is.
         let address = if address.is_empty() { &self.node.address } else { address };
         let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
         let ip: IpAddr = bare.parse().map_err(|_| format!("its address \"{address}\" is no IP"))?;
-        if ip.is_unspecified() || *port == 0 {
-            return Err(format!("nobody can be called at {}", SocketAddr::new(ip, *port)));
+        let address = SocketAddr::new(ip, *port);
+        if !is_callable(address) {
+            return Err(format!("nobody can be called at {address}"));
         }
         let is = |status: &str| self.checks.iter().any(|check| check.status == status);
-        let said = |key: &str| meta.get(key).map(String::as_str).unwrap_or_default();
-        let mut endpoint = Endpoint::at(SocketAddr::new(ip, *port));
-        if is("critical") || is("maintenance") || said("state") == State::Draining.as_str() {
+        let said = |key: &str| written.get(key).map(String::as_str).unwrap_or_default();
+        let mut endpoint = Endpoint::at(address);
+        if is(status::CRITICAL) || is(status::MAINTENANCE) || said(meta::STATE) == State::Draining.as_str() {
             endpoint.state = State::Draining;
         }
         if let Some(weights) = weights {
-            endpoint.weight = if is("warning") { weights.warning } else { weights.passing };
+            endpoint.weight = if is(status::WARNING) { weights.warning } else { weights.passing };
         }
-        endpoint.instance = if said("instance").is_empty() { id } else { said("instance") }.to_owned();
-        endpoint.protocol = Protocol::parse(said("protocol")).unwrap_or_default();
-        endpoint.admin = said("admin").parse().ok();
-        for (key, field) in
-            [("zone", &mut endpoint.zone), ("version", &mut endpoint.version), ("owner", &mut endpoint.owner)]
-        {
+        endpoint.instance =
+            if said(meta::INSTANCE).is_empty() { id } else { said(meta::INSTANCE) }.to_owned();
+        endpoint.protocol = Protocol::parse(said(meta::PROTOCOL)).unwrap_or_default();
+        endpoint.admin = said(meta::ADMIN).parse().ok();
+        for (key, field) in [
+            (meta::ZONE, &mut endpoint.zone),
+            (meta::VERSION, &mut endpoint.version),
+            (meta::OWNER, &mut endpoint.owner),
+        ] {
             said(key).clone_into(field);
         }
-        if !said("variant").is_empty() {
-            said("variant").clone_into(&mut endpoint.variant);
+        if !said(meta::VARIANT).is_empty() {
+            said(meta::VARIANT).clone_into(&mut endpoint.variant);
         }
         Ok(endpoint)
     }
 }
 
-/// All instances, and how many of them make no sense. The error is about the whole.
-pub(crate) fn read(body: &[u8]) -> Result<(Vec<Endpoint>, usize), serde_json::Error> {
+/// An instance that makes no sense.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    pub(crate) id: String,
+    pub(crate) why: String,
+}
+
+/// All instances, and those that make no sense. The error is about the whole.
+pub(crate) fn read(body: &[u8]) -> Result<(Vec<Endpoint>, Vec<Skipped>), serde_json::Error> {
     let entries: Vec<serde_json::Value> = serde_json::from_slice(body)?;
-    let mut skipped = 0;
-    let mut endpoints: Vec<Endpoint> = entries
-        .into_iter()
-        .filter_map(|entry| {
-            let read = Entry::deserialize(&entry).map_err(|error| error.to_string());
-            let endpoint = read.and_then(|entry| entry.endpoint());
-            let why = endpoint.as_ref().err();
-            if let Some(why) = why {
-                let id = entry.pointer("/Service/ID").and_then(serde_json::Value::as_str).unwrap_or_default();
-                tracing::warn!(instance = id, why, "an instance in Consul makes no sense and is left out");
-                skipped += 1;
+    let (mut endpoints, mut skipped) = (Vec::with_capacity(entries.len()), Vec::new());
+    for entry in entries {
+        let read = Entry::deserialize(&entry).map_err(|error| error.to_string());
+        match read.and_then(|entry| entry.endpoint()) {
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(why) => {
+                let id = entry.pointer("/Service/ID").and_then(serde_json::Value::as_str);
+                skipped.push(Skipped { id: id.unwrap_or_default().to_owned(), why });
             }
-            endpoint.ok()
-        })
-        .collect();
+        }
+    }
     endpoints.sort_by(|a, b| (&a.instance, a.address).cmp(&(&b.instance, b.address)));
     Ok((endpoints, skipped))
 }
@@ -207,7 +215,8 @@ mod tests {
     fn one_that_makes_no_sense_costs_nobody_else() {
         let body = json!([entry(), {"Node": {}}, changed("/Service/Address", json!("?")), 7]);
         let (endpoints, skipped) = read(body.to_string().as_bytes()).unwrap();
-        assert_eq!((endpoints.len(), skipped), (1, 3));
+        assert_eq!((endpoints.len(), skipped.len()), (1, 3));
+        assert_eq!(skipped[1].id, "catalog-7d4f");
         assert!(read(b"{}").is_err() && read(b"[").is_err());
     }
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use http::uri::PathAndQuery;
-use platform_core::Result;
+use platform_core::{Error, Result};
 use prost::Message;
-use tokio::{sync, task, time};
+use tokio::{sync, time};
 use tonic::{
     Request, Status,
     client::Grpc,
@@ -24,7 +24,7 @@ use super::{
     member,
     messages::{AuthenticateRequest, AuthenticateResponse},
 };
-use crate::config::Etcd;
+use crate::{config::Etcd, task::aside};
 
 /// A cluster, through one of its members at a time.
 pub(crate) struct Cluster {
@@ -73,11 +73,17 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if a certificate or the password cannot be read.
+    /// [`ErrorKind::Config`](platform_core::ErrorKind::Config) without a member, and if a certificate or the password
+    /// cannot be read.
     pub(crate) fn new(settings: Etcd) -> Result<Self> {
+        if settings.endpoints.is_empty() {
+            return Err(Error::config(
+                "discovery.etcd.endpoints is empty; name one member or more, http://HOST:PORT",
+            ));
+        }
         member::check(&settings)?;
         // Processes that started together do not all ask the first.
-        let turn = fastrand::usize(..settings.endpoints.len().max(1));
+        let turn = fastrand::usize(..settings.endpoints.len());
         let route = Mutex::new(Route { turn, channel: None });
         Ok(Cluster { settings, route, token: sync::Mutex::new(None) })
     }
@@ -187,11 +193,9 @@ impl Cluster {
             return Ok(token.clone());
         }
         let settings = self.settings.clone();
-        let read = task::spawn_blocking(move || member::password(&settings)).await;
-        let password = match read {
-            Ok(read) => read.map_err(|error| Status::failed_precondition(error.detail()))?,
-            Err(error) => return Err(Status::aborted(error.to_string())),
-        };
+        let read = aside(move || member::password(&settings)).await;
+        let password =
+            read.and_then(|read| read).map_err(|error| Status::failed_precondition(error.detail()))?;
         let question = AuthenticateRequest { name: self.settings.user.clone(), password };
         let asked =
             self.ask::<_, AuthenticateResponse>(member, AUTHENTICATE, request(question, None), AUTH_LIMIT);
@@ -326,3 +330,16 @@ const LEAST_TRIES: usize = 2;
 const MOST_TRIES: usize = 3;
 /// A page of records, each as large as is allowed, and as much again.
 const LARGEST: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform_core::ErrorKind;
+
+    #[test]
+    fn a_cluster_without_members_is_refused_and_nobody_divides_by_them() {
+        let error = Cluster::new(Etcd { endpoints: Vec::new(), ..Etcd::default() }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.detail().contains("discovery.etcd.endpoints is empty"), "{error}");
+    }
+}

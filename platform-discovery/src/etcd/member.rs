@@ -2,11 +2,14 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use platform_core::{Error, ErrorKind, Result};
-use tokio::task;
+use platform_core::{Error, Result};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use crate::config::{Etcd, Tls};
+use crate::{
+    config::{Etcd, Tls},
+    task::aside,
+    tls::the_systems,
+};
 
 /// A way to a member; the connection is made by the first who asks. Certificates are read anew each time, because
 /// they change while we run.
@@ -18,10 +21,7 @@ pub(super) async fn open(settings: &Etcd, member: &str) -> Result<Channel> {
         return Ok(endpoint.connect_lazy());
     }
     let tls = settings.tls.clone();
-    // Off the runtime's threads: a disk may hang.
-    let tls = task::spawn_blocking(move || certificates(&tls)).await.unwrap_or_else(|error| {
-        Err(Error::new(ErrorKind::Internal, "reading certificates ended early").with_source(error))
-    })?;
+    let tls = aside(move || certificates(&tls)).await??;
     let endpoint = endpoint.tls_config(tls).map_err(|error| {
         let what = "discovery.etcd.tls: the certificates cannot be used; are they PEM, and does the key belong to them?";
         Error::config(what).with_source(error)
@@ -55,22 +55,14 @@ fn is_tls(member: &str) -> bool {
 }
 
 fn certificates(tls: &Tls) -> Result<ClientTlsConfig> {
-    let ca = if tls.ca.as_os_str().is_empty() { the_systems()? } else { tls.ca.as_path() };
+    let ca =
+        if tls.ca.as_os_str().is_empty() { the_systems("discovery.etcd.tls.ca")? } else { tls.ca.as_path() };
     let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("tls.ca", ca)?));
     if !tls.cert.as_os_str().is_empty() {
         let (cert, key) = (read("tls.cert", &tls.cert)?, read("tls.key", &tls.key)?);
         config = config.identity(Identity::from_pem(cert, key));
     }
     Ok(config)
-}
-
-fn the_systems() -> Result<&'static Path> {
-    BUNDLES.iter().map(Path::new).find(|bundle| bundle.exists()).ok_or_else(|| {
-        Error::config(format!(
-            "this machine has no certificates to believe ({}); set discovery.etcd.tls.ca",
-            BUNDLES.join(", ")
-        ))
-    })
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
@@ -81,12 +73,11 @@ fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
 
 /// As long as a call: a machine that is gone is left as fast as one that is silent.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Where Debian and Alpine, and where Fedora keep what they believe.
-const BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use platform_core::ErrorKind;
     use std::path::PathBuf;
 
     #[test]

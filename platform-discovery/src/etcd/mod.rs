@@ -7,7 +7,8 @@
 //!   the next; nobody goes back by himself. Each process begins with a member of its own choice.
 //! - Every question has an end. A watch is asked for a word when it has been quiet for five seconds, and left if
 //!   none comes: a frozen member keeps its connections open.
-//! - Repeating is the caller's business, with [`pause`] in between; a call only goes round the members once.
+//! - Repeating is the caller's business, with [`pause`] in between; one call asks two members at most, three of a
+//!   cluster of three or more, and the only member twice.
 //! - Tokens are asked for when they are needed and thrown away when a member does not know them; the password is
 //!   read from its file each time, certificates with every new connection.
 

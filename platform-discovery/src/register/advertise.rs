@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use platform_core::{Error, Result};
 
+use crate::endpoint::{ip_or_address, is_callable};
+
 /// The address in the record: what is set, else where we listen; `0.0.0.0` is nowhere, so the POD_IP stands in
 /// for it, else this machine, where the directory registry is anyway.
 pub(super) fn address(advertise: &str, listen: SocketAddr, pod: Option<&str>) -> Result<SocketAddr> {
@@ -17,12 +19,8 @@ pub(super) fn address(advertise: &str, listen: SocketAddr, pod: Option<&str>) ->
             None => listen,
         });
     }
-    let address = advertise
-        .parse::<SocketAddr>()
-        .or_else(|_| advertise.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, listen.port())))
-        .ok()
-        .filter(|address| !address.ip().is_unspecified() && address.port() != 0);
-    address.ok_or_else(|| {
+    let address = ip_or_address(advertise, listen.port());
+    address.filter(|address| is_callable(*address)).ok_or_else(|| {
         Error::config(format!(
             "discovery.register.advertise = \"{advertise}\" is no address that others can call; use IP or IP:PORT"
         ))

@@ -25,7 +25,7 @@ use crate::{
 /// # fn add(app: &platform_core::App) -> platform_core::Result<()> {
 /// use platform_discovery::{Config, register::Announcement};
 ///
-/// let config: Config = app.config().section("discovery")?;
+/// let config = Config::of(app.config())?;
 /// if let Some(announcement) = Announcement::of(config, app.identity()) {
 ///     app.announce(announcement);
 /// }

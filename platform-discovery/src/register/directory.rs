@@ -1,19 +1,25 @@
 //! Records as files in a folder.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use platform_core::{Error, ErrorKind, Result};
-use tokio::task;
 
 use super::{
     Pending, Register,
     taken::{is_taken, taken},
 };
-use crate::{config::Dir, folder::Folder, record::Record, unix_ms};
+use crate::{
+    config::Dir,
+    disk,
+    folder::Folder,
+    record::{MAX_BYTES, Record},
+    task, unix_ms,
+};
 
 /// Writes `PATH/NAME/INSTANCE.json`: beside its place first, then renamed, so that nobody reads half of it.
 #[derive(Clone, Debug)]
@@ -36,26 +42,21 @@ impl Directory {
         let folder = self.folder.make(&record.name)?;
         let now = unix_ms(SystemTime::now());
         let place = self.place(record);
-        match read(&place, record) {
-            Some(other) if is_taken(&other, record, now) => {
+        match read(&place, &record.name, &record.instance) {
+            Some(other) if other.is_alive(now) && is_taken(other.address, other.state, record) => {
                 let left = other.expires_unix_ms.saturating_sub(now) / 1000 + 1;
-                return Err(taken(&other, record, left));
+                return Err(taken(other.address, record, Some(left)));
             }
             Some(_) => {}
             // The first time here; a good moment to tidy up after those who never came back.
             None => sweep(&folder, &record.name, now),
         }
-        let beside = folder.join(format!(".{}.{}", record.instance, std::process::id()));
-        fs::write(&beside, record.to_json()).and_then(|()| fs::rename(&beside, &place)).map_err(|error| {
-            // What is left of it would only lie about.
-            let _ = fs::remove_file(&beside);
-            failed("written", &place, error)
-        })
+        disk::replace(&place, &record.to_json()).map_err(|error| failed("written", &place, error))
     }
 
     fn erase(&self, record: &Record) -> Result<()> {
         let place = self.place(record);
-        match read(&place, record) {
+        match read(&place, &record.name, &record.instance) {
             // Somebody else's by now.
             Some(other) if other.address != record.address => Ok(()),
             _ => match fs::remove_file(&place) {
@@ -67,39 +68,33 @@ impl Directory {
         }
     }
 
-    /// Off the runtime's threads: a disk may hang.
-    fn aside<T: Send + 'static>(
+    async fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce(Directory) -> Result<T> + Send + 'static,
-    ) -> Pending<'_, T> {
+    ) -> Result<T> {
         let own = self.clone();
-        let work = task::spawn_blocking(move || work(own));
-        Box::pin(async {
-            work.await.unwrap_or_else(|error| {
-                Err(Error::new(ErrorKind::Internal, "writing the registry ended early").with_source(error))
-            })
-        })
+        task::aside(move || work(own)).await?
     }
 }
 
 impl Register for Directory {
     fn publish(&self, record: Record) -> Pending<'_, ()> {
-        self.aside(move |own| own.write(&record))
+        Box::pin(self.aside(move |own| own.write(&record)))
     }
 
     fn remove(&self, record: Record) -> Pending<'_, ()> {
-        self.aside(move |own| own.erase(&record))
+        Box::pin(self.aside(move |own| own.erase(&record)))
     }
 
     fn holds<'a>(&'a self, record: &'a Record) -> Pending<'a, bool> {
         let place = self.place(record);
-        self.aside(move |_| place.try_exists().map_err(|error| failed("looked for", &place, error)))
+        Box::pin(self.aside(move |_| place.try_exists().map_err(|error| failed("looked for", &place, error))))
     }
 }
 
-fn read(place: &Path, record: &Record) -> Option<Record> {
-    let bytes = fs::read(place).ok()?;
-    Record::read(&bytes, &record.name, &record.instance).ok()
+fn read(place: &Path, name: &str, instance: &str) -> Option<Record> {
+    let bytes = disk::read_at_most(File::open(place).ok()?, MAX_BYTES).ok()?;
+    Record::read(&bytes, name, instance).ok()
 }
 
 /// Removes the records of instances that died long ago; failing to is nobody's problem.
@@ -108,8 +103,11 @@ fn sweep(folder: &Path, name: &str, unix_ms: u64) {
     for entry in listing.flatten() {
         let file = entry.file_name();
         let Some(instance) = file.to_str().and_then(|file| file.strip_suffix(".json")) else { continue };
-        let Ok(bytes) = fs::read(entry.path()) else { continue };
-        let Ok(record) = Record::read(&bytes, name, instance) else { continue };
+        // A pipe would hold the reader for ever.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let Some(record) = read(&entry.path(), name, instance) else { continue };
         if record.expires_unix_ms.saturating_add(LONG_DEAD) < unix_ms {
             // Another may have been faster.
             let _ = fs::remove_file(entry.path());

@@ -10,7 +10,7 @@ use std::{
 };
 
 use platform_core::{Error, ErrorKind, Result};
-use tokio::{sync, task, time::Instant};
+use tokio::{sync, time::Instant};
 
 use super::{
     Pending, Register,
@@ -23,6 +23,7 @@ use crate::{
         PutRequest, RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse, call,
     },
     record::Record,
+    task::aside,
     unix_ms,
 };
 
@@ -33,7 +34,7 @@ use crate::{
 /// | a renewal is due | the lease is kept alive; nothing is written |
 /// | the key is gone, and the lease is not | written again within three or four seconds |
 /// | the lease has ended: etcd was frozen, wiped or away for longer | a new one, and the record with it, as soon as etcd answers |
-/// | the name is somebody else's, who lives, listens and does not drain | refused, and tried again every second |
+/// | the name is somebody else's, who lives, listens and does not drain | refused, and tried again, less and less often, down to once a renewal |
 /// | it drains | written at once, under a lease that was just renewed |
 /// | it is withdrawn | the lease is revoked, and what was written under it goes with it |
 ///
@@ -74,7 +75,7 @@ impl Etcd {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if a certificate or the password cannot be read.
+    /// [`ErrorKind::Config`] without a member, and if a certificate or the password cannot be read.
     pub fn of(config: &Config) -> Result<Self> {
         Ok(Etcd {
             cluster: Cluster::new(config.etcd.clone())?,
@@ -89,8 +90,7 @@ impl Etcd {
         // The lease may end between the two; then once more.
         for _ in 0..2 {
             let lent = self.lend().await?;
-            let same = self.held().written.as_ref().is_some_and(|written| is_same(written, &record));
-            if same {
+            if self.held().written.as_ref().is_some_and(|written| written.says_the_same(&record)) {
                 return Ok(());
             }
             let record = Record { expires_unix_ms: lent.expires_unix_ms, ..record.clone() };
@@ -161,12 +161,13 @@ impl Etcd {
 
     async fn refuse_if_taken(&self, there: &KeyValue, own: &Record) -> Result<(), Stored> {
         let Ok(other) = Record::read(&there.value, &own.name, &own.instance) else { return Ok(()) };
+        let now = unix_ms(SystemTime::now());
         // etcd ends leases; what the record says of its end is only true without one.
-        let now = if there.lease == 0 { unix_ms(SystemTime::now()) } else { 0 };
-        let asked = (other.clone(), own.clone());
-        // Off the runtime's threads: it knocks at the other's door.
-        let kept = task::spawn_blocking(move || is_taken(&asked.0, &asked.1, now)).await;
-        if !kept.unwrap_or(true) {
+        if there.lease == 0 && !other.is_alive(now) {
+            return Ok(());
+        }
+        let (address, state, asked) = (other.address, other.state, own.clone());
+        if !aside(move || is_taken(address, state, &asked)).await? {
             return Ok(());
         }
         let left = match there.lease {
@@ -176,7 +177,7 @@ impl Etcd {
                 u64::try_from(answer.ttl).unwrap_or(0)
             }
         };
-        Err(Stored::Refused(taken(&other, own, left)))
+        Err(Stored::Refused(taken(address, own, Some(left))))
     }
 
     async fn erase(&self) -> Result<()> {
@@ -253,6 +254,12 @@ impl From<Failure> for Stored {
     }
 }
 
+impl From<Error> for Stored {
+    fn from(error: Error) -> Self {
+        Stored::Refused(error)
+    }
+}
+
 impl From<Stored> for Error {
     fn from(stored: Stored) -> Self {
         match stored {
@@ -260,11 +267,6 @@ impl From<Stored> for Error {
             Stored::Refused(error) => error,
         }
     }
-}
-
-/// But for its end, which the lease knows better.
-fn is_same(written: &Record, record: &Record) -> bool {
-    *written == Record { expires_unix_ms: written.expires_unix_ms, ..record.clone() }
 }
 
 fn ends(asked: SystemTime, ttl: i64) -> u64 {
@@ -286,7 +288,6 @@ const LOOK: Duration = Duration::from_secs(3);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::State;
 
     #[test]
     fn a_lease_is_whole_seconds_and_never_shorter_than_asked() {
@@ -295,13 +296,5 @@ mod tests {
         }
         let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
         assert_eq!((ends(asked, 30), ends(asked, -1)), (35_000, 5_000));
-    }
-
-    #[test]
-    fn a_record_that_only_lives_longer_is_not_written_again() {
-        let text = r#"{"name":"catalog","instance":"i","address":"127.0.0.1:1","expires_unix_ms":1}"#;
-        let record = Record::read(text.as_bytes(), "catalog", "i").unwrap();
-        assert!(is_same(&record, &Record { expires_unix_ms: 2, ..record.clone() }));
-        assert!(!is_same(&record, &Record { state: State::Draining, ..record.clone() }));
     }
 }

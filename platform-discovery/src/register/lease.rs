@@ -341,10 +341,12 @@ mod tests {
             Scripted::set(&register.asleep, true);
             time::sleep(Duration::from_secs(12)).await;
             assert_eq!(register.writes().len(), 2, "a renewal is under way");
-            let said = async {
-                if leaving { lease.drain().await } else { lease.turn(State::Draining).await }
-            };
-            assert!(time::timeout(Duration::from_secs(2), said).await.is_err(), "who says it has lost patience");
+            let said =
+                async { if leaving { lease.drain().await } else { lease.turn(State::Draining).await } };
+            assert!(
+                time::timeout(Duration::from_secs(2), said).await.is_err(),
+                "who says it has lost patience"
+            );
             time::sleep(Duration::from_secs(60)).await;
             Scripted::set(&register.asleep, false);
             time::sleep(Duration::from_millis(1_100)).await;

@@ -17,9 +17,10 @@
 //! A required check of something that all instances share: they all leave the registry at once when it fails, and
 //! their callers have nobody. Make it optional, and let the calls that need it fail.
 //!
-//! Two instances under one name: the second is refused while the first one's lease lives. An instance that
-//! was killed and comes back under its old name *and another port* must wait for that too; let its name be
-//! made anew (the default), or let it keep its port.
+//! Two instances under one name: the second is refused while the first one's lease lives, it does not drain, and
+//! somebody listens where it was. An instance that was killed and comes back under its old name *and another port*
+//! takes its name back at once where its machine says that nobody listens there, and waits for the lease where the
+//! machine says nothing; let its name be made anew (the default), or let it keep its port.
 
 mod advertise;
 mod announcement;
@@ -63,8 +64,8 @@ pub trait Register: Send + Sync + 'static {
     /// Removes what this instance stored; nothing to remove is no error.
     fn remove(&self, record: Record) -> Pending<'_, ()>;
 
-    /// Whether the registry still holds a record of this instance; asked once a second, so only where asking
-    /// is cheap.
+    /// Whether the registry still holds a record of this instance; asked once a second while writing works, so only
+    /// where asking is cheap.
     fn holds<'a>(&'a self, _record: &'a Record) -> Pending<'a, bool> {
         Box::pin(async { Ok(true) })
     }
@@ -96,7 +97,7 @@ impl Registration {
             #[cfg(not(feature = "etcd"))]
             Registry::Etcd => return Err(not_built(config.registry)),
             #[cfg(feature = "consul")]
-            Registry::Consul => Arc::new(Consul::of(&config.consul, config.register.lease)),
+            Registry::Consul => Arc::new(Consul::of(&config.consul, config.register.lease)?),
             #[cfg(not(feature = "consul"))]
             Registry::Consul => return Err(not_built(config.registry)),
             registry @ (Registry::Kubernetes | Registry::Dns) => {
@@ -165,7 +166,8 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// When the record cannot be written within two seconds. It is tried again with the next renewal.
+    /// When the record cannot be written within two seconds. It is kept in mind and said as soon as the registry
+    /// takes it: within a second of an answer, or with the next try where it fails.
     pub async fn ready(&self, ready: bool) -> Result<()> {
         in_time(self.lease.turn(if ready { State::Ready } else { State::Draining })).await
     }
@@ -174,7 +176,8 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// When the record cannot be written within two seconds. It is tried again with the next renewal.
+    /// When the record cannot be written within two seconds. It is kept in mind and said as soon as the registry
+    /// takes it: within a second of an answer, or with the next try where it fails.
     pub async fn draining(&self) -> Result<()> {
         in_time(self.lease.drain()).await
     }

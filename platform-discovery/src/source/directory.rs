@@ -8,8 +8,7 @@ use std::{
     collections::HashMap,
     ffi::OsString,
     fs::{self, File, Metadata},
-    io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
+    io,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -17,18 +16,17 @@ use std::{
 
 use futures_util::stream;
 use platform_core::{Error, ErrorKind, Result};
-use tokio::{
-    task,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 
 use crate::{
     config::Dir,
+    disk::{Stamp, read_at_most},
     endpoint::Found,
     folder::Folder,
     record::{MAX_BYTES, Record, is_instance_name},
     resolve::{Resolve, Snapshot, Snapshots},
     target::{Place, Target},
+    task::aside,
     unix_ms,
 };
 
@@ -97,34 +95,10 @@ struct Entry {
     found: Option<Found>,
 }
 
-/// Any of these differs after a file was replaced.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: (i64, i64),
-    changed: (i64, i64),
-    length: u64,
-    inode: u64,
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(found: &Metadata) -> Self {
-        Stamp {
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-            length: found.len(),
-            inode: found.ino(),
-        }
-    }
-}
-
-/// Off the runtime's threads: a disk may hang. `None` only if the runtime is shutting down.
+/// `None` only if the process is stopping.
 async fn look(mut seen: Seen) -> Option<(Result<Snapshot>, Seen)> {
     let now = Instant::now();
-    match task::spawn_blocking(move || (seen.again(unix_ms(SystemTime::now()), now), seen)).await {
-        Ok(looked) => Some(looked),
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => None,
-    }
+    aside(move || (seen.again(unix_ms(SystemTime::now()), now), seen)).await.ok()
 }
 
 impl Seen {
@@ -238,10 +212,7 @@ fn open(path: &Path, metadata: &Metadata) -> io::Result<Opened> {
         }
         Err(error) => return Err(error),
     };
-    let mut bytes = Vec::new();
-    // One byte more than allowed, so that a larger file shows.
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(Opened::Record(bytes))
+    Ok(Opened::Record(read_at_most(file, MAX_BYTES)?))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File as Opened},
-    io::{self, Read as _},
+    io,
     net::SocketAddr,
     path::Path,
     sync::Arc,
@@ -15,16 +15,15 @@ use std::{
 use futures_util::stream;
 use platform_core::{Error, ErrorKind, Result, identity::DEFAULT_VARIANT};
 use serde::{Deserialize, Deserializer, de};
-use tokio::{
-    task,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 
 use crate::{
-    endpoint::{Endpoint, Found, Protocol, State},
+    disk::read_at_most,
+    endpoint::{Endpoint, Found, Protocol, State, is_callable},
     record,
     resolve::{Resolve, Snapshot, Snapshots},
     target::{Place, Target},
+    task::aside,
     unix_ms,
 };
 
@@ -59,7 +58,7 @@ impl Resolve for File {
         let look = Look { path: Arc::clone(path), text: None, said: None };
         Box::pin(stream::unfold((look, Duration::ZERO), |(look, pause)| async move {
             time::sleep(pause).await;
-            let (answer, look) = look.aside().await?;
+            let (answer, look) = look.next().await?;
             Some((answer, (look, EVERY)))
         }))
     }
@@ -80,14 +79,10 @@ struct Look {
 }
 
 impl Look {
-    /// Off the runtime's threads: a disk may hang. `None` only if the runtime is shutting down.
-    async fn aside(mut self) -> Option<(Result<Snapshot>, Look)> {
+    /// `None` only if the process is stopping.
+    async fn next(mut self) -> Option<(Result<Snapshot>, Look)> {
         let (unix_ms, now) = (unix_ms(SystemTime::now()), Instant::now());
-        match task::spawn_blocking(move || (self.again(unix_ms, now), self)).await {
-            Ok(looked) => Some(looked),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => None,
-        }
+        aside(move || (self.again(unix_ms, now), self)).await.ok()
     }
 
     fn again(&mut self, unix_ms: u64, now: Instant) -> Result<Snapshot> {
@@ -120,14 +115,11 @@ fn read(path: &Path) -> Result<String> {
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(Error::new(ErrorKind::Unreachable, format!("{shown} is no plain file")));
     }
-    let mut text = String::new();
-    // One byte more than allowed, so that a larger file shows.
-    let file = Opened::open(path).map_err(failed)?;
-    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() > MAX_BYTES {
+    let bytes = Opened::open(path).and_then(|file| read_at_most(file, MAX_BYTES)).map_err(failed)?;
+    if bytes.len() > MAX_BYTES {
         return Err(Error::config(format!("the file {shown} is larger than {MAX_BYTES} bytes")));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 /// What the file says, else the line and what is wrong there.
@@ -196,10 +188,8 @@ impl Entry {
 fn callable<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() || address.port() == 0 => {
-            Err(de::Error::custom(format!("nobody can be called at {address}")))
-        }
-        Ok(address) => Ok(address),
+        Ok(address) if is_callable(address) => Ok(address),
+        Ok(address) => Err(de::Error::custom(format!("nobody can be called at {address}"))),
         Err(_) => Err(de::Error::custom(format!("\"{text}\" is not IP:PORT"))),
     }
 }

@@ -31,8 +31,6 @@ mod of;
 
 #[cfg(feature = "consul")]
 pub use consul::Consul;
-#[cfg(feature = "consul")]
-pub(crate) use consul::entry::read as consul_entries;
 mod said;
 
 pub use directory::Directory;

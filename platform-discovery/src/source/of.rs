@@ -45,7 +45,7 @@ pub(crate) fn of(target: &Target, config: &Config, shared: &Shared) -> Result<Ar
         Registry::Dir => Ok(Arc::new(source::Directory::of(&config.dir))),
         Registry::Etcd => shared.etcd(target, config),
         #[cfg(feature = "consul")]
-        Registry::Consul => Ok(Arc::new(source::Consul::of(&config.consul))),
+        Registry::Consul => Ok(Arc::new(source::Consul::of(&config.consul)?)),
         #[cfg(not(feature = "consul"))]
         Registry::Consul => Err(not_built(target, "Consul", "consul")),
         #[cfg(feature = "kubernetes")]

@@ -125,7 +125,7 @@ impl Follow {
             Change::Changed => self.meters.changed.inc(),
             Change::Unchanged => self.meters.unchanged.inc(),
         };
-        self.saving.note(self.keep.worth_saving(), now);
+        self.saving.note(|| self.keep.worth_saving(), now);
     }
 
     fn failed(&mut self, error: Error) {

@@ -10,7 +10,7 @@
 use std::{
     fs::{self, File},
     future::pending,
-    io::{self, Read as _, Write as _},
+    io,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -22,7 +22,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::{endpoint::Endpoint, folder::Folder, target::Target, unix_ms};
+use crate::{disk, endpoint::Endpoint, folder::Folder, target::Target, unix_ms};
 
 /// One target's place on disk. Its methods touch the disk; call them where blocking is fine.
 #[derive(Debug)]
@@ -80,10 +80,8 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("it cannot be read: {error}")),
         };
-        let mut bytes = Vec::new();
-        file.take(MAX_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| format!("it cannot be read: {error}"))?;
+        let bytes =
+            disk::read_at_most(file, MAX_BYTES).map_err(|error| format!("it cannot be read: {error}"))?;
         let saved = read(&bytes)?;
         if (saved.target.as_str(), saved.source.as_str()) != (&self.target, &self.source) {
             return Err(format!("it is foreign: a list of {} from {}", saved.target, saved.source));
@@ -111,6 +109,10 @@ impl Store {
                 .with_source(error)
         };
         if endpoints.is_empty() {
+            // Nothing is removed where a link may lead anywhere.
+            if !self.folder.look()? {
+                return Ok(());
+            }
             // Nobody is no list to start from.
             return match fs::remove_file(&place) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
@@ -122,20 +124,9 @@ impl Store {
         let (target, source) = (self.target.clone(), self.source.clone());
         let body = serde_json::to_vec(&Saved { target, source, true_unix_ms, endpoints })
             .expect("a list is strings and numbers");
-        // Two processes may write at once, and so may two targets of one process.
-        let beside = self.folder.path().join(format!(".{}.{}", self.file, std::process::id()));
-        let write = || {
-            let mut file = File::create(&beside)?;
-            writeln!(file, "{HEAD} {:016x}", sum(&body))?;
-            file.write_all(&body)?;
-            drop(file);
-            fs::rename(&beside, &place)
-        };
-        write().map_err(|error| {
-            // What is left of it would only lie about.
-            let _ = fs::remove_file(&beside);
-            failed(error)
-        })
+        let mut bytes = format!("{HEAD} {:016x}\n", sum(&body)).into_bytes();
+        bytes.extend(body);
+        disk::replace(&place, &bytes).map_err(failed)
     }
 }
 
@@ -194,6 +185,8 @@ pub(super) struct Saving {
     begun: Option<Instant>,
     writing: Option<JoinHandle<Result<()>>>,
     failing: bool,
+    /// Whether there was anybody to keep, in this life.
+    noted: bool,
 }
 
 /// What is to be written, and from when on.
@@ -205,11 +198,21 @@ struct Wanted {
 
 impl Saving {
     pub(super) fn to(store: Option<Arc<Store>>) -> Self {
-        Saving { store, last: None, wanted: None, begun: None, writing: None, failing: false }
+        Saving { store, last: None, wanted: None, begun: None, writing: None, failing: false, noted: false }
     }
 
     /// The source has just said that these are good.
-    pub(super) fn note(&mut self, good: Vec<Arc<Endpoint>>, now: Instant) {
+    ///
+    /// Nobody at first is nothing to note: a registry that comes back empty would erase what bridges that.
+    pub(super) fn note(&mut self, good: impl FnOnce() -> Vec<Arc<Endpoint>>, now: Instant) {
+        if self.store.is_none() {
+            return;
+        }
+        let good = good();
+        self.noted |= !good.is_empty();
+        if !self.noted {
+            return;
+        }
         let same = |known: &Vec<Arc<Endpoint>>| {
             known.len() == good.len() && known.iter().zip(&good).all(|(old, new)| Arc::ptr_eq(old, new))
         };
@@ -219,7 +222,7 @@ impl Saving {
             (_, None) => now,
         };
         let true_unix_ms = unix_ms(SystemTime::now());
-        self.wanted = self.store.is_some().then(|| Wanted { good, true_unix_ms, due: earliest.max(now) });
+        self.wanted = Some(Wanted { good, true_unix_ms, due: earliest.max(now) });
     }
 
     /// Does what is due. May be dropped and asked again.
@@ -258,7 +261,7 @@ impl Saving {
 
 fn read(bytes: &[u8]) -> std::result::Result<Saved<Vec<Endpoint>>, String> {
     let damaged = |how: &str| format!("it is damaged: {how}");
-    if bytes.len() as u64 > MAX_BYTES {
+    if bytes.len() > MAX_BYTES {
         return Err(damaged("it is too large"));
     }
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("it ends early"))?;
@@ -295,7 +298,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// A set that stays is written anew that often, so that its age on disk is true.
 const CONFIRMED: Duration = Duration::from_secs(10 * 60);
 /// Ten thousand endpoints.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -355,7 +358,7 @@ mod tests {
         assert!(why(b"platform-list 9 00\n{}", NOW).contains("no list of this version"));
         let empty = format!("{HEAD} {:016x}\n{{}}", sum(b"{}"));
         assert!(why(empty.as_bytes(), NOW).contains("damaged: missing field"));
-        assert!(why(&vec![b'x'; MAX_BYTES as usize + 1], NOW).contains("too large"));
+        assert!(why(&vec![b'x'; MAX_BYTES + 1], NOW).contains("too large"));
         let hours = |hours: u64| NOW + hours * 3_600_000;
         assert!(why(&whole, hours(6) + 1).contains("too old: 360 min, and at most 360"));
         assert!(why(&whole, NOW - 61_000).contains("from the future"));
@@ -394,19 +397,49 @@ mod tests {
         assert_eq!(run(&mut saving, Duration::from_secs(60)).await, 0, "nothing was said");
         let mut writes = 0;
         for step in 0..40 {
-            saving.note(endpoints(1..2 + step % 2), Instant::now());
+            saving.note(|| endpoints(1..2 + step % 2), Instant::now());
             writes += run(&mut saving, Duration::from_millis(500)).await;
         }
         assert_eq!(writes, 5, "in 20 s, the first at once");
         let stays = endpoints(1..7);
         let mut writes = 0;
         for _ in 0..1_900 {
-            saving.note(stays.clone(), Instant::now());
+            saving.note(|| stays.clone(), Instant::now());
             writes += run(&mut saving, Duration::from_secs(1)).await;
         }
         assert_eq!(writes, 4, "once, and three times in half an hour");
         assert_eq!(ours.load(unix_ms(SystemTime::now())).unwrap().unwrap().endpoints.len(), 6);
         assert_eq!(run(&mut Saving::to(None), Duration::from_secs(60)).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_at_first_erases_no_list_and_nobody_after_somebody_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = Arc::new(store(&folder, "etcd"));
+        let now = unix_ms(SystemTime::now());
+        ours.save(&endpoints(1..3), now).unwrap();
+        let mut saving = Saving::to(Some(Arc::clone(&ours)));
+        for _ in 0..20 {
+            saving.note(Vec::new, Instant::now());
+            assert_eq!(run(&mut saving, Duration::from_secs(1)).await, 0);
+        }
+        assert_eq!(ours.load(now).unwrap().unwrap().endpoints.len(), 2, "the registry came back empty");
+        saving.note(|| endpoints(1..2), Instant::now());
+        saving.note(Vec::new, Instant::now());
+        run(&mut saving, Duration::from_secs(10)).await;
+        assert_eq!(ours.load(now), Ok(None), "they are gone");
+    }
+
+    #[test]
+    fn nothing_is_removed_from_a_folder_that_cannot_be_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = store(&folder, "etcd");
+        ours.save(&[], NOW).expect("there is nothing to remove");
+        ours.save(&endpoints(1..2), NOW).unwrap();
+        fs::set_permissions(ours.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(ours.save(&[], NOW).is_err());
+        fs::set_permissions(ours.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(ours.load(NOW).unwrap().is_some());
     }
 
     #[tokio::test(start_paused = true)]

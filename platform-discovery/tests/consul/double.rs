@@ -48,6 +48,8 @@ pub(crate) struct Catalogue {
     /// Who has no such token sees nothing and may change nothing.
     pub(crate) token: Option<&'static str>,
     pub(crate) broken: bool,
+    /// Does what it is told to register, and fails to say so.
+    pub(crate) mute: bool,
 }
 
 struct Service {
@@ -71,6 +73,7 @@ impl Double {
             last_contact_ms: 0,
             token: None,
             broken: false,
+            mute: false,
         };
         let (changed, _) = watch::channel(0);
         let agent = Agent(Arc::new(Inner { catalogue: Mutex::new(catalogue), changed }));
@@ -265,6 +268,9 @@ async fn register(State(agent): State<Agent>, headers: HeaderMap, Json(told): Js
     agent.change(|services| {
         services.insert(id, Service { told, status, lease });
     });
+    if agent.catalogue().mute {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "rpc error").into_response();
+    }
     StatusCode::OK.into_response()
 }
 

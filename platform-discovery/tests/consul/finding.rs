@@ -18,7 +18,8 @@ struct Heard(Snapshots);
 
 impl Heard {
     fn of(config: &config::Consul, target: &str) -> Self {
-        Heard(Consul::of(config).resolve(&Target::parse(target).expect("a target")))
+        let consul = Consul::of(config).expect("an agent");
+        Heard(consul.resolve(&Target::parse(target).expect("a target")))
     }
 
     async fn next(&mut self) -> Result<Snapshot> {

@@ -48,7 +48,8 @@ async fn an_instance_is_found_as_it_registered_and_then_drains_and_goes() {
     assert_eq!(told["Check"]["DeregisterCriticalServiceAfter"], "60s");
     assert_eq!(told["Tags"], json!(["canary"]));
 
-    let mut heard = Consul::of(&config.consul).resolve(&Target::parse("consul://catalog").expect("a target"));
+    let consul = Consul::of(&config.consul).expect("an agent");
+    let mut heard = consul.resolve(&Target::parse("consul://catalog").expect("a target"));
     let first = heard.next().await.expect("an answer").expect("an answer");
     let found = &first.found()[0].endpoint;
     let seen =
@@ -128,4 +129,41 @@ async fn a_missing_right_says_which_setting_to_look_at() {
     let registration = Registration::new(&config(&double), record("127.0.0.1:8080")).expect("a registration");
     let error = registration.announce().await.expect_err("it may not");
     assert!(error.detail().contains("set discovery.consul.token_file"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_successor_under_the_same_name_wrote_is_neither_changed_nor_removed() {
+    let double = Double::start().await;
+    let gone = Registration::new(&config(&double), record("127.0.0.1:1")).expect("a registration");
+    gone.announce().await.expect("it is written");
+    let living = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = living.local_addr().expect("it is bound");
+    let heir = Registration::new(&config(&double), record(&address.to_string())).expect("a registration");
+    heir.announce().await.expect("nobody listens where the other was");
+    let theirs = |double: &Double| {
+        let (told, status) = double.agent.told(ID).expect("it is there");
+        (told["Port"].as_u64(), status)
+    };
+    let wanted = (Some(address.port().into()), "passing".to_owned());
+    let error = gone.draining().await.expect_err("it is another's");
+    assert!(error.detail().contains(&address.to_string()), "{error}");
+    assert_eq!(theirs(&double), wanted);
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(theirs(&double), wanted, "nobody writes over it");
+    gone.withdraw().await.expect("there is nothing of its own to remove");
+    assert_eq!(theirs(&double), wanted);
+    heir.withdraw().await.expect("it is removed");
+    assert!(double.agent.told(ID).is_none());
+}
+
+#[tokio::test]
+async fn what_was_written_without_an_answer_is_removed_all_the_same() {
+    let double = Double::start().await;
+    let registration = Registration::new(&config(&double), record("127.0.0.1:8080")).expect("a registration");
+    double.agent.catalogue().mute = true;
+    registration.announce().await.expect_err("nobody answered");
+    assert!(double.agent.told(ID).is_some());
+    double.agent.catalogue().mute = false;
+    registration.withdraw().await.expect("it is removed");
+    assert!(double.agent.told(ID).is_none());
 }

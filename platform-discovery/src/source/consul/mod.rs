@@ -12,9 +12,8 @@
 //! | an empty list that a missing right has filtered | an error: a token that may read nothing has no services |
 
 mod cursor;
-pub(crate) mod entry;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::stream;
 use http::Method;
@@ -24,7 +23,7 @@ use tokio::time::{self, Instant};
 use self::cursor::Cursor;
 use crate::{
     config,
-    consul::Agent,
+    consul::{self, Agent, Skipped},
     pause,
     resolve::{Resolve, Snapshot, Snapshots},
     source::said::Said,
@@ -38,9 +37,13 @@ pub struct Consul {
 }
 
 impl Consul {
-    /// The agent of this configuration.
-    pub fn of(config: &config::Consul) -> Self {
-        Consul { agent: Agent::of(config) }
+    /// The agent of this configuration; nobody is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if a certificate cannot be read.
+    pub fn of(config: &config::Consul) -> Result<Self> {
+        Ok(Consul { agent: Agent::of(config)? })
     }
 }
 
@@ -59,6 +62,7 @@ impl Resolve for Consul {
             failures: 0,
             next: Instant::now(),
             said: Said::default(),
+            skipped: Vec::new(),
         };
         Box::pin(stream::unfold(follow, |mut follow| async move {
             let answer = follow.next().await;
@@ -99,6 +103,8 @@ struct Follow {
     /// Not before then.
     next: Instant,
     said: Said,
+    /// Who made no sense in the last answer.
+    skipped: Vec<Skipped>,
 }
 
 impl Follow {
@@ -154,11 +160,12 @@ impl Follow {
         let index = reply.number("x-consul-index").ok_or_else(|| {
             self.agent.failed(ErrorKind::Unreachable, "answered without an index; is it Consul?")
         })?;
-        let (endpoints, skipped) = entry::read(&reply.body).map_err(|error| {
+        let (endpoints, skipped) = consul::read(&reply.body).map_err(|error| {
             let how = "answered with what is no list of instances";
             self.agent.failed(ErrorKind::Unreachable, how).with_source(error)
         })?;
-        if endpoints.is_empty() && skipped == 0 && reply.is("x-consul-results-filtered-by-acls", "true") {
+        if endpoints.is_empty() && skipped.is_empty() && reply.is("x-consul-results-filtered-by-acls", "true")
+        {
             let how = format!(
                 "hides the instances of {} from us; the token needs service:read and node:read",
                 self.name
@@ -167,8 +174,29 @@ impl Follow {
         }
         self.stale = true;
         self.cursor.answered(index);
-        Ok(Some(self.said.say(endpoints, skipped)))
+        self.leave_out(skipped);
+        Ok(Some(self.said.say(endpoints, self.skipped.len())))
     }
+
+    /// A line for each that is news; the same at every answer would only hide it.
+    fn leave_out(&mut self, skipped: Vec<Skipped>) {
+        for Skipped { id, why } in news(&self.skipped, &skipped) {
+            tracing::warn!(
+                service = %self.name, instance = id, why,
+                "an instance in Consul makes no sense and is left out"
+            );
+        }
+        self.skipped = skipped;
+    }
+}
+
+/// Those that make no sense since this answer, or for another reason.
+fn news<'a>(known: &[Skipped], skipped: &'a [Skipped]) -> Vec<&'a Skipped> {
+    if known == skipped {
+        return Vec::new();
+    }
+    let known: HashSet<(&str, &str)> = known.iter().map(|known| (&*known.id, &*known.why)).collect();
+    skipped.iter().filter(|skipped| !known.contains(&(&*skipped.id, &*skipped.why))).collect()
 }
 
 /// A question a minute proves that a quiet service is still what it was, and that the agent is there.
@@ -186,9 +214,22 @@ mod tests {
 
     #[test]
     fn the_source_says_whom_it_asks_for_what() {
-        let consul = Consul::of(&config::Consul::default());
+        let consul = Consul::of(&config::Consul::default()).unwrap();
         let told = |text: &str| consul.describe(&Target::parse(text).unwrap());
         assert_eq!(told("catalog"), "Consul, the service catalog by the agent http://127.0.0.1:8500");
         assert!(told("consul://catalog?tag=v2").contains("the service catalog with tag v2 by"));
+    }
+
+    #[test]
+    fn who_makes_no_sense_is_told_of_once_and_again_for_another_reason() {
+        let skipped = |told: &[(&str, &str)]| -> Vec<Skipped> {
+            told.iter().map(|(id, why)| Skipped { id: (*id).into(), why: (*why).into() }).collect()
+        };
+        let before = skipped(&[("a", "no IP"), ("b", "port 0")]);
+        let count = |after: &[(&str, &str)]| news(&before, &skipped(after)).len();
+        assert_eq!(news(&[], &before).len(), 2);
+        assert_eq!(count(&[("a", "no IP"), ("b", "port 0")]), 0);
+        assert_eq!((count(&[("b", "port 0")]), count(&[])), (0, 0), "one less is no news");
+        assert_eq!(count(&[("a", "port 0"), ("b", "port 0"), ("c", "no IP")]), 2);
     }
 }

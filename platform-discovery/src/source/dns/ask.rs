@@ -21,7 +21,7 @@ use platform_core::{Error, ErrorKind, Result};
 use super::{
     read::{self, MOST_ALIASES, Said},
     srv::shown,
-    system::{Stamp, System},
+    system::{Stamps, System},
 };
 use crate::config;
 
@@ -32,7 +32,7 @@ pub(super) struct Asker {
     search: Vec<Name>,
     /// As many dots make a name that is tried as it is written before the search list is.
     ndots: usize,
-    stamp: Stamp,
+    stamps: Stamps,
 }
 
 /// Records, and for how long they hold; none at all is "nobody", and `ttl` then what the zone says of that.
@@ -47,7 +47,7 @@ pub(super) struct Answer<T> {
 impl Asker {
     /// Reads the system's files; blocks.
     pub(super) fn new(config: &config::Dns) -> Result<Self> {
-        let System { servers, search, mut options, stamp } = System::read(config);
+        let System { servers, search, mut options, stamps } = System::read(config);
         options.timeout = TRY;
         let ndots = options.ndots;
         let tls = TlsConfig::new().map_err(|error| {
@@ -57,12 +57,12 @@ impl Asker {
         let pool = NameServerPool::from_config(servers, context, TokioRuntimeProvider::new());
         // No such file is no such names.
         let hosts = Hosts::from_system().unwrap_or_default();
-        Ok(Asker { pool, hosts, search, ndots, stamp })
+        Ok(Asker { pool, hosts, search, ndots, stamps })
     }
 
     /// Whether the system's files are still what they were; blocks.
     pub(super) fn is_current(&self, config: &config::Dns) -> bool {
-        self.stamp == Stamp::now(config)
+        self.stamps == Stamps::now(config)
     }
 
     /// The addresses of a host: of IPv4 if it has any that this machine has a route to, else of IPv6. One family,

@@ -45,7 +45,7 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use hickory_resolver::proto::rr::{Name, rdata::SRV};
 use platform_core::{Error, ErrorKind, Result};
-use tokio::{task, time};
+use tokio::time;
 
 use self::{
     ask::{Answer, Asker, has_route},
@@ -57,6 +57,7 @@ use crate::{
     resolve::{Resolve, Snapshot, Snapshots},
     source::said::Said,
     target::{Place, Target},
+    task::aside,
 };
 
 /// The addresses of a host, or the hosts of an SRV name, with DNS' own times.
@@ -244,17 +245,14 @@ impl Look {
     async fn asker(&mut self) -> Result<Arc<Asker>> {
         let (config, known) = (self.config.clone(), self.asker.take());
         let runtime = tokio::runtime::Handle::current();
-        let made = task::spawn_blocking(move || match known {
+        let made = aside(move || match known {
             Some(known) if known.is_current(&config) => Ok(known),
             _ => {
                 let _inside = runtime.enter();
                 Asker::new(&config).map(Arc::new)
             }
         });
-        let made = made.await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Internal, "reading the system's DNS settings ended early")
-                .with_source(error))
-        })?;
+        let made = made.await??;
         self.asker = Some(Arc::clone(&made));
         Ok(made)
     }

@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::fs::MetadataExt as _,
+    net::{Ipv4Addr, SocketAddr},
 };
 
 use hickory_resolver::{
@@ -12,45 +11,43 @@ use hickory_resolver::{
     system_conf,
 };
 
-use crate::config;
+use crate::{config, disk::Stamp, endpoint::ip_or_address};
 
 /// What `/etc/resolv.conf` says, or `discovery.dns.server` in its place.
 pub(super) struct System {
     pub(super) servers: Vec<NameServerConfig>,
     pub(super) search: Vec<Name>,
     pub(super) options: ResolverOpts,
-    pub(super) stamp: Stamp,
+    pub(super) stamps: Stamps,
 }
 
 impl System {
     /// Blocks: files are read.
     pub(super) fn read(config: &config::Dns) -> Self {
         // Before the files are read, so that a change meanwhile shows.
-        let stamp = Stamp::now(config);
+        let stamps = Stamps::now(config);
         if let Some(server) = own_server(config) {
-            return System::only(server, stamp);
+            return System::only(server, stamps);
         }
         match system_conf::read_system_conf() {
             Ok((system, options)) => {
                 let (servers, search) = (system.name_servers().to_vec(), system.search().to_vec());
-                System { servers, search, options, stamp }
+                System { servers, search, options, stamps }
             }
             Err(error) => {
                 tracing::debug!(%error, "the system names no DNS servers; this machine is asked, as by the C library");
-                System::only(server(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))), stamp)
+                System::only(server(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))), stamps)
             }
         }
     }
 
-    fn only(server: NameServerConfig, stamp: Stamp) -> Self {
-        System { servers: vec![server], search: Vec::new(), options: ResolverOpts::default(), stamp }
+    fn only(server: NameServerConfig, stamps: Stamps) -> Self {
+        System { servers: vec![server], search: Vec::new(), options: ResolverOpts::default(), stamps }
     }
 }
 
 fn own_server(config: &config::Dns) -> Option<NameServerConfig> {
-    let address = config.server.parse::<SocketAddr>();
-    let address = address.or_else(|_| config.server.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT)));
-    address.ok().map(server)
+    ip_or_address(&config.server, PORT).map(server)
 }
 
 fn server(address: SocketAddr) -> NameServerConfig {
@@ -61,18 +58,15 @@ fn server(address: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections.into())
 }
 
-/// Any of these differs after a file was replaced.
+/// The files that the system's settings are made of, as they are now.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stamp([Option<(i64, i64, u64, u64)>; 2]);
+pub(super) struct Stamps([Option<Stamp>; 2]);
 
-impl Stamp {
+impl Stamps {
     pub(super) fn now(config: &config::Dns) -> Self {
-        let of = |path: &str| {
-            let found = fs::metadata(path).ok()?;
-            Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
-        };
+        let of = |path: &str| fs::metadata(path).ok().map(|found| Stamp::from(&found));
         let servers = if config.server.is_empty() { of("/etc/resolv.conf") } else { None };
-        Stamp([servers, of("/etc/hosts")])
+        Stamps([servers, of("/etc/hosts")])
     }
 }
 

@@ -158,11 +158,11 @@ impl Known {
     fn apply(&mut self, event: &Event, now: Now) {
         let Some(kv) = &event.kv else { return };
         let Some(instance) = self.instance(&kv.key) else { return };
+        if self.entries.get(&instance).is_some_and(|known| known.revision >= kv.mod_revision) {
+            return;
+        }
         let known = self.entries.remove(&instance);
-        if let Some(known) = known.as_ref().filter(|known| known.revision >= kv.mod_revision) {
-            let found = known.found.clone();
-            self.entries.insert(instance, Entry { revision: known.revision, found });
-        } else if event.kind == DELETE {
+        if event.kind == DELETE {
             self.changed |= known.is_some();
         } else {
             self.put(instance, kv, known, now);

@@ -82,7 +82,7 @@ impl Etcd {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if a certificate or the password cannot be read.
+    /// [`ErrorKind::Config`] without a member, and if a certificate or the password cannot be read.
     pub fn of(config: &config::Etcd) -> Result<Self> {
         Ok(Etcd { cluster: Arc::new(Cluster::new(config.clone())?) })
     }
