@@ -37,6 +37,8 @@ async fn every_section_of_a_server_is_judged_before_anything_starts() {
         ("[server]\ntrust = { inbound = \"everybody\" }", "server.trust.inbound"),
         ("[admin]\nlisten = 1", "admin.listen"),
         ("[discovery.dir]\npoll = \"often\"", "discovery.dir.poll"),
+        ("[discovery.dir]\npoll = \"1ms\"", "inline:2: `discovery.dir.poll` is 1ms"),
+        ("[discovery]\netcd = { endpoints = [\"etcd:2379\"] }", "inline:2: `discovery.etcd.endpoints` holds"),
     ] {
         let error = prepared(toml).await.expect_err(toml);
         assert_eq!(error.kind(), ErrorKind::Config, "{toml}: {error}");

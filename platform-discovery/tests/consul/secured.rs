@@ -131,7 +131,7 @@ async fn certificates_are_shown_and_asked_for_and_read_anew_after_a_failure() {
 #[tokio::test]
 async fn a_file_that_is_missing_is_told_at_once_and_only_where_it_is_needed() {
     let tls = Tls { ca: "/nonexistent/ca.pem".into(), ..Tls::default() };
-    let plain = config::Consul { tls: tls.clone(), ..config::Consul::default() };
+    let plain = config::Consul { tls, ..config::Consul::default() };
     Consul::of(&plain).expect("nobody reads it");
     let secured = config::Consul { address: "https://127.0.0.1:8501".into(), ..plain };
     let error = Consul::of(&secured).expect_err("it is not there");
