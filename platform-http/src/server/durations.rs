@@ -1,11 +1,7 @@
 //! How long did requests of one route take?
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use http::Method;
 use platform_core::{
     ErrorKind,
@@ -13,17 +9,15 @@ use platform_core::{
     telemetry::{Histogram, HistogramFamily},
 };
 
-use super::metrics::DurationLabels;
+use super::{grown::Grown, metrics::DurationLabels};
 
 /// One route's durations: a cell for each method, status and reason that was seen, found without a lock.
 pub(super) struct Route {
     pub(super) path: Arc<str>,
     durations: HistogramFamily<DurationLabels>,
-    cells: ArcSwap<Vec<Cell>>,
-    adding: Mutex<()>,
+    cells: Grown<Cell>,
 }
 
-#[derive(Clone)]
 struct Cell {
     key: CellKey,
     histogram: Histogram,
@@ -39,31 +33,22 @@ pub(super) struct CellKey {
 
 impl Route {
     pub(super) fn new(path: &str, durations: HistogramFamily<DurationLabels>) -> Self {
-        Route { path: Arc::from(path), durations, cells: ArcSwap::default(), adding: Mutex::default() }
+        Route { path: Arc::from(path), durations, cells: Grown::default() }
     }
 
     pub(super) fn observe(&self, key: CellKey, duration: Duration, trace: Option<TraceId>) {
-        match self.cells.load().iter().find(|cell| cell.key == key) {
-            Some(cell) => cell.histogram.observe(duration, trace),
-            None => self.add(key).observe(duration, trace),
-        }
+        let make = || Cell { key, histogram: self.histogram(key) };
+        let (_, cell) = self.cells.find_or_add(|cell| cell.key == key, make);
+        cell.histogram.observe(duration, trace);
     }
 
-    fn add(&self, key: CellKey) -> Histogram {
-        let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut cells = Vec::clone(&self.cells.load());
-        if let Some(known) = cells.iter().find(|cell| cell.key == key) {
-            return known.histogram.clone();
-        }
-        let histogram = self.durations.with(&DurationLabels {
+    fn histogram(&self, key: CellKey) -> Histogram {
+        self.durations.with(&DurationLabels {
             method: METHODS[usize::from(key.method)],
             route: Arc::clone(&self.path),
             status: key.status,
             reason: key.reason,
-        });
-        cells.push(Cell { key, histogram: histogram.clone() });
-        self.cells.store(Arc::new(cells));
-        histogram
+        })
     }
 }
 

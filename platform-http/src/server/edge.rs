@@ -71,6 +71,35 @@ where
 }
 
 pin_project! {
+    /// Lets a call write its reply where it stays: a future that hands one on by value moves some 300 bytes, and so
+    /// does everything that stands around it.
+    pub(super) struct Landing<'a, F> {
+        #[pin]
+        call: F,
+        reply: &'a mut Option<Response<Body>>,
+    }
+}
+
+impl<'a, F> Landing<'a, F> {
+    pub(super) fn new(call: F, reply: &'a mut Option<Response<Body>>) -> Self {
+        Landing { call, reply }
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Landing<'_, F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match ready!(this.call.poll(cx)) {
+            Ok(reply) => **this.reply = Some(reply),
+            Err(never) => match never {},
+        }
+        Poll::Ready(())
+    }
+}
+
+pin_project! {
     /// Waits until the service is ready, and then for its reply.
     pub(super) struct WholeFuture<S: Service<Request<Body>>> {
         service: S,

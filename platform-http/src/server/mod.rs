@@ -26,6 +26,7 @@ pub mod dialect;
 mod durations;
 mod edge;
 mod exchange;
+mod grown;
 mod line;
 mod listener;
 mod load;

@@ -28,8 +28,8 @@ use platform_core::{
         Counter, CounterFamily, Gauge, Line, Logs, Operation, Traces,
         trace::{Kind, Span, Status, Value},
     },
+    tick::Tick,
 };
-use tokio::time::Instant;
 
 use super::{
     dialect::Dialect,
@@ -68,7 +68,7 @@ pub(super) struct Seen {
     method: u8,
     /// How many others were under way when it arrived.
     rif: u32,
-    began: Instant,
+    began: Tick,
     context: Context,
     parent: Option<SpanId>,
     client: Option<HeaderValue>,
@@ -134,10 +134,11 @@ impl Observer {
             head: None,
             method,
             rif: self.0.load.arrive(),
-            began: context.now().instant(),
+            began: context.now(),
             context: context.clone(),
             parent,
-            client: request.headers().get(header::USER_AGENT).cloned(),
+            // Only the line tells it.
+            client: self.0.lines.then(|| request.headers().get(header::USER_AGENT).cloned()).flatten(),
             status: StatusCode::OK,
             reason: None,
             spoken: self.0.dialect.as_ref().and_then(|dialect| Spoken::of(dialect, request)),
@@ -190,7 +191,7 @@ impl Seen {
         if streams {
             // How long somebody listens belongs into no latency: the metric gets the time to the head, though
             // only at the end, when it is known whether the stream broke off.
-            self.head = Some(self.began.elapsed());
+            self.head = Some(Tick::now().since(self.began));
             if self.spoken.is_none()
                 && let Some(notes) = self.context.notes()
             {
@@ -268,7 +269,7 @@ impl Seen {
 
     fn tell(&mut self) {
         self.told = true;
-        let duration = self.began.elapsed();
+        let duration = Tick::now().since(self.began);
         let inner = &*self.observer.0;
         inner.active[usize::from(self.method)].dec();
         inner.load.leave();
@@ -283,8 +284,7 @@ impl Seen {
         }
         let trace = self.context.trace();
         let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
-        let routes = inner.routes.load();
-        let route = routes.of(self.route());
+        let route = inner.routes.of(self.route());
         let exemplar = trace.is_sampled().then(|| trace.trace_id());
         route.observe(key, self.head.unwrap_or(duration), exemplar);
         if trace.is_sampled() && inner.traces.exports() {

@@ -5,11 +5,10 @@
 //! outside. The number of a route is found out once per route and then remembered.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     task::{self, Poll},
 };
 
-use arc_swap::{ArcSwap, Guard};
 use axum::{
     body::Body,
     extract::{DefaultBodyLimit, MatchedPath},
@@ -20,52 +19,34 @@ use platform_core::context;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::grown::Grown;
+
 /// The routes of one server, in the order in which they were first asked for; number 0 is no route.
 pub(super) struct Routes<T>(Arc<Known<T>>);
 
 struct Known<T> {
-    routes: ArcSwap<Vec<Arc<T>>>,
-    /// The paths, in the order of the routes; held while one is added.
-    paths: Mutex<Vec<Box<str>>>,
+    none: T,
+    routes: Grown<(Box<str>, T)>,
     make: Box<dyn Fn(&str) -> T + Send + Sync>,
 }
 
 impl<T> Routes<T> {
     pub(super) fn new(make: impl Fn(&str) -> T + Send + Sync + 'static) -> Self {
-        let none = Arc::new(make(""));
-        Routes(Arc::new(Known {
-            routes: ArcSwap::from_pointee(vec![none]),
-            paths: Mutex::new(vec![Box::from("")]),
-            make: Box::new(make),
-        }))
+        Routes(Arc::new(Known { none: make(""), routes: Grown::default(), make: Box::new(make) }))
     }
 
-    /// The routes known now.
-    pub(super) fn load(&self) -> Table<T> {
-        Table(self.0.routes.load())
+    /// What belongs to the route of this number.
+    pub(super) fn of(&self, number: u32) -> &T {
+        let index = number.checked_sub(1);
+        let route = index.and_then(|index| self.0.routes.get(index as usize));
+        route.map_or(&self.0.none, |(_, route)| route)
     }
 
     /// The number of the route of this path; one path is one route, however many methods it has.
     fn number(&self, path: &str) -> u32 {
-        let mut paths = self.0.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = paths.iter().position(|known| **known == *path).unwrap_or_else(|| {
-            let mut routes = Vec::clone(&self.0.routes.load());
-            routes.push(Arc::new((self.0.make)(path)));
-            self.0.routes.store(Arc::new(routes));
-            paths.push(Box::from(path));
-            paths.len() - 1
-        });
-        u32::try_from(number).unwrap_or(0)
-    }
-}
-
-/// The routes known at one moment.
-pub(super) struct Table<T>(Guard<Arc<Vec<Arc<T>>>>);
-
-impl<T> Table<T> {
-    /// What belongs to the route of this number.
-    pub(super) fn of(&self, number: u32) -> &T {
-        self.0.get(number as usize).unwrap_or(&self.0[0])
+        let make = || (Box::from(path), (self.0.make)(path));
+        let (index, _) = self.0.routes.find_or_add(|(known, _)| **known == *path, make);
+        u32::try_from(index + 1).unwrap_or(0)
     }
 }
 

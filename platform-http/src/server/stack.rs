@@ -13,7 +13,7 @@
 //! | catch panic | what if the handler is wrong? |
 //! | scope | what may business code know? |
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -30,7 +30,8 @@ use platform_core::{
 use tokio::time::Instant;
 
 use super::{
-    edge::Answer,
+    dialect::Dialect,
+    edge::{Answer, Landing},
     observe::{Observer, Seen},
 };
 use crate::{
@@ -79,26 +80,28 @@ impl<S: Answer> Stack<S> {
         let (mut context, parent) = shared.extract(&request, Instant::now());
         // R1 Count everything: every refusal below is on the graph, with its final status.
         let mut seen = shared.observer.begin(&request, &context, parent);
-        let (mut response, limit) = match shared.admit(&request, &mut context, &seen) {
-            Err(refusal) => (shared.refuse(&refusal, &seen), None),
+        let mut reply = None;
+        let (ended, limit) = match shared.admit(&request, &mut context, &seen) {
+            Err(refusal) => (Err(refusal), None),
             Ok(limit) => {
                 let whole = seen.dialect().is_some();
                 let limits = |body| shared.limit_body(body, &context, whole);
-                let call = pin!(self.inner.answer(request, &context, limits));
+                let call = pin!(Landing::new(self.inner.answer(request, &context, limits), &mut reply));
                 // The one bridge to business code.
                 let scoped = pin!(context::scope(context, call));
                 // A panic passes through the layers above like any error.
                 let caught = AssertUnwindSafe(scoped).catch_unwind();
                 // R5 One clock: everything in here ends with it.
-                let reply = within(limit, caught).await;
-                (shared.judge(reply, &seen), limit)
+                (Ok(within(limit, caught).await), limit)
             }
         };
-        shared.name(&mut response, &seen);
-        shared.tell_degraded(&mut response, &seen);
-        shared.tell_load(&mut response, &seen);
-        seen.end(&mut response, limit, !shared.trust.internal);
-        response
+        shared.judge(ended, &mut reply, &seen);
+        let response = reply.as_mut().expect("what ended well left a reply, all else was refused");
+        shared.name(response, &seen);
+        shared.tell_degraded(response, &seen);
+        shared.tell_load(response, &seen);
+        seen.end(response, limit, !shared.trust.internal);
+        reply.expect("it is looked at above")
     }
 }
 
@@ -167,37 +170,44 @@ impl Shared {
         }
     }
 
-    /// The reply, or what stands for it. Inline, or the reply is copied once more.
-    #[inline]
-    fn judge(&self, reply: Result<Caught, Limit>, seen: &Seen) -> Response<Body> {
-        // What cut the body is the reason, whatever the handler made of it.
-        if let Some(cut) = seen.context().notes().and_then(|notes| notes.reason()) {
-            return self.refuse(cut, seen);
-        }
-        match reply {
-            Ok(Ok(Ok(response))) if seen.dialect().is_some() => self.translate(response, seen),
-            Ok(Ok(Ok(response))) if response.status().is_success() => response,
-            Ok(Ok(Ok(response))) => match refusal(&response, seen) {
-                Some(error) => self.complete(&response, &error, seen),
-                None => response,
-            },
-            Ok(Ok(Err(never))) => match never {},
-            Ok(Err(panic)) => self.refuse(&seen.panicked(&*panic), seen),
-            Err(limit) => self.refuse(&out_of_time(limit), seen),
+    /// Leaves the reply as it is, or puts there what stands for it.
+    fn judge(&self, ended: Result<Ended>, reply: &mut Option<Response<Body>>, seen: &Seen) {
+        let instead = match (ended, seen.context().notes().and_then(|notes| notes.reason())) {
+            (Err(refusal), _) => Some(self.refuse(&refusal, seen)),
+            // What cut the body is the reason, whatever the handler made of it.
+            (Ok(_), Some(cut)) => Some(self.refuse(cut, seen)),
+            (Ok(Ok(Ok(()))), None) => reply.as_ref().and_then(|reply| self.instead(reply, seen)),
+            (Ok(Ok(Err(panic))), None) => Some(self.refuse(&seen.panicked(&*panic), seen)),
+            (Ok(Err(limit)), None) => Some(self.refuse(&out_of_time(limit), seen)),
+        };
+        if instead.is_some() {
+            *reply = instead;
         }
     }
 
-    /// A reply in the dialect as it is; any other in its words. What a team's layer refused is an error of ours.
-    fn translate(&self, response: Response<Body>, seen: &Seen) -> Response<Body> {
+    /// What stands for a reply that is not what a caller should read.
+    fn instead(&self, reply: &Response<Body>, seen: &Seen) -> Option<Response<Body>> {
         match seen.dialect() {
-            Some(dialect) if !dialect.is_reply(response.headers()) => {
-                match response.extensions().get::<Refused>() {
-                    Some(Refused(error)) => self.refuse(error, seen),
-                    None => dialect.translate(response.status()),
-                }
-            }
-            _ => response,
+            Some(dialect) => self.translate(&**dialect, reply, seen),
+            None if reply.status().is_success() => None,
+            None => refusal(reply, seen).map(|error| self.complete(reply, &error, seen)),
         }
+    }
+
+    /// A reply in the dialect stays; any other is said in its words. What a team's layer refused is an error of ours.
+    fn translate(
+        &self,
+        dialect: &dyn Dialect,
+        reply: &Response<Body>,
+        seen: &Seen,
+    ) -> Option<Response<Body>> {
+        if dialect.is_reply(reply.headers()) {
+            return None;
+        }
+        Some(match reply.extensions().get::<Refused>() {
+            Some(Refused(error)) => self.refuse(error, seen),
+            None => dialect.translate(reply.status()),
+        })
     }
 
     /// Every reply names its request.
@@ -271,8 +281,8 @@ impl Shared {
     }
 }
 
-/// What a handler's future came to: a reply, or a panic.
-type Caught = std::thread::Result<Result<Response<Body>, Infallible>>;
+/// How a handler's future ended: with a reply, with a panic, or not in time.
+type Ended = Result<std::thread::Result<()>, Limit>;
 
 /// The error behind a reply: a handler's [`Problem`](crate::Problem), or a router that knows no such path. What a
 /// handler says without a word more than the status is its own affair.
