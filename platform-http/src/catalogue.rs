@@ -2,13 +2,14 @@
 
 use platform_core::telemetry::catalogue::{Catalogue, Declared, Spec as _};
 
-use crate::{client, server};
+use crate::{client, server, tls};
 
 /// Every metric that this crate writes. The admin listener writes none: what it changes is counted by the room of
 /// changes.
 pub fn catalogue() -> Vec<Declared> {
     let mut ours = vec![client::metrics::DURATION.declared()];
     ours.extend(server::declared());
+    ours.push(tls::NOT_AFTER.declared());
     ours
 }
 
@@ -48,6 +49,7 @@ mod tests {
             ("platform_server_panics_total", ""),
             ("platform_server_degraded_requests_total", "target"),
             ("platform_context_rejected_total", "field"),
+            ("platform_tls_not_after_timestamp_seconds", "certificate"),
         ];
         assert_eq!(names, wanted.map(|(name, labels)| (name.to_owned(), labels.to_owned())));
     }

@@ -10,6 +10,7 @@ pub mod problem;
 mod segment;
 mod serve;
 pub mod server;
+pub mod tls;
 mod wire;
 
 pub use admin::Admin;

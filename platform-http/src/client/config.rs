@@ -93,7 +93,8 @@ pub enum Protocol {
     H2,
 }
 
-/// `connect.tls`: for `https://` targets.
+/// `connect.tls`: for `https://` targets, and with `ca` for those of a registry. The files are read again when they
+/// changed, for the next connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
@@ -103,7 +104,7 @@ pub struct Tls {
     pub cert: PathBuf,
     /// Its key: a PEM file.
     pub key: PathBuf,
-    /// The name in the server's certificate; empty is the target's host.
+    /// The name in the server's certificate; empty is the target's host, or its name in the registry.
     pub server_name: String,
 }
 

@@ -21,7 +21,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use platform_core::{Error, ErrorKind, Outcome, Result};
-use platform_discovery::{Endpoint, Protocol as Spoken, Target, balance::Link};
+use platform_discovery::{Endpoint, Place, Protocol as Spoken, Target, balance::Link};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -55,10 +55,13 @@ impl Connector {
     pub(super) fn new(target: &Target, settings: &Connect) -> Result<Self> {
         let text = target.authority();
         let unfit = |_| Error::config(format!("target \"{target}\": \"{text}\" cannot stand in a URI"));
-        let tls = target.is_tls().then(|| Tls::new(target, settings)).transpose()?;
+        // Who says whom to believe in a registry means that those speak TLS; an `http://` target says for itself.
+        let host = matches!(target.place(), Place::Host { .. });
+        let secure = target.is_tls() || (!host && !settings.tls.ca.as_os_str().is_empty());
+        let tls = secure.then(|| Tls::new(target, settings)).transpose()?;
         Ok(Connector {
             settings: settings.clone(),
-            scheme: if target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP },
+            scheme: if secure { Scheme::HTTPS } else { Scheme::HTTP },
             authority: text.parse().map_err(unfit)?,
             host: HeaderValue::from_str(&text).expect("what can stand in a URI can stand in a header"),
             tls,

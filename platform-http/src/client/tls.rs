@@ -1,19 +1,21 @@
-//! `https://` targets: whom to believe, and who we are.
+//! `https://` targets, and those of a registry whose servers have certificates: whom to believe, and who we are.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use arc_swap::ArcSwap;
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use platform_core::{Error, Result};
-use platform_discovery::{
-    Place, Target,
-    tls::{Files, client_config},
-};
+use platform_discovery::{Place, Target, tls};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::config::Connect;
+use super::config::{Connect, Tls as Settings};
+use crate::tls::Stamp;
 
 /// A connection, with TLS or without.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -27,13 +29,29 @@ pub(super) fn tcp(stream: &Stream) -> &TcpStream {
 }
 
 /// The TLS side of a target. Cheap to clone.
+///
+/// The files are looked at for each connection and read again when they changed, so that a renewed certificate costs
+/// none; those that cannot be used change nothing.
 #[derive(Clone)]
 pub(super) struct Tls {
+    files: Arc<Files>,
+    name: ServerName<'static>,
+}
+
+struct Files {
+    settings: Settings,
+    read: ArcSwap<Read>,
+    /// What was said last, so that it is said once.
+    told: Mutex<Option<String>>,
+}
+
+/// What stood in the files.
+struct Read {
+    stamps: [Option<Stamp>; 3],
     /// Offers HTTP/1.1 only.
     http1: Arc<ClientConfig>,
     /// Offers HTTP/2 only.
     h2: Arc<ClientConfig>,
-    name: ServerName<'static>,
 }
 
 impl Tls {
@@ -47,19 +65,64 @@ impl Tls {
         let name = ServerName::try_from(host.clone()).map_err(|_| {
             Error::config(format!("connect.tls.server_name: \"{host}\" cannot be the name in a certificate"))
         })?;
-        let tls = &settings.tls;
-        let files = Files { ca: &tls.ca, cert: &tls.cert, key: &tls.key };
-        let config = |alpn: &[u8]| -> Result<Arc<ClientConfig>> {
-            let mut config = client_config(files, "connect.tls")?;
-            config.alpn_protocols = vec![alpn.to_vec()];
-            Ok(Arc::new(config))
-        };
-        Ok(Tls { http1: config(b"http/1.1")?, h2: config(b"h2")?, name })
+        let settings = settings.tls.clone();
+        let read = Read::of(&settings)?;
+        let files = Files { settings, read: ArcSwap::from_pointee(read), told: Mutex::default() };
+        Ok(Tls { files: Arc::new(files), name })
     }
 
     pub(super) async fn secure(&self, tcp: TokioIo<TcpStream>, h2: bool) -> io::Result<Stream> {
-        let config = if h2 { &self.h2 } else { &self.http1 };
-        let connector = TlsConnector::from(Arc::clone(config));
+        let config = {
+            let read = self.files.current();
+            Arc::clone(if h2 { &read.h2 } else { &read.http1 })
+        };
+        let connector = TlsConnector::from(config);
         Ok(Stream::from(connector.connect(self.name.clone(), TokioIo::new(tcp)).await?))
     }
+}
+
+impl Files {
+    /// What stands in the files now, or what stood there before they were spoilt.
+    fn current(&self) -> Arc<Read> {
+        let known = self.read.load_full();
+        if stamps(&self.settings) == known.stamps {
+            return known;
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match Read::of(&self.settings) {
+            Ok(read) => {
+                let read = Arc::new(read);
+                self.read.store(Arc::clone(&read));
+                *told = None;
+                read
+            }
+            Err(error) => {
+                let wrong = error.detail().to_owned();
+                if told.as_ref() != Some(&wrong) {
+                    tracing::warn!(
+                        "{wrong}; what stood in the files before stays in force until they are mended"
+                    );
+                    *told = Some(wrong);
+                }
+                known
+            }
+        }
+    }
+}
+
+impl Read {
+    fn of(settings: &Settings) -> Result<Self> {
+        // Before reading: what changes meanwhile is read again.
+        let stamps = stamps(settings);
+        let files = tls::Files { ca: &settings.ca, cert: &settings.cert, key: &settings.key };
+        let mut http1 = tls::client_config(files, "connect.tls")?;
+        let mut h2 = http1.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        h2.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Read { stamps, http1: Arc::new(http1), h2: Arc::new(h2) })
+    }
+}
+
+fn stamps(settings: &Settings) -> [Option<Stamp>; 3] {
+    [&settings.ca, &settings.cert, &settings.key].map(|path| Stamp::of(path))
 }

@@ -8,7 +8,6 @@ use platform_core::{
     App, Error, ErrorKind, Result,
     app::{Bound, Boxed, Serve, Served},
     config::{Refusal, Rules},
-    context::wire::Trust,
     lifecycle::Drain,
 };
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Connections, Limits, Listener, Times,
+    Connections, Limits, Listener, Peer, Times, TlsConfig, TrustConfig,
     dialect::Dialect,
     edge::{Answer, Edge, Whole},
     no_address,
@@ -26,8 +25,12 @@ use super::{
     route::NoteRoute,
     slots::{Around, Rest, Slots},
     stack::{Settings, Stack},
+    trust::Inbound,
 };
-use crate::Body;
+use crate::{
+    Body,
+    tls::{Acceptor, Refresh},
+};
 
 /// An HTTP server: HTTP/1.1 and HTTP/2 on one listener, with everything the platform puts around a request.
 ///
@@ -60,6 +63,7 @@ enum Serving {
 struct Ready {
     listener: Listener,
     connections: Connections,
+    refresh: Option<Refresh>,
     observer: Observer,
     settings: Settings,
     app: App,
@@ -73,6 +77,8 @@ pub struct Config {
     pub listen: String,
     /// Who is believed.
     pub trust: TrustConfig,
+    /// Its certificate, and whose it asks for.
+    pub tls: TlsConfig,
     /// How much of everything.
     pub limits: Limits,
     /// How long.
@@ -81,32 +87,12 @@ pub struct Config {
     pub policy: platform_core::stack::ServerPolicy,
 }
 
-/// Who is believed: `server.trust`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrustConfig {
-    /// Peers inside, or anybody.
-    pub inbound: Inbound,
-    /// May they choose versions, faults and arms, and ask for everything to be kept?
-    pub overrides: bool,
-}
-
-/// Whose requests arrive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Inbound {
-    /// Anybody's.
-    Edge,
-    /// Services of ours.
-    #[default]
-    Internal,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Config {
             listen: DEFAULT_LISTEN.to_owned(),
             trust: TrustConfig::default(),
+            tls: TlsConfig::default(),
             limits: Limits::default(),
             times: Times::default(),
             policy: platform_core::stack::ServerPolicy::default(),
@@ -128,19 +114,25 @@ impl Config {
 
 impl Rules for Config {
     fn refusals(&self) -> Vec<Refusal> {
-        let parts: [(&str, &dyn Rules); 3] =
-            [("limits", &self.limits), ("times", &self.times), ("policy", &self.policy)];
+        let parts: [(&str, &dyn Rules); 5] = [
+            ("trust", &self.trust),
+            ("tls", &self.tls),
+            ("limits", &self.limits),
+            ("times", &self.times),
+            ("policy", &self.policy),
+        ];
         let parts = parts
             .into_iter()
             .flat_map(|(part, rules)| rules.refusals().into_iter().map(move |refusal| refusal.under(part)));
         let listen = no_address(&self.listen, DEFAULT_LISTEN).map(|why| Refusal::new("listen", why));
-        listen.into_iter().chain(parts).collect()
-    }
-}
-
-impl TrustConfig {
-    fn trust(self) -> Trust {
-        Trust { internal: self.inbound == Inbound::Internal, overrides: self.overrides }
+        let asks = !self.tls.is_off() && !self.tls.client_ca.as_os_str().is_empty();
+        let blind = (self.trust.inbound == Inbound::Mtls && !asks).then(|| {
+            Refusal::new(
+                "tls.client_ca",
+                "is not set, and `trust.inbound = \"mtls\"` goes by peers' certificates",
+            )
+        });
+        listen.into_iter().chain(blind).chain(parts).collect()
     }
 }
 
@@ -239,19 +231,21 @@ impl Serve for Server {
     fn bind<'a>(&'a mut self, app: &'a App) -> Boxed<'a, Result<Bound>> {
         Box::pin(async move {
             let config = Config::of(app)?;
+            let (tls, refresh) = Acceptor::open(app, &config.tls)?.unzip();
             let listener = Listener::bind(&config.listen).await;
             let listener = listener.map_err(|error| of_the_key(app, "server.listen", &error))?;
             let address = listener.local_addr();
             self.bound = Some(Ready {
                 listener,
-                observer: Observer::new(app, self.lines, self.dialect.take()),
+                observer: Observer::new(app, self.lines, self.dialect.take(), scheme(&config.tls)),
                 settings: Settings {
-                    trust: config.trust.trust(),
+                    trust: config.trust,
                     timeout: config.policy.timeout,
                     body: config.limits.body,
                     body_idle: config.times.body_idle,
                 },
-                connections: Connections::new(config.limits, config.times),
+                connections: Connections::new(config.limits, config.times).secured(tls),
+                refresh,
                 app: app.clone(),
             });
             Ok(Bound { name: NAME.to_owned(), address, protocol: self.protocol.to_owned() })
@@ -290,10 +284,20 @@ impl Ready {
         drain: Drain,
         grace: Duration,
     ) -> impl Future<Output = Result<Served>> + Send {
-        let stack = Stack::new(self.observer, self.app.identity().clone(), &self.settings, service);
+        let stack = Stack::new(self.observer, self.app.identity().clone(), self.settings, service);
         async move {
-            let answer = move |request, _peer: &_| stack.clone().answer(request);
-            let served = self.connections.serve(self.listener, drain, grace, answer).await;
+            let answer = move |mut request: Request<_>, peer: &Peer| {
+                let trust = stack.meet(&mut request, peer);
+                stack.clone().answer(request, trust)
+            };
+            let serving = self.connections.serve(self.listener, drain, grace, answer);
+            let served = match self.refresh {
+                None => serving.await,
+                Some(refresh) => tokio::select! {
+                    served = serving => served,
+                    never = refresh.run() => match never {},
+                },
+            };
             Ok(Served { cut: served.cut })
         }
     }
@@ -325,6 +329,10 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").finish_non_exhaustive()
     }
+}
+
+fn scheme(tls: &TlsConfig) -> &'static str {
+    if tls.is_off() { "http" } else { "https" }
 }
 
 /// The section, and the name of the address.

@@ -1,6 +1,6 @@
 //! What a connection may ask of us, and how long it may take.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use platform_core::config::{Refusal, Rules, duration, size};
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,59 @@ pub struct Times {
     /// is for ever.
     #[serde(with = "duration::or_none")]
     pub connection_age: Option<Duration>,
+}
+
+/// TLS of the server: `server.tls`. Without `cert` it speaks cleartext.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Its certificate: a PEM file, the chain after it. Read again when it changes, as are the others.
+    pub cert: PathBuf,
+    /// Its key: a PEM file.
+    pub key: PathBuf,
+    /// Who vouches for peers: a PEM file. Empty asks nobody for a certificate.
+    pub client_ca: PathBuf,
+    /// Must a peer show one? Without `client_ca` it means nothing.
+    pub clients: Clients,
+}
+
+/// Must a peer show a certificate: `server.tls.clients`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clients {
+    /// Whoever shows none is not let in.
+    #[default]
+    Required,
+    /// It may; routes say for whom they are ([`allow`](crate::tls::allow)).
+    Optional,
+}
+
+impl TlsConfig {
+    /// Is nothing set?
+    pub(crate) fn is_off(&self) -> bool {
+        self.cert.as_os_str().is_empty()
+    }
+}
+
+impl Rules for TlsConfig {
+    fn refusals(&self) -> Vec<Refusal> {
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        let mut refusals = Vec::new();
+        if is_set(&self.cert) && !is_set(&self.key) {
+            refusals.push(Refusal::new("key", "is missing; name the file of the key that belongs to `cert`"));
+        }
+        if self.is_off() {
+            for (key, path) in [("key", &self.key), ("client_ca", &self.client_ca)] {
+                if is_set(path) {
+                    refusals.push(Refusal::new(
+                        key,
+                        "is set and `cert` is not, so the server would speak cleartext; set `cert` or neither",
+                    ));
+                }
+            }
+        }
+        refusals
+    }
 }
 
 impl Rules for Limits {
@@ -151,6 +204,25 @@ mod tests {
 
         let forever = Config::builder().toml("[server.times]\nconnection_age = \"none\"").load().unwrap();
         assert_eq!(forever.section::<Times>("server.times").unwrap().connection_age, None);
+    }
+
+    #[test]
+    fn tls_is_all_or_nothing() {
+        let wrong = |toml: &str| {
+            let config = Config::builder().toml(format!("[server]\ntls = {toml}")).load().unwrap();
+            let tls: TlsConfig = config.section("server.tls").unwrap();
+            config.check("server.tls", &tls).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        for fine in [
+            "{}",
+            "{ cert = 'a', key = 'b' }",
+            "{ cert = 'a', key = 'b', client_ca = 'c', clients = 'optional' }",
+        ] {
+            assert_eq!(wrong(fine), "", "{fine}");
+        }
+        assert!(wrong("{ cert = 'a' }").contains("`server.tls.key` is missing"));
+        assert!(wrong("{ key = 'a' }").contains("`server.tls.key` is set and `cert` is not"));
+        assert!(wrong("{ client_ca = 'a' }").contains("`server.tls.client_ca` is set and `cert` is not"));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! | what it does | what it gets |
 //! |---|---|
 //! | more connections than `limits.connections` | waits in the kernel's queue, which costs us nothing; accepting only to close would make it come back at once |
-//! | says nothing, or sends its headers slowly | closed after `times.header` |
+//! | says nothing, or shakes hands or sends its headers slowly | closed after `times.header` |
 //! | headers beyond `limits.headers` or `limits.header_fields` | 431 |
 //! | takes no byte of its reply | closed after `times.body_idle`, as far as TCP shows it; one starved HTTP/2 stream among others is ended by its deadline |
 //! | opens and resets HTTP/2 streams | GOAWAY after [`MAX_PENDING_RESETS`] that were not even begun |
@@ -46,13 +46,17 @@ use super::{
     listener::{Complaint, Listener},
     socket::Socket,
 };
-use crate::Body;
+use crate::{
+    Body,
+    tls::{Acceptor, Identity, Stream},
+};
 
 /// Accepts connections and serves them until the drain.
 #[derive(Debug)]
 pub struct Connections {
     limits: Limits,
     times: Times,
+    tls: Option<Acceptor>,
 }
 
 /// How serving ended.
@@ -67,7 +71,13 @@ pub struct Served {
 impl Connections {
     /// Connections within these limits.
     pub fn new(limits: Limits, times: Times) -> Self {
-        Connections { limits, times }
+        Connections { limits, times, tls: None }
+    }
+
+    /// The same with TLS.
+    pub(crate) fn secured(mut self, tls: Option<Acceptor>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Serves until `drain` asks. Then it stops accepting, though who already waits in the kernel's queue is still
@@ -86,7 +96,7 @@ impl Connections {
         F: Fn(Request<Incoming>, &Peer) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = Response<Body>> + Send + 'static,
     {
-        let mut tender = Tender::new(&self.limits, self.times, drain.clone());
+        let mut tender = Tender::new(&self.limits, self.times, self.tls, drain.clone());
         let mut asked = pin!(drain.asked());
         let mut looks = tokio::time::interval(age::period(&tender.times));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -124,6 +134,7 @@ struct Tender {
     times: Times,
     header_fields: usize,
     protocol: Arc<auto::Builder<TokioExecutor>>,
+    tls: Option<Acceptor>,
     places: Arc<Semaphore>,
     all_places: u32,
     drain: Drain,
@@ -134,10 +145,11 @@ struct Tender {
 }
 
 impl Tender {
-    fn new(limits: &Limits, times: Times, drain: Drain) -> Self {
+    fn new(limits: &Limits, times: Times, tls: Option<Acceptor>, drain: Drain) -> Self {
         Tender {
             header_fields: limits.header_fields,
             protocol: Arc::new(protocol(limits)),
+            tls,
             places: Arc::new(Semaphore::new(limits.connections as usize)),
             all_places: limits.connections,
             lines: Vec::new(),
@@ -180,19 +192,24 @@ impl Tender {
         // A reply is written whole; waiting for more of it only delays it. An error means that the peer has left,
         // which reading will tell.
         let _ = socket.set_nodelay(true);
-        let line = Line::new(Peer { address }, place, self.drain.clone());
+        let line = Line::new(address, place, self.drain.clone());
         if self.draining {
             line.ask_last_reply();
         }
         let age = Age::new(Instant::now(), &self.times, fastrand::f64());
         self.lines.push((Arc::downgrade(&line), age));
-        let exchange =
-            Exchange { line: Arc::clone(&line), header_fields: self.header_fields, answer: answer.clone() };
+        let (protocol, tls) = (Arc::clone(&self.protocol), self.tls.clone());
+        let (header_fields, answer) = (self.header_fields, answer.clone());
         #[expect(
             clippy::disallowed_methods,
             reason = "a connection outlives every request: there is no context to keep"
         )]
-        tokio::spawn(attend(Arc::clone(&self.protocol), socket, line, exchange));
+        tokio::spawn(async move {
+            let Some((socket, identity)) = greet(socket, tls, &line).await else { return };
+            let peer = Peer { address, identity };
+            let exchange = Exchange { line: Arc::clone(&line), peer, header_fields, answer };
+            attend(protocol, socket, line, exchange).await;
+        });
     }
 
     fn look(&mut self, mood: Mood) {
@@ -203,11 +220,11 @@ impl Tender {
                 Order::Stay => {}
                 Order::LastReply => line.ask_last_reply(),
                 Order::End(why) => {
-                    tracing::debug!(peer = %line.peer.address, why, "ending a connection");
+                    tracing::debug!(peer = %line.address, why, "ending a connection");
                     line.end();
                 }
                 Order::Cut(why) => {
-                    tracing::debug!(peer = %line.peer.address, why, "cutting a connection");
+                    tracing::debug!(peer = %line.address, why, "cutting a connection");
                     line.cut();
                 }
             }
@@ -249,10 +266,33 @@ impl Tender {
     }
 }
 
+/// The handshake, where there is one; nothing if it fails or the connection is told to go before it is over. The
+/// time for it is part of what a new connection has for its first headers.
+async fn greet(
+    socket: TcpStream,
+    tls: Option<Acceptor>,
+    line: &Arc<Line>,
+) -> Option<(Stream, Option<Identity>)> {
+    let Some(tls) = tls else { return Some((Stream::Plain(socket), None)) };
+    let mut accepted = pin!(tls.accept(socket));
+    let ended = poll_fn(|cx| {
+        line.wake_task(cx.waker());
+        if line.must_end() { Poll::Ready(None) } else { accepted.as_mut().poll(cx).map(Some) }
+    })
+    .await;
+    match ended? {
+        Ok(greeted) => Some(greeted),
+        Err(error) => {
+            tracing::debug!(peer = %line.address, %error, "a TLS handshake failed");
+            None
+        }
+    }
+}
+
 /// Serves one connection until it ends, is told to end, or is cut.
 async fn attend<F, Fut>(
     protocol: Arc<auto::Builder<TokioExecutor>>,
-    socket: TcpStream,
+    socket: Stream,
     line: Arc<Line>,
     exchange: Exchange<F>,
 ) where
@@ -281,7 +321,7 @@ async fn attend<F, Fut>(
     })
     .await;
     if let Some(Err(error)) = ended {
-        tracing::debug!(peer = %line.peer.address, error = &*error as &dyn std::error::Error, "a connection ended with an error");
+        tracing::debug!(peer = %line.address, error = &*error as &dyn std::error::Error, "a connection ended with an error");
     }
 }
 

@@ -14,6 +14,7 @@ use super::{grown::Grown, metrics::DurationLabels};
 /// One route's durations: a cell for each method, status and reason that was seen, found without a lock.
 pub(super) struct Route {
     pub(super) path: Arc<str>,
+    scheme: &'static str,
     durations: HistogramFamily<DurationLabels>,
     cells: Grown<Cell>,
 }
@@ -32,8 +33,8 @@ pub(super) struct CellKey {
 }
 
 impl Route {
-    pub(super) fn new(path: &str, durations: HistogramFamily<DurationLabels>) -> Self {
-        Route { path: Arc::from(path), durations, cells: Grown::default() }
+    pub(super) fn new(path: &str, scheme: &'static str, durations: HistogramFamily<DurationLabels>) -> Self {
+        Route { path: Arc::from(path), scheme, durations, cells: Grown::default() }
     }
 
     pub(super) fn observe(&self, key: CellKey, duration: Duration, trace: Option<TraceId>) {
@@ -46,6 +47,7 @@ impl Route {
         self.durations.with(&DurationLabels {
             method: METHODS[usize::from(key.method)],
             route: Arc::clone(&self.path),
+            scheme: self.scheme,
             status: key.status,
             reason: key.reason,
         })

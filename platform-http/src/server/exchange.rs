@@ -20,6 +20,7 @@ use crate::{Body, body::BoxError};
 /// What hyper calls for each request of one connection.
 pub(super) struct Exchange<F> {
     pub(super) line: Arc<Line>,
+    pub(super) peer: Peer,
     pub(super) header_fields: usize,
     pub(super) answer: F,
 }
@@ -41,7 +42,7 @@ where
             return Answering::TooManyFields { turn: Some(turn) };
         }
         let (connect, head) = (request.method() == Method::CONNECT, request.method() == Method::HEAD);
-        let future = (self.answer)(request, &self.line.peer);
+        let future = (self.answer)(request, &self.peer);
         Answering::Running { future, turn: Some(turn), http1, connect, head }
     }
 }

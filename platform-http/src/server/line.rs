@@ -16,16 +16,20 @@ use futures_util::task::AtomicWaker;
 use platform_core::lifecycle::Drain;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::tls::Identity;
+
 /// Who is on the other side of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Where it connects from; behind a proxy the proxy's address.
     pub address: SocketAddr,
+    /// Whom the certificate names that it showed, if it did.
+    pub identity: Option<Identity>,
 }
 
 /// One connection, from accept until its last request and its socket are gone.
 pub(super) struct Line {
-    pub(super) peer: Peer,
+    pub(super) address: SocketAddr,
     /// Requests begun whose reply has not been handed over completely. Written by requests.
     in_flight: AtomicU32,
     /// Requests begun so far. Written by requests.
@@ -65,9 +69,9 @@ pub(super) struct Sight {
 pub(super) struct Turn(Arc<Line>);
 
 impl Line {
-    pub(super) fn new(peer: Peer, place: OwnedSemaphorePermit, drain: Drain) -> Arc<Line> {
+    pub(super) fn new(address: SocketAddr, place: OwnedSemaphorePermit, drain: Drain) -> Arc<Line> {
         Arc::new(Line {
-            peer,
+            address,
             in_flight: AtomicU32::new(0),
             turns: AtomicU32::new(0),
             fed: AtomicU32::new(0),

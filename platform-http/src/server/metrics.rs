@@ -8,8 +8,6 @@ use platform_core::{
     telemetry::catalogue::{CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, Spec as _},
 };
 
-use super::observe::SCHEME;
-
 pub(super) static DURATION: HistogramSpec<DurationLabels> = HistogramSpec::new(
     "http_server_request_duration_seconds",
     "Time from a request's head to the end of its reply; to the head of a reply that streams",
@@ -34,6 +32,7 @@ pub(crate) fn declared() -> [Declared; 5] {
 pub(super) struct DurationLabels {
     pub(super) method: &'static str,
     pub(super) route: Arc<str>,
+    pub(super) scheme: &'static str,
     pub(super) status: u16,
     pub(super) reason: Option<ErrorKind>,
 }
@@ -47,7 +46,7 @@ impl Labels for DurationLabels {
         show(self.method);
         show(&self.route);
         show(&status);
-        show(SCHEME);
+        show(self.scheme);
         show(match self.reason {
             Some(reason) => reason.as_str(),
             // OpenTelemetry: a server error without a better word is named by its status.
@@ -58,14 +57,17 @@ impl Labels for DurationLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ActiveLabels(pub(super) &'static str);
+pub(super) struct ActiveLabels {
+    pub(super) method: &'static str,
+    pub(super) scheme: &'static str,
+}
 
 impl Labels for ActiveLabels {
     const NAMES: &'static [&'static str] = &["http_request_method", "url_scheme"];
 
     fn each_value(&self, show: &mut dyn FnMut(&str)) {
-        show(self.0);
-        show(SCHEME);
+        show(self.method);
+        show(self.scheme);
     }
 }
 

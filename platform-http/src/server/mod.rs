@@ -38,11 +38,13 @@ mod socket;
 mod spoken;
 mod stack;
 mod stream;
+mod trust;
 
-pub use builder::{Config, Inbound, Server, TrustConfig};
-pub use config::{Limits, Times};
+pub use builder::{Config, Server};
+pub use config::{Clients, Limits, Times, TlsConfig};
 pub use connection::{Connections, Served};
 pub use line::Peer;
 pub use listener::Listener;
 pub(crate) use listener::{no_address, of_the_key};
 pub(crate) use metrics::declared;
+pub use trust::{Inbound, TrustConfig};

@@ -55,6 +55,7 @@ struct Inner {
     traces: Traces,
     logs: Logs,
     lines: bool,
+    scheme: &'static str,
     dialect: Option<Arc<dyn Dialect>>,
     load: Load,
 }
@@ -66,6 +67,8 @@ pub(super) struct Seen {
     /// How long the head of a reply that streams took.
     head: Option<Duration>,
     method: u8,
+    /// Is its caller one of ours?
+    internal: bool,
     /// How many others were under way when it arrived.
     rif: u32,
     began: Tick,
@@ -78,20 +81,27 @@ pub(super) struct Seen {
 }
 
 impl Observer {
-    /// The observer of `app`'s server; `lines` says whether it writes canonical lines, `dialect` what else is spoken.
-    pub(super) fn new(app: &App, lines: bool, dialect: Option<Arc<dyn Dialect>>) -> Self {
+    /// The observer of `app`'s server; `lines` says whether it writes canonical lines, `dialect` what else is spoken,
+    /// `scheme` whether TLS is around it.
+    pub(super) fn new(
+        app: &App,
+        lines: bool,
+        dialect: Option<Arc<dyn Dialect>>,
+        scheme: &'static str,
+    ) -> Self {
         let metrics = app.metrics();
         let durations = metrics.histogram(&DURATION);
         let (active, rejected) = (metrics.gauge(&ACTIVE), metrics.counter(&REJECTED));
         Observer(Arc::new(Inner {
-            routes: Routes::new(move |path| Route::new(path, durations.clone())),
-            active: METHODS.map(|method| active.with(&ActiveLabels(method))),
+            routes: Routes::new(move |path| Route::new(path, scheme, durations.clone())),
+            active: METHODS.map(|method| active.with(&ActiveLabels { method, scheme })),
             rejected: Field::ALL.map(|field| rejected.with(&FieldLabels(field))),
             panics: metrics.counter(&PANICS).with(&()),
             degraded: metrics.counter(&DEGRADED),
             traces: app.traces().clone(),
             logs: app.logs().clone(),
             lines,
+            scheme,
             dialect,
             load: Load::default(),
         }))
@@ -125,6 +135,7 @@ impl Observer {
         request: &http::Request<B>,
         context: &Context,
         parent: Option<SpanId>,
+        internal: bool,
     ) -> Seen {
         let method = method_index(request.method());
         self.0.active[usize::from(method)].inc();
@@ -133,6 +144,7 @@ impl Observer {
             told: false,
             head: None,
             method,
+            internal,
             rif: self.0.load.arrive(),
             began: context.now(),
             context: context.clone(),
@@ -150,6 +162,11 @@ impl Seen {
     /// The context that the request came with.
     pub(super) fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// Is its caller one of ours? A stranger is told less.
+    pub(super) fn is_internal(&self) -> bool {
+        self.internal
     }
 
     /// What is spoken, if it is not plain HTTP.
@@ -348,7 +365,7 @@ impl Seen {
         let mut attributes = vec![
             ("http.request.method", method.into()),
             ("http.response.status_code", i64::from(self.status.as_u16()).into()),
-            ("url.scheme", SCHEME.into()),
+            ("url.scheme", self.observer.0.scheme.into()),
         ];
         if !route.is_empty() {
             attributes.push(("http.route", route.to_owned().into()));
@@ -401,6 +418,3 @@ fn outcome(status: StatusCode) -> Outcome {
         _ => Outcome::Success,
     }
 }
-
-/// Ours is a cleartext listener.
-pub(super) const SCHEME: &str = "http";

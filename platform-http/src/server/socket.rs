@@ -10,14 +10,14 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::Sleep,
 };
 
 use super::line::Line;
+use crate::tls::Stream;
 
 pub(super) struct Socket {
-    inner: TcpStream,
+    inner: Stream,
     line: Arc<Line>,
     /// How many bytes of the HTTP/2 preface have come; `PREFACE.len()` when that is decided.
     preface: usize,
@@ -28,7 +28,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(inner: TcpStream, line: Arc<Line>) -> Self {
+    pub(super) fn new(inner: Stream, line: Arc<Line>) -> Self {
         Socket { inner, line, preface: 0, stalled: false, linger: None, discarded: false }
     }
 

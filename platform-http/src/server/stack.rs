@@ -30,9 +30,11 @@ use platform_core::{
 use tokio::time::Instant;
 
 use super::{
+    Peer,
     dialect::Dialect,
     edge::{Answer, Landing},
     observe::{Observer, Seen},
+    trust::TrustConfig,
 };
 use crate::{
     Body,
@@ -50,7 +52,7 @@ pub(super) struct Stack<S> {
 struct Shared {
     observer: Observer,
     identity: Arc<Identity>,
-    trust: Trust,
+    trust: TrustConfig,
     timeout: Option<Duration>,
     body: u64,
     body_idle: Duration,
@@ -58,28 +60,40 @@ struct Shared {
 
 /// What a stack is set to.
 pub(super) struct Settings {
-    pub(super) trust: Trust,
+    pub(super) trust: TrustConfig,
     pub(super) timeout: Option<Duration>,
     pub(super) body: u64,
     pub(super) body_idle: Duration,
 }
 
 impl<S: Answer> Stack<S> {
-    pub(super) fn new(observer: Observer, identity: Arc<Identity>, settings: &Settings, inner: S) -> Self {
-        let &Settings { trust, timeout, body, body_idle } = settings;
+    pub(super) fn new(observer: Observer, identity: Arc<Identity>, settings: Settings, inner: S) -> Self {
+        let Settings { trust, timeout, body, body_idle } = settings;
         Stack { shared: Arc::new(Shared { observer, identity, trust, timeout, body, body_idle }), inner }
+    }
+
+    /// How the peer is believed; whom its certificate names goes on with the request.
+    pub(super) fn meet<B>(&self, request: &mut Request<B>, peer: &Peer) -> Trust {
+        if let Some(identity) = &peer.identity {
+            request.extensions_mut().insert(identity.clone());
+        }
+        self.shared.trust.of(peer.identity.as_ref())
     }
 
     /// Serves one request.
     ///
     /// One function, and what is large is pinned where it was made: every layer that takes the request or the
     /// reply by value costs a copy of some 300 bytes.
-    pub(super) async fn answer(mut self, request: Request<hyper::body::Incoming>) -> Response<Body> {
+    pub(super) async fn answer(
+        mut self,
+        request: Request<hyper::body::Incoming>,
+        trust: Trust,
+    ) -> Response<Body> {
         let shared = &*self.shared;
         // Everything below reads the context. The one clock reading of the way in.
-        let (mut context, parent) = shared.extract(&request, Instant::now());
+        let (mut context, parent) = shared.extract(&request, trust, Instant::now());
         // R1 Count everything: every refusal below is on the graph, with its final status.
-        let mut seen = shared.observer.begin(&request, &context, parent);
+        let mut seen = shared.observer.begin(&request, &context, parent, trust.internal);
         let mut reply = None;
         let (ended, limit) = match shared.admit(&request, &mut context, &seen) {
             Err(refusal) => (Err(refusal), None),
@@ -100,15 +114,20 @@ impl<S: Answer> Stack<S> {
         shared.name(response, &seen);
         shared.tell_degraded(response, &seen);
         shared.tell_load(response, &seen);
-        seen.end(response, limit, !shared.trust.internal);
+        seen.end(response, limit, !trust.internal);
         reply.expect("it is looked at above")
     }
 }
 
 impl Shared {
     /// What came with the request, under a span of our own, and whether it is recorded.
-    fn extract<B>(&self, request: &Request<B>, now: Instant) -> (Context, Option<context::SpanId>) {
-        let arrival = wire::read(request.headers(), self.trust, now);
+    fn extract<B>(
+        &self,
+        request: &Request<B>,
+        trust: Trust,
+        now: Instant,
+    ) -> (Context, Option<context::SpanId>) {
+        let arrival = wire::read(request.headers(), trust, now);
         if !arrival.rejected.is_empty() {
             self.observer.count_rejected(arrival.rejected);
         }
@@ -119,7 +138,11 @@ impl Shared {
             let sampled = context.is_debug() || self.observer.traces().samples(trace.trace_id());
             context.set_trace(trace.sampled(sampled));
         }
-        context.set_notes(Arc::new(Notes::default()));
+        let notes = Notes::default();
+        if let Some(identity) = request.extensions().get::<crate::tls::Identity>() {
+            notes.add("peer", identity.as_str().to_owned());
+        }
+        context.set_notes(Arc::new(notes));
         (context, arrival.parent)
     }
 
@@ -225,7 +248,7 @@ impl Shared {
     fn tell_degraded(&self, response: &mut Response<Body>, seen: &Seen) {
         let Some(names) = seen.context().notes().and_then(|notes| notes.degraded()) else { return };
         self.observer.count_degraded(&names);
-        let told = if self.trust.internal { names.as_str() } else { "yes" };
+        let told = if seen.is_internal() { names.as_str() } else { "yes" };
         if let Ok(value) = HeaderValue::from_str(told) {
             response.headers_mut().insert(&wire::DEGRADED, value);
         }
@@ -234,7 +257,7 @@ impl Shared {
     /// Callers of ours choose by it; how busy we are is no stranger's business.
     #[inline]
     fn tell_load(&self, response: &mut Response<Body>, seen: &Seen) {
-        if !self.trust.internal {
+        if !seen.is_internal() {
             return;
         }
         if let Some(report) = seen.load_report() {
@@ -245,7 +268,7 @@ impl Shared {
     /// The reply to a refusal is a problem document, or what a dialect has for it.
     fn refuse(&self, error: &Error, seen: &Seen) -> Response<Body> {
         if let Some(dialect) = seen.dialect() {
-            let mut response = dialect.refuse(error, !self.trust.internal);
+            let mut response = dialect.refuse(error, !seen.is_internal());
             response.extensions_mut().insert(Refused(error.clone()));
             return response;
         }
@@ -258,7 +281,7 @@ impl Shared {
         let teller = Teller {
             service: &self.identity.name,
             request_id: context.request_id().unwrap_or(&trace_id),
-            to_strangers: !self.trust.internal,
+            to_strangers: !seen.is_internal(),
         };
         let mut response = render_as(status, error, &teller);
         response.extensions_mut().insert(Refused(error.clone()));

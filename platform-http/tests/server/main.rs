@@ -9,3 +9,5 @@ mod limits;
 mod signals;
 mod slots;
 mod streams;
+#[cfg(feature = "tls")]
+mod tls;

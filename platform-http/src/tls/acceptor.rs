@@ -1,0 +1,186 @@
+//! The server's side: its certificate, whom it asks for theirs, and what becomes of both when the files change.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use platform_core::{
+    App, Error, ErrorKind, Result,
+    app::{ChangeKind, PLATFORM},
+    telemetry::Gauge,
+};
+use rustls::{ServerConfig, server::WebPkiClientVerifier, sign::SingleCertAndKey};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::MissedTickBehavior,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Identity, NOT_AFTER, Stream,
+    files::{NamedFile, Stamp, Wrong, pair_of},
+    metrics::FileLabels,
+};
+use crate::server::{Clients, TlsConfig};
+
+/// Makes TLS of connections, with the certificates that are in force; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Acceptor(Arc<ArcSwap<ServerConfig>>);
+
+/// Looks at the files and swaps what is in force.
+pub(crate) struct Refresh {
+    acceptor: Acceptor,
+    files: Files,
+    read: [Option<Stamp>; 3],
+    not_after: Gauge,
+    app: App,
+    /// What was said last, so that it is said once and not every second.
+    told: Option<Wrong>,
+}
+
+#[derive(Clone)]
+struct Files(TlsConfig);
+
+impl Acceptor {
+    /// What `server.tls` says; `None` where it says nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Start`]: a file cannot be read or used, the key is another certificate's, the certificate has
+    /// ended or not begun.
+    pub(crate) fn open(app: &App, config: &TlsConfig) -> Result<Option<(Acceptor, Refresh)>> {
+        if config.is_off() {
+            return Ok(None);
+        }
+        let files = Files(config.clone());
+        let read = files.stamps();
+        let (settings, until) =
+            files.load(SystemTime::now()).map_err(|wrong| Error::new(ErrorKind::Start, wrong))?;
+        let acceptor = Acceptor(Arc::new(ArcSwap::from_pointee(settings)));
+        let not_after = app.metrics().gauge(&NOT_AFTER).with(&FileLabels(CERT));
+        tell_until(&not_after, until);
+        let refresh =
+            Refresh { acceptor: acceptor.clone(), files, read, not_after, app: app.clone(), told: None };
+        Ok(Some((acceptor, refresh)))
+    }
+
+    /// The handshake. How long it may take is the connection's business.
+    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<(Stream, Option<Identity>)> {
+        let accepted = TlsAcceptor::from(self.0.load_full()).accept(tcp).into_fallible().await;
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err((error, tcp)) => {
+                linger(tcp).await;
+                return Err(error);
+            }
+        };
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let identity = shown.and_then(Identity::of);
+        Ok((Stream::Tls(Box::new(stream)), identity))
+    }
+}
+
+impl Refresh {
+    /// Looks once a second, for as long as it is polled.
+    pub(crate) async fn run(mut self) -> Infallible {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.look();
+        }
+    }
+
+    /// Short local files: asking for them elsewhere would take longer than reading them here.
+    fn look(&mut self) {
+        let stamps = self.files.stamps();
+        if stamps == self.read {
+            return;
+        }
+        match self.files.load(SystemTime::now()) {
+            Ok((settings, until)) => {
+                self.acceptor.0.store(Arc::new(settings));
+                tell_until(&self.not_after, until);
+                let what = format!(
+                    "server.tls: its files were read again; valid until {}",
+                    httpdate::fmt_http_date(until)
+                );
+                tracing::info!("{what}");
+                self.app.changes().record(ChangeKind::Config, PLATFORM, &what, "the files changed");
+                (self.read, self.told) = (stamps, None);
+            }
+            // Half a renewal: the other half is looked for in a second.
+            Err(wrong) => {
+                if self.told.as_ref() != Some(&wrong) {
+                    tracing::warn!(
+                        "{wrong}; the certificate from before stays in force until the files are mended"
+                    );
+                    self.told = Some(wrong);
+                }
+            }
+        }
+    }
+}
+
+impl Files {
+    fn load(&self, now: SystemTime) -> std::result::Result<(ServerConfig, SystemTime), Wrong> {
+        let Files(TlsConfig { cert, key, client_ca, clients }) = self;
+        let cert = NamedFile { key: CERT, path: cert };
+        let (pair, until) = pair_of(cert, NamedFile { key: KEY, path: key }, now)?;
+        // Said here and not left to a process-wide default, which any other crate could set first.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| cert.wrong(error))?;
+        let builder = if client_ca.as_os_str().is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            let authorities = NamedFile { key: CLIENT_CA, path: client_ca };
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.roots()?), provider);
+            let verifier = match clients {
+                Clients::Required => verifier,
+                Clients::Optional => verifier.allow_unauthenticated(),
+            };
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| authorities.wrong(error))?)
+        };
+        let mut settings = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+        settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok((settings, until))
+    }
+
+    fn stamps(&self) -> [Option<Stamp>; 3] {
+        let TlsConfig { cert, key, client_ca, .. } = &self.0;
+        [cert, key, client_ca].map(|path| Stamp::of(path))
+    }
+}
+
+/// Lets the peer read why. In TLS 1.3 it has sent a request by then, and a close with bytes that nobody read is a reset,
+/// which destroys the alert.
+async fn linger(mut tcp: TcpStream) {
+    let rest = async {
+        tcp.shutdown().await?;
+        let mut scratch = [0; 4096];
+        while tcp.read(&mut scratch).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Who has left already is not waited for, and neither is who goes on sending.
+    let _ = tokio::time::timeout(LINGER, rest).await;
+}
+
+fn tell_until(gauge: &Gauge, until: SystemTime) {
+    let since_1970 = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    gauge.set(since_1970.as_secs() as f64);
+}
+
+const CERT: &str = "server.tls.cert";
+const KEY: &str = "server.tls.key";
+const CLIENT_CA: &str = "server.tls.client_ca";
+/// Renewals are hours ahead of the end; a second is for the one who waits for it.
+const LOOK: Duration = Duration::from_secs(1);
+/// A round trip around the world, several times over.
+const LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,41 @@
+//! Who is on the other side?
+//!
+//! A server with `server.tls.cert` speaks TLS 1.2 and 1.3 only, on rustls with ring, HTTP/2 and HTTP/1.1 by ALPN on
+//! its one port. With `server.tls.client_ca` it asks its peers who they are; what a verified certificate says is
+//! [`Identity`], which handlers find in a request's extensions and people on its canonical line, and [`allow`] is a
+//! list of those whom a route serves.
+//!
+//! # Why
+//! A certificate that was renewed must not cost a connection, and one that was not must not surprise anybody. So the
+//! files are looked at once a second and read again when they changed; who is connected stays so, who connects next
+//! meets the new ones. Files that do not belong together, which is what half a renewal looks like, change nothing:
+//! the certificate from before is kept, and the log says once what is wrong.
+//!
+//! # Signals
+//! `platform_tls_not_after_timestamp_seconds`, one warning for files that cannot be used, one line and one change for
+//! each rotation.
+//!
+//! # Traps
+//! A peer is verified when it connects. A certificate that is taken from an authority's list, or ends, ends no
+//! connection before `server.times.connection_age`.
+
+#[cfg(feature = "tls")]
+mod acceptor;
+#[cfg(not(feature = "tls"))]
+#[path = "none.rs"]
+mod acceptor;
+mod allow;
+#[cfg(feature = "tls")]
+mod files;
+mod identity;
+mod metrics;
+mod stream;
+
+pub(crate) use acceptor::{Acceptor, Refresh};
+pub(crate) use allow::covers;
+pub use allow::{Allow, Allowed, allow};
+#[cfg(feature = "tls")]
+pub(crate) use files::Stamp;
+pub use identity::Identity;
+pub(crate) use metrics::NOT_AFTER;
+pub(crate) use stream::Stream;

@@ -1,0 +1,38 @@
+//! A build without TLS.
+
+use std::{convert::Infallible, io};
+
+use platform_core::{App, Error, ErrorKind, Result};
+use tokio::net::TcpStream;
+
+use super::{Identity, Stream};
+use crate::server::TlsConfig;
+
+/// Nobody makes one.
+#[derive(Clone, Debug)]
+pub(crate) struct Acceptor(Infallible);
+
+/// Nobody makes one.
+#[derive(Debug)]
+pub(crate) struct Refresh(Infallible);
+
+impl Acceptor {
+    /// # Errors
+    /// There are settings for it.
+    pub(crate) fn open(_app: &App, config: &TlsConfig) -> Result<Option<(Acceptor, Refresh)>> {
+        if config.is_off() {
+            return Ok(None);
+        }
+        Err(Error::new(ErrorKind::Start, "server.tls is set, and this build has no TLS (feature \"tls\")"))
+    }
+
+    pub(crate) async fn accept(&self, _tcp: TcpStream) -> io::Result<(Stream, Option<Identity>)> {
+        match self.0 {}
+    }
+}
+
+impl Refresh {
+    pub(crate) async fn run(self) -> Infallible {
+        self.0
+    }
+}
