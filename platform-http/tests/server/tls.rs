@@ -340,7 +340,8 @@ async fn what_cannot_be_used_is_said_at_the_start() {
         let config = Config::builder().toml(toml).load().expect("a configuration");
         let app = App::builder("orders").config(config).start().await.expect("a start");
         app.add(Server::new(routes()));
-        let error = app.run_until_stopped().await.map(|_| ()).expect_err(why);
+        let ended = tokio::time::timeout(Duration::from_secs(10), app.run_until_stopped()).await;
+        let error = ended.expect("it does not serve").map(|_| ()).expect_err(why);
         assert_eq!(error.kind(), ErrorKind::Start, "{error}");
         let file = match setting {
             "server.tls.cert" => cert,
