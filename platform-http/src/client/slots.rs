@@ -142,13 +142,13 @@ impl Slots {
 
     /// What stands before the connections of an endpoint, if anything does.
     pub(super) fn endpoints(&mut self) -> Option<impl Fn(Connection) -> Connection + Send + Sync + use<>> {
-        let layers = Arc::new(std::mem::take(&mut self.endpoint));
-        (!layers.is_empty()).then(|| {
-            move |connection: Connection| {
-                let around = within(&layers, Rest(Arc::new(Connected(connection.clone()))));
-                connection.behind(around)
-            }
-        })
+        let layers = std::mem::take(&mut self.endpoint);
+        let before = !layers.is_empty();
+        let behind = move |connection: Connection| {
+            let around = within(&layers, Rest(Arc::new(Connected(connection.clone()))));
+            connection.behind(around)
+        };
+        before.then_some(behind)
     }
 }
 
