@@ -11,7 +11,9 @@ use std::{
 
 use platform_core::{
     Context, Error, ErrorKind, Outcome, Result, Verdict,
+    admission::breaker::Forced,
     call::{Call, Guard, Reply},
+    config::Mode,
     context::{Deadline, Notes, SpanId, TraceParent},
     identity::Identity,
     stack::{Answered, Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire},
@@ -101,6 +103,7 @@ impl Wire for Script {
 
 struct Bench {
     metrics: Metrics,
+    parts: Arc<Parts>,
     stack: ClientStack,
     wire: Script,
 }
@@ -114,7 +117,7 @@ fn bench(does: Does, timeout: Option<u64>, attempt_timeout: Option<u64>) -> Benc
         attempt_timeout: millis(attempt_timeout),
         ..ClientPolicy::bare()
     };
-    let stack = ClientStack::new(policy, parts).expect("the policy of a test is sound");
+    let stack = ClientStack::new(policy, Arc::clone(&parts)).expect("the policy of a test is sound");
     let wire = Script {
         does,
         sent: AtomicU32::new(0),
@@ -122,7 +125,7 @@ fn bench(does: Does, timeout: Option<u64>, attempt_timeout: Option<u64>) -> Benc
         parent: Mutex::default(),
         endpoint: Arc::from("10.0.0.7:80"),
     };
-    Bench { metrics, stack, wire }
+    Bench { metrics, parts, stack, wire }
 }
 
 impl Bench {
@@ -303,4 +306,31 @@ fn a_policy_that_contradicts_itself_makes_no_stack() {
         ClientPolicy { timeout: Some(ms(100)), attempt_timeout: Some(ms(200)), ..ClientPolicy::default() };
     let error = ClientStack::new(policy, parts).map(|_| ()).expect_err("it contradicts itself");
     assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_whose_time_has_run_out_shows_it_although_nobody_calls() {
+    let error = Error::new(ErrorKind::Unreachable, "as scripted");
+    let bench = bench(Does::Fail(error), None, None);
+    let enforced = |policy: &mut ClientPolicy| {
+        policy.breaker.mode = Mode::Enforce;
+        policy.breaker.consecutive = 2;
+    };
+    bench.stack.edit(enforced).expect("a sound policy");
+    let shown = || bench.value(&["platform_breaker_state{", "target=\"catalog\""]);
+    assert_eq!(shown(), 0.0);
+    for _ in 0..2 {
+        bench.root().await.expect_err("as scripted");
+    }
+    assert_eq!(shown(), 2.0);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(shown(), 1.0);
+    let rows = bench.stack.describe(&bench.wire);
+    let state = rows.iter().find_map(|row| row.settings.get("state")).expect("the breaker's row");
+    assert!(state.starts_with("half-open"), "{state}");
+    // One that fares worse, of clients that are set otherwise, is what somebody should look at.
+    let other = ClientPolicy { breaker: bench.stack.policy().breaker, ..ClientPolicy::default() };
+    let other = ClientStack::new(other, Arc::clone(&bench.parts)).expect("a sound policy");
+    other.guards().breaker.engine().force(Some(Forced::Open));
+    assert_eq!(shown(), 2.0);
 }

@@ -6,6 +6,7 @@ mod catalogue;
 pub mod classify;
 pub mod client;
 mod discovery;
+mod layers;
 pub mod problem;
 mod segment;
 mod serve;

@@ -126,7 +126,7 @@ impl<A: Admission> Gate<A> {
 
     /// Makes of an engine's last word what its mode allows.
     #[cold]
-    pub(super) fn settle(&self, answer: Answer<A::Ticket>) -> Result<Option<A::Ticket>> {
+    fn settle(&self, answer: Answer<A::Ticket>) -> Result<Option<A::Ticket>> {
         match answer {
             Answer::Go(ticket) => Ok(Some(ticket)),
             Answer::No(_) | Answer::Wait if !self.mode().enforces() => {

@@ -18,11 +18,6 @@ impl<P: AsGate<A>, A: Admission> Permit<P, A> {
         Permit { owner: Some(owner), ticket, deadline }
     }
 
-    /// The request will end at `deadline` at the latest; one that is dropped after it has timed out.
-    pub fn ends_at(&mut self, deadline: Option<Deadline>) {
-        self.deadline = deadline;
-    }
-
     /// Did the engine give it? Not in mode off, and not to a call that it would have refused.
     pub fn is_known(&self) -> bool {
         self.ticket.is_some()

@@ -102,9 +102,8 @@ where
     S::Response: Reply,
     S::Error: Into<Error>,
 {
-    let answer = gate.engine().wait(call.context()).await;
-    let permit = Permit::new(Arc::clone(&gate), gate.settle(answer)?, call.context().deadline());
-    call.context_mut().set_now(tokio::time::Instant::now());
+    let ticket = gate.wait(call.context_mut()).await?;
+    let permit = Permit::new(gate, ticket, call.context().deadline());
     let result = inner.call(call).await.map_err(Into::into);
     end(permit, result)
 }

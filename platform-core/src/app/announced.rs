@@ -5,7 +5,6 @@ use std::{convert::Infallible, future::pending, time::Duration};
 use tokio::time::sleep;
 
 use super::{Announce, App, ChangeKind, PLATFORM};
-use crate::lifecycle::{Need, Report};
 
 impl App {
     /// While the process serves already: a registry that hangs holds up nobody. Whoever stops the process drops this.
@@ -27,7 +26,7 @@ impl App {
             told = ready;
             let what =
                 if ready { "ready again" } else { "not ready, so others are told to ask somebody else" };
-            let why = reasons(&report);
+            let why = report.failing();
             if ready {
                 tracing::info!("ready again");
             } else {
@@ -50,7 +49,7 @@ impl App {
                 break;
             }
             if std::mem::take(&mut silent) {
-                tracing::warn!(why = reasons(&report), "not announced before it is ready");
+                tracing::warn!(why = report.failing(), "not announced before it is ready");
             }
             sleep(SOON).await;
         }
@@ -62,12 +61,6 @@ impl App {
             }
         }
     }
-}
-
-/// What fails of what has to pass.
-fn reasons(report: &Report) -> String {
-    let failing = report.checks.iter().filter(|found| !found.ok && found.need == Need::Required);
-    failing.map(|found| format!("{}: {}", found.name, found.reason)).collect::<Vec<_>>().join("; ")
 }
 
 /// As often as a probe asks on a quick day; a check costs something too.

@@ -52,8 +52,10 @@ pub struct Served {
 
 /// Tells the world about this instance: registration with a registry.
 pub trait Announce: Send + Sync + 'static {
-    /// The instance is ready and serves at these addresses, and does so whatever becomes of this: what still waits for the
-    /// registry when the process stops is dropped, and the withdrawal follows.
+    /// The instance is ready and serves at these addresses; others may ask it from now on.
+    ///
+    /// Serving waits for none of this. A process that stops drops an announcement that is under way, and goes on with
+    /// [`withdraw`](Self::withdraw).
     fn announce<'a>(&'a self, bound: &'a [Bound]) -> Boxed<'a, Result<()>>;
 
     /// The instance was announced, and its checks fail now (`false`) or pass again: others are told to ask somebody else

@@ -29,7 +29,7 @@ impl Deadline {
     }
 
     /// The same as a number.
-    pub const fn tick(self) -> Tick {
+    pub(crate) const fn tick(self) -> Tick {
         self.0
     }
 

@@ -40,11 +40,6 @@ impl Limit {
         Limit::of_call_within(known, timeout.map_or(NEVER, nanos), now.into())
     }
 
-    /// The limit of an attempt begun at `now` within a call that ends at `call`.
-    pub fn of_attempt(call: Option<Limit>, timeout: Option<Duration>, now: impl Into<Tick>) -> Option<Limit> {
-        Limit::of_attempt_within(call, timeout.map_or(NEVER, nanos), now.into())
-    }
-
     /// [`of_call`](Self::of_call) in nanoseconds, of which the stack's are.
     #[inline]
     pub(crate) fn of_call_within(known: Option<Deadline>, timeout: u64, now: Tick) -> Option<Limit> {
@@ -56,7 +51,7 @@ impl Limit {
         nearest(callers, Limit::new(timeout, Whose::Call, now))
     }
 
-    /// [`of_attempt`](Self::of_attempt) in nanoseconds.
+    /// The limit of an attempt begun at `now` within a call that ends at `call`.
     #[inline]
     pub(crate) fn of_attempt_within(call: Option<Limit>, timeout: u64, now: Tick) -> Option<Limit> {
         nearest(call, Limit::new(timeout, Whose::Attempt, now))
@@ -158,7 +153,11 @@ mod tests {
         for (caller, call, attempt, expected) in table {
             let known = caller.map(|left| Deadline::at(now + ms(left)));
             let whole = Limit::of_call(known, call.map(ms), now);
-            let limit = Limit::of_attempt(whole, attempt.map(ms), now);
+            let limit = Limit::of_attempt_within(
+                whole,
+                attempt.map_or(NEVER, |length| nanos(ms(length))),
+                now.into(),
+            );
             let seen = limit.map(|limit| (limit.deadline().remaining(now), limit.length(), limit.whose()));
             let expected = expected.map(|(length, whose)| (ms(length), ms(length), whose));
             assert_eq!(seen, expected, "{caller:?} {call:?} {attempt:?}");
@@ -174,7 +173,7 @@ mod tests {
     async fn a_later_attempt_has_what_the_call_left_it() {
         let now = Instant::now();
         let call = Limit::of_call(None, Some(ms(800)), now);
-        let second = Limit::of_attempt(call, Some(ms(500)), now + ms(510)).unwrap();
+        let second = Limit::of_attempt_within(call, nanos(ms(500)), (now + ms(510)).into()).unwrap();
         assert_eq!((second.deadline().remaining(now), second.whose()), (ms(800), Whose::Call));
         assert_eq!(second.length(), ms(800), "the whole call's length is what people know it by");
     }
@@ -190,7 +189,7 @@ mod tests {
         let limit = Limit::of_call(None, Some(ms(250)), now).unwrap();
         assert!(limit.spent(now + ms(249)).is_none());
         assert_eq!((limit.exceeded().outcome(), limit.exceeded().layer()), (Outcome::Timeout, "deadline"));
-        let limit = Limit::of_attempt(None, Some(ms(250)), now).unwrap();
+        let limit = Limit::of_attempt_within(None, nanos(ms(250)), now.into()).unwrap();
         assert_eq!(limit.exceeded().layer(), "attempt-deadline");
         assert_eq!(
             limit.exceeded().detail(),

@@ -57,6 +57,14 @@ pub struct Report {
     pub checks: Vec<Finding>,
 }
 
+impl Report {
+    /// What fails of what has to pass, `NAME: REASON` each; empty if nothing does.
+    pub fn failing(&self) -> String {
+        let failing = self.checks.iter().filter(|found| !found.ok && found.need == Need::Required);
+        failing.map(|found| format!("{}: {}", found.name, found.reason)).collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// What one check found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {

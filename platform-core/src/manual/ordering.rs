@@ -18,6 +18,11 @@
 //! | attempt | `concurrency` | R3 | below the breaker, so that an open circuit never looks like spare capacity |
 //! | attempt | `attempt-deadline` | R5 | the call's only timer, armed when the wire was once pending |
 //!
+//! A team's own layers have three places, and a row in the list while there are any: the slot `call` below `deadline`
+//! (caches, answers of one's own: counted and cut like any call, and above all that costs the target something), the
+//! slot `attempt` below `inject` (signatures: it sees the final headers, once per try), and below that the slot
+//! `endpoint` (its layers are made once per endpoint, next to its connections).
+//!
 //! Below stands the wire, one per protocol. In HTTP: `balance` (as late as possible, so that a repeat may choose
 //! another endpoint), `fault` (R6: below all that must survive it, so an injected delay is cut, repeated and counted as
 //! a real one would be), `inject` (R7: headers last, so that the time on the wire is true), `connect`, `judge` (once

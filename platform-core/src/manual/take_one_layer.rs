@@ -2,7 +2,8 @@
 //!
 //! 1. **A value**: `[clients.inventory.policy] timeout = "800ms"` in the file, or the environment, or a flag.
 //! 2. **The policy in code**: `Client::builder(&app, "inventory").policy(|policy| policy.recovery = Recovery::None)`.
-//! 3. **Your own layer**: a client is a tower service; a layer around it sees whole calls.
+//! 3. **Your own layer**: `Client::builder(&app, "payments").around_attempt(signer)`: three slots, for calls, tries and
+//!    endpoints. A client is a tower service too; a layer around it sees whole calls and is not counted as part of them.
 //! 4. **Your own wire**: [`Wire`](crate::stack::Wire) has two methods, and [`Around`](crate::stack::Around) is the
 //!    stack around any async function.
 //! 5. **One guard as a tower layer** in a stack of yours:

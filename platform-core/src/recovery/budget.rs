@@ -106,7 +106,7 @@ impl Budget {
         self.floor.store(config.floor_per_second, SeqCst);
     }
 
-    /// So many instances of this client are known, this one included; they share the floor.
+    /// So many instances of this client are known, this one included; they share the floor. None is as good as one.
     pub fn set_clients(&self, known: u32) {
         self.clients.store(known.max(1), SeqCst);
     }

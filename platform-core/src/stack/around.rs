@@ -2,14 +2,16 @@
 
 use std::{future::Future, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Targets, Wire, describe};
 use crate::{
     app::App,
     call::{Call, Guard, Reply},
+    config::{Config, Name, Refusal, Rules},
     context::{self, Context},
-    error::Result,
+    error::{Error, Result},
     outcome::{Outcome, Verdict},
 };
 
@@ -49,12 +51,21 @@ impl Around {
         Ok(Around(ClientStack::new(policy, Arc::new(Parts::new(&Arc::from(target), metrics)))?))
     }
 
-    /// The path to `target` in a service: two of the same name share their guards and their budget. `policy` is
-    /// what the code wants; `[defaults.policy]` does not apply, because it is about services.
+    /// The path to `target` in a service: two of the same name share their guards and their budget.
+    ///
+    /// `policy` is what the code wants, and `[clients.TARGET]` is stronger, with the keys of any client's policy and no
+    /// others: the rest is about services, and so is `[defaults.policy]`, which does not apply.
+    ///
+    /// ```toml
+    /// [clients.films-db]
+    /// policy = { timeout = "800ms", bulkhead = { max_in_flight = 20 } }
+    /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a target that is no name, an unknown key, a value that makes
+    /// no sense, and a policy that contradicts itself.
     pub fn of(app: &App, target: &str, policy: ClientPolicy) -> Result<Self> {
+        let policy = configured(app.config(), target, policy)?;
         let (targets, target) = (Targets::of(app), Arc::from(target));
         let stack = ClientStack::new(policy, targets.parts(app, &target))?;
         targets.show(&target, stack.seat(), |seat| {
@@ -106,6 +117,33 @@ impl Around {
         let call = Work { context: context::inherit(Instant::now()), idempotent };
         Ok(self.0.call(call, &Function { work }).await?.reply.value)
     }
+}
+
+/// `[clients.NAME]` of what is no service.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Section {
+    policy: ClientPolicy,
+}
+
+impl Rules for Section {
+    fn refusals(&self) -> Vec<Refusal> {
+        self.policy.refusals().into_iter().map(|refusal| refusal.under("policy")).collect()
+    }
+}
+
+/// What counts for `target`: what its section says, over what the code wants.
+fn configured(config: &Config, target: &str, policy: ClientPolicy) -> Result<ClientPolicy> {
+    let name = Name::parse(target).map_err(|why| Error::config(format!("a client's name: {why}")))?;
+    let at = format!("clients.{name}");
+    let mut section = config.overlay(&Section { policy }, &at)?;
+    let sets = |key: &str| config.has(&format!("{at}.policy.{key}"));
+    if sets("timeout") && !sets("attempt_timeout") && section.policy.fit() {
+        // Read once more, so that what is shown is what counts.
+        section = config.overlay(&section, &at)?;
+    }
+    config.check(&at, &section)?;
+    Ok(section.policy)
 }
 
 /// What is asked: everything else is in the function.
@@ -179,4 +217,58 @@ where
 
 fn function() -> Row {
     Row::new(Storey::Endpoint, "function", "What is done?")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const fn ms(ms: u64) -> Option<Duration> {
+        Some(Duration::from_millis(ms))
+    }
+
+    fn policy(toml: &str) -> Result<ClientPolicy> {
+        let config = Config::builder().toml(toml).load()?;
+        let code = ClientPolicy { timeout: ms(2_000), attempt_timeout: ms(1_000), ..ClientPolicy::default() };
+        let policy = configured(&config, "films-db", code)?;
+        // Others may share the file.
+        config.claim("defaults")?;
+        config.refuse_unclaimed().map(|()| policy)
+    }
+
+    #[test]
+    fn its_section_is_stronger_than_the_code_and_defaults_are_about_services() {
+        let limits = |toml| policy(toml).map(|policy| (policy.timeout, policy.attempt_timeout)).unwrap();
+        assert_eq!(limits("[defaults.policy]\ntimeout = \"5s\""), (ms(2_000), ms(1_000)));
+        assert_eq!(limits("[clients.films-db.policy]\ntimeout = \"3s\""), (ms(3_000), ms(1_000)));
+        let shorter = "[clients.films-db.policy]\ntimeout = \"800ms\"";
+        assert_eq!(limits(shorter), (ms(800), ms(800)), "who shortens the call shortens its attempts");
+        let inner = "[clients.films-db]\npolicy = { bulkhead = { max_in_flight = 20 } }";
+        assert_eq!(policy(inner).unwrap().bulkhead.max_in_flight, 20);
+
+        let config = Config::builder().toml(shorter).load().unwrap();
+        configured(&config, "films-db", ClientPolicy::default()).unwrap();
+        let shown = config.effective();
+        let attempt = shown.iter().find(|one| one.key == "clients.films-db.policy.attempt_timeout").unwrap();
+        assert_eq!(attempt.value, "800ms", "what is shown is what counts");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let table = [
+            ("[clients.films-db.policy]\ntimout = \"1s\"", "did you mean `clients.films-db.policy.timeout`"),
+            ("[clients.films-db]\ntarget = \"dir://films\"", "clients.films-db.target"),
+            ("[clients.films-db.connect]\ntimeout = \"1s\"", "clients.films-db.connect"),
+            ("[clients.films-db.policy]\nattempt_timeout = \"3s\"", "longer than the whole call (2s)"),
+            ("[clients.film-db.policy]\ntimeout = \"1s\"", "clients.film-db"),
+        ];
+        for (toml, part) in table {
+            let error = policy(toml).unwrap_err();
+            assert!(error.detail().contains(part), "{toml}: {error}");
+        }
+        let error = configured(&Config::default(), "Films DB", ClientPolicy::default()).unwrap_err();
+        assert!(error.detail().contains("a client's name"), "{error}");
+    }
 }

@@ -39,7 +39,7 @@ pub trait Wire: Send + Sync {
         true
     }
 
-    /// Its part of the order, for [`ClientStack::describe`].
+    /// Its part of the order, for [`ClientStack::describe`]. What it says of the storey call is the slot of that name.
     fn describe(&self) -> Vec<Row>;
 }
 
@@ -62,7 +62,7 @@ pub struct ClientStack {
     pub(super) policy: Live<ClientPolicy>,
     pub(super) parts: Arc<Parts>,
     pub(super) guards: Arc<Guards>,
-    /// Both again, as the target knows them; calls do without the detour.
+    /// Policy and guards once more, as the target knows them; beside it they are a step nearer to a call.
     seat: Arc<Seat>,
 }
 
@@ -117,7 +117,7 @@ impl ClientStack {
         wire: &'a W,
     ) -> impl Future<Output = Result<Answered<W::Reply>>> + Send + 'a {
         let mut call = Sending(Some(call));
-        async move { pin!(self.whole(&mut call, wire)).await }
+        async move { pin!(self.whole(&mut call, None, wire)).await }
     }
 
     /// [`call`](Self::call) for who has a place for the call: it is taken out of there once, by the wire, and moved
@@ -133,20 +133,76 @@ impl ClientStack {
         call: &mut Sending<W::Call>,
         wire: &W,
     ) -> Result<Answered<W::Reply>> {
-        pin!(self.whole(call, wire)).await
+        pin!(self.whole(call, None, wire)).await
     }
 
-    /// The call storey: once per call, whatever happens below.
-    async fn whole<W: Wire>(&self, call: &mut Sending<W::Call>, wire: &W) -> Result<Answered<W::Reply>> {
+    /// [`call_from`](Self::call_from) with something of a team's own around all that stands below the call's deadline:
+    /// the slot `call`. It is counted as a call, and cut at the call's limit, whatever it does. What it asks, and how
+    /// often, is its own affair: [`call_inside`](Self::call_inside), with the limit that `slot` is given.
+    ///
+    /// # Errors
+    /// What `slot` fails with; a limit that was spent on arrival, or reached.
+    pub async fn call_around<Q, R, F>(
+        &self,
+        mut call: Q,
+        slot: impl FnOnce(Q, Option<Limit>) -> F + Send,
+    ) -> Result<R>
+    where
+        Q: Call,
+        R: Reply,
+        F: Future<Output = Result<R>> + Send,
+    {
+        let knobs = Knobs::of(self.seat.knobs.read());
+        let context = call.context_mut();
+        context.set_now(Tick::now());
+        // R1 What the caller felt; whatever the slot does is part of it.
+        let mut duty = CallDuty::begin(Some(&self.parts), &self.guards, context);
+        let notes = context.notes().cloned();
+        let limit = match limit(context, &mut duty, None, &knobs) {
+            Ok(limit) => limit,
+            Err(error) => return Err(self.refused(error, &mut duty, &notes)),
+        };
+        // R5 Whoever waits below ends at this limit by itself; a team's layer does not.
+        let answered = answered_within(limit, pin!(slot(call, limit))).await;
+        duty.report(&observe::verdict(answered.as_ref()));
+        // What comes from below was told there.
+        answered.map_err(|error| if error.target().is_some() { error } else { self.told(error, &notes) })
+    }
+
+    /// All that stands below the slot `call`, for the one who fills it: limits, repeats, attempts. `limit` is the
+    /// whole call's; without it, what the call's context and the policy say counts.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Panics
+    /// If there is no call.
+    pub async fn call_inside<W: Wire>(
+        &self,
+        call: &mut Sending<W::Call>,
+        limit: Option<Limit>,
+        wire: &W,
+    ) -> Result<Answered<W::Reply>> {
+        pin!(self.whole(call, Some(&Outside { limit }), wire)).await
+    }
+
+    /// The call storey: once per call, whatever happens below. A slot has done its first part `outside`.
+    async fn whole<W: Wire>(
+        &self,
+        call: &mut Sending<W::Call>,
+        outside: Option<&Outside>,
+        wire: &W,
+    ) -> Result<Answered<W::Reply>> {
         let knobs = Knobs::of(self.seat.knobs.read());
         let context = call.context_mut();
         // The first of the two clock readings of an attempt; all on the way down use it.
         context.set_now(Tick::now());
         // R1 What the caller felt: waits, repeats and refusals included.
-        let mut duty = CallDuty::begin(&self.parts, &self.guards, context);
+        let counted = if outside.is_none() { Some(&*self.parts) } else { None };
+        let mut duty = CallDuty::begin(counted, &self.guards, context);
         let notes = context.notes().cloned();
 
-        let (limit, waits) = match self.enter(context, &mut duty, &knobs) {
+        let (limit, waits) = match self.enter(context, &mut duty, outside, &knobs) {
             Ok(entered) => entered,
             Err(error) => return Err(self.refused(error, &mut duty, &notes)),
         };
@@ -182,17 +238,10 @@ impl ClientStack {
         &self,
         context: &mut Context,
         duty: &mut CallDuty<'_>,
+        outside: Option<&Outside>,
         knobs: &Knobs,
     ) -> Result<(Option<Limit>, bool)> {
-        // R5 Above everything that may wait. It narrows and checks, and arms nothing: whoever waits ends
-        //    at the context's deadline.
-        let limit = Limit::of_call_within(context.deadline(), knobs.timeout, context.now());
-        if let Some(limit) = limit {
-            context.narrow(limit.deadline());
-            duty.ends = context.deadline();
-            // R9 Nobody would read the answer.
-            limit.spent(context.now()).map_or(Ok(()), Err)?;
-        }
+        let limit = limit(context, duty, outside, knobs)?;
         // R2 Arithmetic only, before anything that keeps state. It counts calls; the budget counts repeats.
         duty.rate = self.guards.rate_limit.admit(context)?;
         // Above recovery: a call asleep between two attempts still holds our memory.
@@ -326,10 +375,36 @@ impl ClientStack {
 
     /// The order above as data, with what is set.
     pub fn describe<W: Wire>(&self, wire: &W) -> Vec<Row> {
-        let mut rows = super::describe::client(&self.policy.load(), &self.guards);
-        rows.extend(wire.describe());
-        rows
+        super::describe::with_wire(
+            super::describe::client(&self.policy.load(), &self.guards),
+            wire.describe(),
+        )
     }
+}
+
+/// What a slot around the call storey has found out.
+struct Outside {
+    limit: Option<Limit>,
+}
+
+/// R5 Above everything that may wait. It narrows and checks, and arms nothing: whoever waits ends at the context's
+/// deadline.
+#[inline]
+fn limit(
+    context: &mut Context,
+    duty: &mut CallDuty<'_>,
+    outside: Option<&Outside>,
+    knobs: &Knobs,
+) -> Result<Option<Limit>> {
+    let known = outside.and_then(|outside| outside.limit);
+    let limit = known.or_else(|| Limit::of_call_within(context.deadline(), knobs.timeout, context.now()));
+    if let Some(limit) = limit {
+        context.narrow(limit.deadline());
+        duty.ends = context.deadline();
+        // R9 Nobody would read the answer.
+        limit.spent(context.now()).map_or(Ok(()), Err)?;
+    }
+    Ok(limit)
 }
 
 /// The call on its way down. It stays where it is and the storeys pass a pointer: every move of an HTTP request

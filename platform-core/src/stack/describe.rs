@@ -80,7 +80,7 @@ pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
     vec![
         Row::new(Call, "context", "What travels with a request?"),
         Row::new(Call, "observe-call", "What happened?"),
-        Row::new(Call, "deadline", "How long may it take?").with("timeout", &policy.timeout),
+        Row::new(Call, DEADLINE, "How long may it take?").with("timeout", &policy.timeout),
         of(Call, guards::RATE_LIMIT, "How often may it be called?", &policy.rate_limit),
         of(Call, guards::BULKHEAD, "How much of us may this target hold?", &policy.bulkhead),
         recovery.with("recovery", &format_args!("{}", policy.recovery.as_str())),
@@ -94,9 +94,19 @@ pub(super) fn client(policy: &ClientPolicy, guards: &Guards) -> Vec<Row> {
     ]
 }
 
-/// What a breaker does now; the one thing in a row that nobody has set.
+/// A whole order: the wire stands below, but for what it says of the storey call, which is the slot under the deadline.
+pub(super) fn with_wire(mut rows: Vec<Row>, wire: Vec<Row>) -> Vec<Row> {
+    let (slot, below): (Vec<Row>, Vec<Row>) = wire.into_iter().partition(|row| row.storey == Storey::Call);
+    let under = rows.iter().position(|row| row.layer == DEADLINE).map_or(0, |deadline| deadline + 1);
+    rows.splice(under..under, slot);
+    rows.extend(below);
+    rows
+}
+
+/// The setting in a breaker's row that nobody has set: where it stands, which says other times at each look.
 pub(super) const STATE: &str = "state";
 const BUDGET: &str = "budget";
+const DEADLINE: &str = "deadline";
 
 mod erased {
     //! The settings of a room as they would be written in a file.

@@ -17,7 +17,8 @@ use super::{Guards, Parts};
 /// What a call owes. The fields are the tickets of its guards, as they give them.
 #[must_use = "dropping it reports the call as abandoned"]
 pub(super) struct CallDuty<'a> {
-    parts: &'a Parts,
+    /// `None` below a slot, around which the call is counted.
+    counted: Option<&'a Parts>,
     guards: &'a Guards,
     since: Tick,
     trace: Option<TraceId>,
@@ -51,9 +52,9 @@ enum Debt {
 
 impl<'a> CallDuty<'a> {
     #[inline]
-    pub(super) fn begin(parts: &'a Parts, guards: &'a Guards, context: &Context) -> Self {
+    pub(super) fn begin(counted: Option<&'a Parts>, guards: &'a Guards, context: &Context) -> Self {
         CallDuty {
-            parts,
+            counted,
             guards,
             since: context.now(),
             trace: context.trace().is_sampled().then(|| context.trace().trace_id()),
@@ -86,7 +87,9 @@ impl<'a> CallDuty<'a> {
             guards.bulkhead.engine().report(ticket, verdict);
             Kept::new(&guards.bulkhead)
         });
-        self.parts.calls.end(seen, self.since, verdict.at, self.trace);
+        if let Some(parts) = self.counted {
+            parts.calls.end(seen, self.since, verdict.at, self.trace);
+        }
         held
     }
 

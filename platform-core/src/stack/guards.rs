@@ -1,5 +1,7 @@
 //! Guards: what judges and limits the calls to one target, live.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::ClientPolicy;
@@ -19,7 +21,6 @@ use crate::{
     recovery::{Budget, Latencies, hedge},
     telemetry::{Counter, Metrics},
 };
-use std::sync::Arc;
 
 /// The guards of one target, shared by all clients that are set alike.
 pub struct Guards {

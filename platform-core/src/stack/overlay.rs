@@ -51,9 +51,8 @@ impl Overlay {
                 let asked = Config::asked(SECTION, partial)?;
                 policy = asked.overlay(&policy, SECTION)?;
                 let shortens = partial.get("timeout").is_some() && partial.get("attempt_timeout").is_none();
-                if let (true, Some(whole), Some(attempt)) = (shortens, policy.timeout, policy.attempt_timeout)
-                {
-                    policy.attempt_timeout = Some(attempt.min(whole));
+                if shortens {
+                    policy.fit();
                 }
                 asked.check(SECTION, &policy)?;
             }

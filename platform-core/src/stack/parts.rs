@@ -10,7 +10,7 @@ use super::{
     seats::{Seat, Seats},
 };
 use crate::{
-    admission::breaker::Forced,
+    admission::breaker::{self, Forced},
     config::Mode,
     error::Result,
     observe::{Attempts, Calls},
@@ -37,14 +37,19 @@ impl Parts {
     /// The parts of `target`.
     pub fn new(target: &Arc<str>, metrics: &Metrics) -> Self {
         let seats: Arc<Mutex<Seats>> = Arc::default();
-        let gauge = metrics.gauge(&BUDGET).with(&TargetLabels { target: Arc::clone(target) });
+        let budget = metrics.gauge(&BUDGET).with(&TargetLabels { target: Arc::clone(target) });
+        let breaker =
+            metrics.gauge(&breaker::STATE).with(&breaker::StateLabels { target: Arc::clone(target) });
         let read = Arc::clone(&seats);
         metrics.on_scrape(move || {
             let now = Instant::now();
             let seats = read.lock().unwrap_or_else(PoisonError::into_inner);
             let left = seats.guards().map(|one| one.budget.ratio(now));
             // The emptiest of several is the one that somebody should look at.
-            gauge.set(left.fold(1.0, f64::min));
+            budget.set(left.fold(1.0, f64::min));
+            // A breaker changes when a call comes; that its time has run out shows also where none does.
+            let levels = seats.guards().map(|one| one.breaker.engine().state(now).level());
+            breaker.set(levels.fold(0.0, f64::max));
         });
         Parts {
             target: Arc::clone(target),

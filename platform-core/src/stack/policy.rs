@@ -93,6 +93,13 @@ impl ClientPolicy {
         policy
     }
 
+    /// Who only shortens the whole call has shortened its attempts with it. Says whether it had to.
+    pub(super) fn fit(&mut self) -> bool {
+        let (Some(whole), Some(attempt)) = (self.timeout, self.attempt_timeout) else { return false };
+        self.attempt_timeout = Some(attempt.min(whole));
+        attempt > whole
+    }
+
     /// Do both want the same of the guards? Then they may share them.
     pub(super) fn guards_alike(&self, other: &ClientPolicy) -> bool {
         let of = |one: &ClientPolicy| {

@@ -189,7 +189,7 @@ impl ClientStack {
                 next => result = next,
             }
             past.asked.extend(asked.endpoint());
-            if read(&result).0.readings().again == Again::Never {
+            if self::outcome(&result).readings().again == Again::Never {
                 return result;
             }
         }
@@ -224,7 +224,7 @@ impl ClientStack {
         }
         let second = Box::pin(self.attempt(&mut call, AttemptKind::Hedge, &asked, whole, knobs, wire));
         let result = match select(first.as_mut(), second).await {
-            Either::Left((result, second)) if read(&result).0.readings().again != Again::Never => {
+            Either::Left((result, second)) if outcome(&result).readings().again != Again::Never => {
                 // The first failed: what the other one says counts, if it says anything better.
                 better(result, second.await)
             }
@@ -329,7 +329,7 @@ fn read<R: Reply>(result: &Result<Tried<'_, R>>) -> (Outcome, Hint, Tick) {
 }
 
 fn is_success<R: Reply>(result: &Result<Tried<'_, R>>) -> bool {
-    read(result).0.is_success()
+    outcome(result).is_success()
 }
 
 /// Of two that ended: the success; else the reply before the error; else the first.

@@ -27,8 +27,8 @@ pub(super) struct Seats {
     /// In the order in which it was laid: what came later lies above.
     laid: Vec<(String, Overlay)>,
     hand: Option<Forced>,
-    /// How many processes of this kind are known; `None` as long as nobody counted.
-    clients: Option<u32>,
+    /// How many processes of this kind are known; 0 as long as nobody counted.
+    clients: u32,
 }
 
 struct Entry {
@@ -48,9 +48,7 @@ impl Seats {
         let guards = alike.filter_map(|entry| entry.guards.upgrade()).next().unwrap_or_else(|| {
             let guards = Guards::new(target, &policy, Instant::now(), metrics);
             guards.breaker.engine().force(self.hand);
-            if let Some(clients) = self.clients {
-                guards.set_clients(clients);
-            }
+            guards.set_clients(self.clients);
             Arc::new(guards)
         });
         // Guards that outlived their last client have missed what was laid since.
@@ -115,7 +113,7 @@ impl Seats {
     }
 
     pub(super) fn set_clients(&mut self, known: u32) {
-        self.clients = Some(known);
+        self.clients = known;
         self.guards().for_each(|guards| guards.set_clients(known));
     }
 

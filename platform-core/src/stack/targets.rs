@@ -22,7 +22,8 @@ pub struct Targets {
 #[derive(Default)]
 struct Known {
     parts: BTreeMap<Arc<str>, Arc<Parts>>,
-    clients: Option<u32>,
+    /// How many processes of this kind are known; 0 as long as nobody counted.
+    clients: u32,
 }
 
 impl Targets {
@@ -37,7 +38,7 @@ impl Targets {
         let clients = known.clients;
         let parts = known.parts.entry(Arc::clone(target)).or_insert_with(|| {
             let parts = Parts::new(target, app.metrics());
-            clients.into_iter().for_each(|clients| parts.set_clients(clients));
+            parts.set_clients(clients);
             Arc::new(parts)
         });
         Arc::clone(parts)
@@ -47,7 +48,7 @@ impl Targets {
     /// budget. Whoever knows the registry says so, and again when it changes.
     pub fn set_clients(&self, known: u32) {
         let mut targets = self.lock();
-        targets.clients = Some(known);
+        targets.clients = known;
         targets.parts.values().for_each(|parts| parts.set_clients(known));
     }
 

@@ -77,7 +77,7 @@ impl Scale {
 
     /// Milliseconds since the epoch. They wrap after 49 days; only differences are used.
     pub(super) fn tick(&self, at: impl Into<Tick>) -> u32 {
-        (at.into().nanos_since(self.epoch) / NANOS_PER_MILLI) as u32
+        at.into().millis_since(self.epoch) as u32
     }
 }
 
@@ -278,7 +278,6 @@ impl Load {
 pub(super) const WHOLE: u32 = 1 << 16;
 /// A target that asks for more than five minutes is down; it is asked again all the same.
 const LONGEST_TOLD: Duration = Duration::from_secs(300);
-const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Of what is told: it was so at the last look too.
 const OLD: u32 = 1;
 /// More than any process has under way.

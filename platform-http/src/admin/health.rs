@@ -51,13 +51,8 @@ fn is_verbose(uri: &Uri) -> bool {
 
 /// What keeps it: the checks that fail, else the phase.
 fn reason(report: &Report) -> String {
-    let failing: Vec<String> = report
-        .checks
-        .iter()
-        .filter(|found| !found.ok && found.need == Need::Required)
-        .map(|found| format!("{}: {}", found.name, found.reason))
-        .collect();
-    if failing.is_empty() { format!("the process is {}", report.phase) } else { failing.join("; ") }
+    let failing = report.failing();
+    if failing.is_empty() { format!("the process is {}", report.phase) } else { failing }
 }
 
 /// A line for each check, in the form of Kubernetes' own.

@@ -132,6 +132,22 @@ impl Body {
         self
     }
 
+    /// The same as what it is sent as: a layer of a team may have made it with the wrong function.
+    pub(crate) fn into_request(self) -> Self {
+        match self.side {
+            Side::Call { .. } => self,
+            Side::Reply { .. } => self.under(context::inherit(Instant::now())),
+        }
+    }
+
+    /// The same as what it answers with.
+    pub(crate) fn into_reply(self) -> Self {
+        match self.side {
+            Side::Reply { .. } => self,
+            Side::Call { .. } => Body::reply_of(self.kind),
+        }
+    }
+
     /// The same bytes as axum's body, for a router; what arrived goes on as it is.
     pub(crate) fn into_axum(self) -> axum::body::Body {
         match self.kind {

@@ -10,6 +10,7 @@ use platform_core::{
     stack::{ClientPolicy, ClientStack, Row, Targets},
 };
 use platform_discovery::{Balance, Endpoint, Target, balance};
+use tower_layer::Layer;
 
 use super::{
     Caller, Client, Inner,
@@ -18,6 +19,7 @@ use super::{
     dialect::Dialect,
     metrics::Meters,
     protocol::Http,
+    slots::{Around, Rest, Slot, Slots},
     speech::Plain,
 };
 use crate::wire::Reader;
@@ -29,13 +31,20 @@ pub struct Builder {
     app: App,
     name: String,
     code: Code,
+    slots: Slots,
     /// Nothing but HTTP/2 will do.
     h2: bool,
 }
 
 impl Builder {
     pub(super) fn new(app: &App, name: &str) -> Self {
-        Builder { app: app.clone(), name: name.to_owned(), code: Code::default(), h2: false }
+        Builder {
+            app: app.clone(),
+            name: name.to_owned(),
+            code: Code::default(),
+            slots: Slots::default(),
+            h2: false,
+        }
     }
 
     /// The values that suit a kind of dependency.
@@ -63,6 +72,40 @@ impl Builder {
     /// Changes how endpoints are reached.
     pub fn connect(self, change: impl FnOnce(&mut Connect) + Send + 'static) -> Self {
         self.edit(move |settings| change(&mut settings.connect))
+    }
+
+    /// Puts a layer into the slot `call`: around all that stands below the call's deadline. Of several in a slot the
+    /// first sees a call first. See [`slots`](super::slots).
+    pub fn around_call<L>(self, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.slot(Slot::Call, layer)
+    }
+
+    /// Puts a layer into the slot `attempt`: around each try, below the headers. See [`slots`](super::slots).
+    pub fn around_attempt<L>(self, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.slot(Slot::Attempt, layer)
+    }
+
+    /// Puts a layer into the slot `endpoint`: one for each endpoint, around its connections. See
+    /// [`slots`](super::slots).
+    pub fn around_endpoint<L>(self, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.slot(Slot::Endpoint, layer)
+    }
+
+    fn slot<L>(mut self, slot: Slot, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.slots.put(slot, layer);
+        self
     }
 
     /// The client.
@@ -98,7 +141,7 @@ impl Builder {
         self,
         dialect: impl FnOnce(&App, &Arc<str>) -> Result<D>,
     ) -> Result<Arc<Inner<D>>> {
-        let Builder { app, name, code, h2 } = self;
+        let Builder { app, name, code, mut slots, h2 } = self;
         let name = Name::parse(&name).map_err(|why| Error::config(format!("a client's name: {why}")))?;
         let mut settings = config::resolve(app.config(), name.as_str(), code)?;
         if h2 {
@@ -116,9 +159,10 @@ impl Builder {
         let targets = Targets::of(&app);
         let parts = targets.parts(&app, target_name);
         let dialect = dialect(&app, target_name)?;
-        let balance = balance(&app, &target, &settings)?;
+        let (rows, slotted) = (slots.rows(), slots.attempts());
+        let balance = balance(&app, &target, &settings, slots.endpoints())?;
         let stranger = settings.preset == Preset::External || target.is_stranger();
-        let wire = Http {
+        let wire = Arc::new(Http {
             target: Arc::clone(target_name),
             balance,
             reader: if stranger { Reader::Outsider } else { Reader::Ours },
@@ -128,10 +172,13 @@ impl Builder {
             traces: app.traces().clone(),
             faults: app.faults().clone(),
             settings,
-        };
+            slots: rows,
+            slotted,
+        });
         let stack = ClientStack::new(wire.settings.policy, parts)?;
-        let client = Arc::new(Inner { stack, wire });
-        targets.show(client.stack.target(), &client, |inner| inner.stack.describe(&inner.wire));
+        let around = slots.calls(&stack, &wire);
+        let client = Arc::new(Inner { stack, wire, around });
+        targets.show(client.stack.target(), &client, |inner| inner.stack.describe(&*inner.wire));
         Ok(client)
     }
 
@@ -146,8 +193,19 @@ pub fn described(app: &App) -> Vec<(Arc<str>, Vec<Row>)> {
     Targets::of(app).described()
 }
 
-/// Clients that reach the same endpoints in the same way share their connections and what they know of load.
-fn balance(app: &App, target: &Target, settings: &Settings) -> Result<Arc<Balance<Connection>>> {
+/// Clients that reach the same endpoints in the same way share their connections and what they know of load; one with
+/// layers before its connections has them for itself.
+fn balance(
+    app: &App,
+    target: &Target,
+    settings: &Settings,
+    behind: Option<impl Fn(Connection) -> Connection + Send + Sync + 'static>,
+) -> Result<Arc<Balance<Connection>>> {
+    if let Some(behind) = behind {
+        let connector = Connector::new(target, &settings.connect)?;
+        let make = move |endpoint: &Endpoint, link| behind(connector.to(endpoint, link));
+        return crate::discovery(app)?.balance_linked(target, &settings.balance, make).map(Arc::new);
+    }
     let alike = serde_json::to_string(&(&settings.balance, &settings.connect))
         .map_err(|error| Error::config(format!("client {}: {error}", target.name())))?;
     app.once(&format!("{} {target} {alike}", target.name()), || {

@@ -22,7 +22,7 @@ impl<D: Dialect> Caller<D> {
     /// When there is no reply: no endpoint, no connection, no answer in time.
     pub async fn call(&self, mut request: Request<Body>) -> Result<Answered<Response<Body>>> {
         begin_trace(request.body_mut().context_mut(), &self.0.wire.traces);
-        self.0.stack.call(request, &self.0.wire).await
+        self.0.call(request).await
     }
 
     /// What is called.
@@ -42,7 +42,7 @@ impl<D: Dialect> Caller<D> {
 
     /// The order in which a call passes its layers, with what is set.
     pub fn describe(&self) -> Vec<Row> {
-        self.0.stack.describe(&self.0.wire)
+        self.0.stack.describe(&*self.0.wire)
     }
 }
 

@@ -30,7 +30,11 @@ use super::{
     reach::{Dial, Reach},
     tls::{Stream, Tls, tcp},
 };
-use crate::{Body, body::BoxError};
+use crate::{
+    Body,
+    body::BoxError,
+    layers::{Reply, Rest},
+};
 
 /// How the endpoints of one target are reached.
 pub(super) struct Connector {
@@ -42,11 +46,14 @@ pub(super) struct Connector {
 }
 
 /// The connections to one endpoint.
+#[derive(Clone)]
 pub(super) struct Connection {
     client: legacy::Client<Way, Body>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
+    /// The layers in the slot `endpoint`, where there are any.
+    around: Option<Rest>,
 }
 
 impl Connector {
@@ -95,11 +102,25 @@ impl Connector {
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             host: self.host.clone(),
+            around: None,
         }
     }
 }
 
 impl Connection {
+    /// The same with layers before it, which [`through`](Self::through) goes through.
+    pub(super) fn behind(self, around: Rest) -> Self {
+        Connection { around: Some(around), ..self }
+    }
+
+    /// [`send`](Self::send), through the layers of the slot `endpoint`.
+    pub(super) fn through(&self, request: Request<Body>) -> Reply {
+        match &self.around {
+            Some(around) => around.0.answer(request),
+            None => Box::pin(self.send(request)),
+        }
+    }
+
     /// Sends the request over a connection that is idle, else over a new one.
     ///
     /// A pooled connection that was closed before the request was written is replaced by hyper itself: nothing
@@ -110,14 +131,20 @@ impl Connection {
         &self,
         mut request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>>> + Send + use<> {
+        self.address(&mut request);
+        let reply = self.client.request(request);
+        async move { Ok(reply.await.map_err(explain)?.map(Body::answered)) }
+    }
+
+    /// Writes whom the request is for.
+    #[inline]
+    pub(super) fn address(&self, request: &mut Request<Body>) {
         *request.uri_mut() = self.absolute(request.uri());
         *request.version_mut() = Version::HTTP_11; // What is spoken is the connection's business.
         request.headers_mut().insert(header::HOST, self.host.clone());
-        if lacks_length(&request) {
+        if lacks_length(request) {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         }
-        let reply = self.client.request(request);
-        async move { Ok(reply.await.map_err(explain)?.map(Body::answered)) }
     }
 
     /// The request's path at this target: whatever host a request names, it goes nowhere else.

@@ -45,6 +45,7 @@ mod protocol;
 mod reach;
 mod request;
 mod response;
+pub mod slots;
 mod speech;
 #[cfg(feature = "tls")]
 mod tls;
@@ -77,7 +78,7 @@ pub use reach::{BACKOFF, BACKOFF_MAX, Dial, FRESH, Reach, SPREAD, backoff};
 pub use request::RequestBuilder;
 pub use response::Response;
 
-use self::{protocol::Http, speech::Plain};
+use self::{dialect::Dialect, protocol::Http, slots::Rest, speech::Plain};
 use crate::Body;
 
 /// Calls one target. Clones share connections, counts and policy.
@@ -86,7 +87,19 @@ pub struct Client(Arc<Inner<Plain>>);
 
 struct Inner<D> {
     stack: ClientStack,
-    wire: Http<D>,
+    wire: Arc<Http<D>>,
+    /// What a team has put into the slot `call`, around both.
+    around: Option<Rest>,
+}
+
+impl<D: Dialect> Inner<D> {
+    /// A call, through the slot `call` if there is anything in it.
+    async fn call(&self, request: Request<Body>) -> Result<Answered<Reply>> {
+        match &self.around {
+            Some(around) => slots::call(&self.stack, &self.wire, around, request).await,
+            None => self.stack.call(request, &*self.wire).await,
+        }
+    }
 }
 
 type Reply = http::Response<Body>;
@@ -167,15 +180,18 @@ impl Client {
 
     /// The order in which a call passes its layers, with what is set.
     pub fn describe(&self) -> Vec<Row> {
-        self.0.stack.describe(&self.0.wire)
+        self.0.stack.describe(&*self.0.wire)
     }
 
     // The one box of a call: it hides the types of everything below.
     fn execute(&self, request: Request<Body>) -> Pending {
         let client = self.clone();
+        if self.0.around.is_some() {
+            return Box::pin(async move { client.0.call(request).await });
+        }
         // The request lies in the box from here on, until the wire takes it.
         let mut call = Sending::new(request);
-        Box::pin(async move { client.0.stack.call_from(&mut call, &client.0.wire).await })
+        Box::pin(async move { client.0.stack.call_from(&mut call, &*client.0.wire).await })
     }
 }
 
@@ -190,9 +206,8 @@ impl Service<Request<Body>> for Client {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let client = self.clone();
-        let mut call = Sending::new(request);
-        Box::pin(async move { Ok(client.0.stack.call_from(&mut call, &client.0.wire).await?.reply) })
+        let answered = self.execute(request);
+        Box::pin(async move { Ok(answered.await?.reply) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The wire of the client's page: everything below the attempt's clock, in HTTP.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
 use platform_core::{
@@ -23,6 +23,7 @@ use super::{
     connect::Connection,
     dialect::{Dialect, Judged},
     exchange::Exchange,
+    slots::Attempts,
 };
 use crate::{
     Body,
@@ -40,6 +41,9 @@ pub(super) struct Http<D> {
     pub(super) traces: Traces,
     pub(super) faults: Faults,
     pub(super) settings: Settings,
+    /// What a team has put into slots, in order, and the way through those below the choice.
+    pub(super) slots: Vec<Row>,
+    pub(super) slotted: Option<Attempts>,
 }
 
 impl<D: Dialect> Wire for Http<D> {
@@ -79,12 +83,11 @@ impl<D: Dialect> Wire for Http<D> {
             Ok(None) => {
                 // R7 Headers last: the choice may have waited, and the time that is left has to be true.
                 inject(&mut call, self.reader, &self.agent, D::HEADERS);
-                let sending = picked.service().send(call);
-                if D::LISTENS {
-                    // Apart: a call of HTTP has no room for it.
-                    Box::pin(self.listen(&exchange.name, sending, &mut heard)).await
+                if D::LISTENS || self.slotted.is_some() {
+                    // Apart: a plain call of HTTP has no room for it.
+                    Box::pin(self.apart(&exchange.name, call, &picked, &mut heard)).await
                 } else {
-                    sending.await
+                    picked.service().send(call).await
                 }
             }
             Err(error) => Err(error),
@@ -119,7 +122,10 @@ impl<D: Dialect> Wire for Http<D> {
         use Storey::Endpoint;
         let Settings { balance, connect, .. } = &self.settings;
         let reader = if self.reader == Reader::Ours { "everything" } else { "traceparent" };
-        vec![
+        let (above, below): (Vec<Row>, Vec<Row>) =
+            self.slots.iter().cloned().partition(|slot| slot.storey == Storey::Call);
+        let mut rows = above;
+        rows.extend([
             Row::new(Endpoint, "balance", "Which one do we ask?")
                 .with("pick", &format_args!("{}", balance.pick.as_str()))
                 .with("set.empty_wait", &balance.set.empty_wait)
@@ -151,13 +157,17 @@ impl<D: Dialect> Wire for Http<D> {
                 ),
             ),
             Row::new(Endpoint, "inject", "Who reads what travels?").with("sends", &format_args!("{reader}")),
+        ]);
+        rows.extend(below);
+        rows.extend([
             Row::new(Endpoint, "connect", "How is it reached?")
                 .with("timeout", &connect.timeout)
                 .with("pool.idle", &connect.pool.idle)
                 .with("pool.per_endpoint", &format_args!("{}", connect.pool.per_endpoint))
                 .with("protocol", &format_args!("{}", written(&connect.protocol))),
             Row::new(Endpoint, "judge", "What does this answer mean?"),
-        ]
+        ]);
+        rows
     }
 }
 
@@ -188,14 +198,22 @@ impl<D: Dialect> Http<D> {
         }
     }
 
-    /// Sends, and hears how the reply begins.
-    async fn listen(
+    /// Sends through what a team has put in between, and hears how the reply begins.
+    async fn apart(
         &self,
         name: &D::Name,
-        sending: impl Future<Output = Result<Response<Body>>> + Send,
+        call: Request<Body>,
+        picked: &Picked<Connection>,
         heard: &mut Option<Judged<D::Answer>>,
     ) -> Result<Response<Body>> {
-        let (reply, judged) = self.dialect.listen(name, sending.await?).await?;
+        let reply = match &self.slotted {
+            Some(slotted) => slotted.send(call, picked.label(), picked.service()).await?,
+            None => picked.service().send(call).await?,
+        };
+        if !D::LISTENS {
+            return Ok(reply);
+        }
+        let (reply, judged) = self.dialect.listen(name, reply).await?;
         *heard = Some(judged);
         Ok(reply)
     }

@@ -49,7 +49,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -58,32 +57,16 @@ use std::{
 
 use axum::Router;
 use http::{Request, Response};
-use platform_core::{Error, call::CarryCall as _, context};
+use platform_core::{call::CarryCall as _, context};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Body, problem};
-
-/// All that stands below a slot, down to the routes: what a slot's layer is put around.
-///
-/// Always ready; cloning it copies a pointer. Each request costs it a box.
-#[derive(Clone)]
-pub struct Rest(Arc<dyn Below>);
-
-/// What a slot's layer makes of the rest.
-pub trait Around:
-    Service<Request<Body>, Response = Response<Body>, Error = Error, Future: Send> + Clone + Send + Sync + 'static
-{
-}
-
-impl<S> Around for S where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Error, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
+pub use crate::layers::{Around, Rest};
+use crate::{
+    Body,
+    layers::{Below, Reply, Wrap, within},
+    problem,
+};
 
 /// The layers in a server's slots.
 #[derive(Default)]
@@ -101,40 +84,21 @@ impl Slots {
     where
         L: Layer<Rest, Service: Around> + Send + Sync + 'static,
     {
-        self.identity.push(wrap(layer));
+        self.identity.push(Wrap::new(layer));
     }
 
     pub(super) fn handler<L>(&mut self, layer: L)
     where
         L: Layer<Rest, Service: Around> + Send + Sync + 'static,
     {
-        self.handler.push(wrap(layer));
+        self.handler.push(Wrap::new(layer));
     }
 
     /// The routes with everything in its slot.
     pub(super) fn around(self, routes: Rest) -> Slotted {
-        let inner = within(self.handler, routes);
-        Slotted(within(self.identity, Rest(Arc::new(Scoped(inner)))))
+        let inner = within(&self.handler, routes);
+        Slotted(within(&self.identity, Rest(Arc::new(Scoped(inner)))))
     }
-}
-
-/// Who was put in first sees a request first.
-fn within(layers: Vec<Wrap>, inner: Rest) -> Rest {
-    layers.into_iter().rev().fold(inner, |inner, wrap| wrap(inner))
-}
-
-fn wrap<L>(layer: L) -> Wrap
-where
-    L: Layer<Rest, Service: Around> + Send + Sync + 'static,
-{
-    Box::new(move |rest| Rest(Arc::new(Any(layer.layer(rest)))))
-}
-
-type Wrap = Box<dyn FnOnce(Rest) -> Rest + Send + Sync>;
-type Reply = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
-
-trait Below: Send + Sync {
-    fn answer(&self, request: Request<Body>) -> Reply;
 }
 
 impl Rest {
@@ -151,26 +115,6 @@ impl Rest {
             + 'static,
     {
         Rest(Arc::new(Never(service)))
-    }
-}
-
-impl Service<Request<Body>> for Rest {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut task::Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.0.answer(request)
-    }
-}
-
-impl fmt::Debug for Rest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rest").finish_non_exhaustive()
     }
 }
 
@@ -213,19 +157,6 @@ where
                 Ok(reply) => Ok(reply),
                 Err(never) => match never {},
             }
-        })
-    }
-}
-
-/// What a slot's layer made.
-struct Any<S>(S);
-
-impl<S: Around> Below for Any<S> {
-    fn answer(&self, request: Request<Body>) -> Reply {
-        let mut service = self.0.clone();
-        Box::pin(async move {
-            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request).await
         })
     }
 }

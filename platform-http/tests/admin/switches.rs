@@ -282,6 +282,26 @@ async fn a_part_of_a_policy_is_changed_and_goes_back() {
 }
 
 #[tokio::test]
+async fn what_is_no_service_has_its_section_and_a_change_lies_over_it() {
+    let app =
+        app("[clients.films-db]\npolicy = { timeout = \"800ms\", bulkhead = { max_in_flight = 20 } }").await;
+    show_stack(&app);
+    let films = Around::of(&app, "films-db", ClientPolicy::default()).expect("a sound policy");
+    let house = ready(app).await;
+    assert_eq!(shown(&house, "films-db", "deadline", "timeout").await, "800ms");
+    assert_eq!(shown(&house, "films-db", "bulkhead", "max_in_flight").await, "20");
+    let body = r#"{"policy":{"timeout":"100ms"},"why":"x"}"#;
+    let change = put(&house, "/platform/policy/films-db", body).await;
+    assert_eq!(shown(&house, "films-db", "deadline", "timeout").await, "100ms");
+    let silent = films.idempotent(|_| std::future::pending::<Result<(), Error>>()).await;
+    assert!(silent.expect_err("nobody answers").to_string().contains("within 100ms"));
+    undo(&house, &change).await;
+    assert_eq!(films.stack().policy().timeout, Some(Duration::from_millis(800)));
+    assert_eq!(shown(&house, "films-db", "attempt-deadline", "attempt_timeout").await, "800ms");
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn a_switch_that_cannot_be_meant_is_explained() {
     let (house, client, _films) = house().await;
     let before = (house.app.changes().latest().len(), client.describe());

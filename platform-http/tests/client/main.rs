@@ -8,6 +8,7 @@ mod failures;
 mod protocol;
 mod reach;
 mod repeats;
+mod slots;
 mod strangers;
 #[cfg(feature = "tls")]
 mod tls;

@@ -167,7 +167,7 @@ impl Wire for Road<'_> {
         let Some(index) = index(picked.endpoint().address) else {
             return Err(Error::new(ErrorKind::Internal, "an address outside the town"));
         };
-        let deadline = call.context.deadline().map(|deadline| deadline.tick().instant());
+        let deadline = call.context.deadline().map(|deadline| deadline.instant());
         let (outcome, hint) = self.town.ask(index, deadline).await;
         picked.report(&Verdict::new(outcome, Tick::now()).with_hint(hint));
         Ok(told(outcome, hint))

@@ -7,7 +7,8 @@ use crate::telemetry::{
     catalogue::{CounterSpec, GaugeSpec, Labels},
 };
 
-/// Where it stands. It changes when a call comes or ends, so an open breaker that nobody asks stays open here.
+/// Where it stands. Of a client's target it is read anew for each scrape; a breaker that was taken alone shows its last
+/// change, because it changes only when a call comes or ends.
 pub static STATE: GaugeSpec<StateLabels> = GaugeSpec::new(
     "platform_breaker_state",
     "Is a target asked: 0 yes (closed), 1 again a little (half-open or ramp), 2 no (open)",

@@ -355,7 +355,7 @@ impl Breaker {
     /// Milliseconds since the origin.
     #[inline]
     fn at(&self, now: impl Into<Tick>) -> u64 {
-        now.into().nanos_since(self.origin) / NANOS_PER_MILLI
+        now.into().millis_since(self.origin)
     }
 }
 
@@ -390,5 +390,3 @@ impl Admission for Breaker {
 fn millis(length: Duration) -> u64 {
     length.as_secs().saturating_mul(1000).saturating_add(u64::from(length.subsec_millis()))
 }
-
-const NANOS_PER_MILLI: u64 = 1_000_000;

@@ -91,6 +91,15 @@ pub enum Cause {
 }
 
 impl State {
+    /// As the gauge tells it: 0 closed, 1 half-open or ramp, 2 open.
+    pub(crate) fn level(&self) -> f64 {
+        match self {
+            State::Closed | State::Forced(Forced::Closed) => 0.0,
+            State::HalfOpen { .. } | State::Ramp { .. } => 1.0,
+            State::Open { .. } | State::Forced(Forced::Open) => 2.0,
+        }
+    }
+
     /// When a call that is refused now may come back.
     pub fn again_in(&self) -> Option<Duration> {
         match self {
