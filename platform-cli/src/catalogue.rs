@@ -1,16 +1,32 @@
 //! What do the crates measure?
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, process::ExitCode};
 
-use platform_core::telemetry::catalogue::Catalogue;
+use platform_core::{Result, telemetry::catalogue::Catalogue};
+
+use crate::{
+    arguments::{Arguments, Flag},
+    print,
+};
+
+pub(crate) fn run(given: &[String]) -> Result<ExitCode> {
+    let arguments = Arguments::parse(given, &[Flag::Alone("--json"), Flag::Alone("--help")])?;
+    arguments.words(0, 0, "no word")?;
+    let everything = everything();
+    Ok(print(&match (arguments.has("--help"), arguments.has("--json")) {
+        (true, _) => "platform catalogue [--json]\n".to_owned(),
+        (false, true) => json(&everything),
+        (false, false) => table(&everything),
+    }))
+}
 
 /// The lists of all crates, joined.
-pub(crate) fn everything() -> Catalogue {
+fn everything() -> Catalogue {
     platform_grpc::joined_catalogue()
 }
 
 /// For a person: a metric a line, room by room.
-pub(crate) fn table(catalogue: &Catalogue) -> String {
+fn table(catalogue: &Catalogue) -> String {
     let width = catalogue.metrics().map(|metric| metric.series().len()).max().unwrap_or_default();
     let mut out = String::new();
     for room in catalogue.rooms() {
@@ -34,7 +50,7 @@ pub(crate) fn table(catalogue: &Catalogue) -> String {
 }
 
 /// For a script.
-pub(crate) fn json(catalogue: &Catalogue) -> String {
+fn json(catalogue: &Catalogue) -> String {
     format!("{:#}\n", catalogue.to_json())
 }
 

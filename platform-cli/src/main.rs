@@ -1,29 +1,67 @@
 //! `platform`: what a team asks the platform from its terminal.
 
+mod arguments;
 mod catalogue;
+mod new;
 
-use std::{env, process::ExitCode};
+use std::{env, fmt::Write as _, process::ExitCode};
+
+use platform_core::{Error, ErrorKind, Result};
+
+/// One command: a line of the help, and what it does with the arguments behind its name.
+struct Command {
+    name: &'static str,
+    /// What may stand behind the name.
+    takes: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<ExitCode>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "new",
+        takes: "NAME [--http|--grpc|--both] …",
+        about: "a service that builds, is tested and can be deployed, in a folder of its name",
+        run: new::run,
+    },
+    Command {
+        name: "catalogue",
+        takes: "[--json]",
+        about: "every metric that the platform's crates write, with its kind, labels and meaning",
+        run: catalogue::run,
+    },
+];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        ["catalogue"] => print(&catalogue::table(&catalogue::everything())),
-        ["catalogue", "--json"] => print(&catalogue::json(&catalogue::everything())),
-        ["--version"] => print(concat!("platform ", env!("CARGO_PKG_VERSION"), "\n")),
-        ["--help" | "-h"] => print(HELP),
-        _ => {
-            eprint!(
-                "{}{HELP}",
-                if arguments.is_empty() {
-                    String::new()
-                } else {
-                    format!("error: platform {} is no command\n\n", arguments.join(" "))
-                }
-            );
-            ExitCode::from(WRONG_USE)
-        }
+    // One that is no text is none of our words, and is refused by what can be read of it.
+    let arguments: Vec<String> =
+        env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        eprint!("{}", help());
+        return ExitCode::from(ErrorKind::Usage.exit_code());
+    };
+    match name.as_str() {
+        "--version" => print(concat!("platform ", env!("CARGO_PKG_VERSION"), "\n")),
+        "--help" | "-h" | "help" => print(&help()),
+        name => match run(name, rest) {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("error: {error:?}");
+                ExitCode::from(error.kind().exit_code())
+            }
+        },
     }
+}
+
+fn run(name: &str, rest: &[String]) -> Result<ExitCode> {
+    let found = COMMANDS.iter().find(|command| command.name == name);
+    let command = found.ok_or_else(|| usage(format!("platform {name} is no command\n\n{}", help())))?;
+    (command.run)(rest)
+}
+
+/// A wrong use: says what was wrong, and ends the process with 2.
+fn usage(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, what.into())
 }
 
 /// Writes to standard output; a reader that has gone away, as `head` does, is no failure.
@@ -33,12 +71,14 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-const HELP: &str = "\
-platform: what a team asks the platform from its terminal
-
-  platform catalogue [--json]   every metric that the platform's crates write, with its kind, labels and meaning
-  platform --version
-  platform --help
-";
-/// As `platform check` has it in the contract: 2 is wrong use.
-const WRONG_USE: u8 = 2;
+fn help() -> String {
+    let line = |command: &Command| format!("platform {} {}", command.name, command.takes);
+    let lines: Vec<(String, &str)> = COMMANDS.iter().map(|command| (line(command), command.about)).collect();
+    let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or_default();
+    let mut text = String::from("platform: what a team asks the platform from its terminal\n\n");
+    for (line, about) in lines {
+        let _ = writeln!(text, "  {line:width$}  {about}");
+    }
+    text.push_str("  platform --version\n  platform --help\n\n`platform COMMAND --help` says more of one.\n");
+    text
+}

@@ -18,12 +18,14 @@ fn the_catalogue_is_printed() {
 
 #[test]
 fn a_wrong_use_says_what_there_is_and_ends_with_2() {
-    for arguments in [&[][..], &["catalog"], &["catalogue", "--yaml"]] {
+    for (arguments, told) in [
+        (&[][..], "platform catalogue [--json]"),
+        (&["catalog"], "platform catalogue [--json]"),
+        (&["catalogue", "--yaml"], "there are --json"),
+    ] {
         let out = platform(arguments);
         assert_eq!(out.status.code(), Some(2), "{arguments:?}");
-        assert!(
-            String::from_utf8_lossy(&out.stderr).contains("platform catalogue [--json]"),
-            "{arguments:?}"
-        );
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(said.contains(told), "{arguments:?}: {said}");
     }
 }

@@ -1,0 +1,175 @@
+//! From an empty folder to services that call each other: what the README promises a newcomer.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic: the test fails")]
+
+mod ground;
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use ground::{Service, get, platform_in};
+use serde_json::Value;
+
+/// What is made: all three shapes, with dependencies of both kinds, and in a chain.
+const SHOP: [&[&str]; 3] = [
+    &[
+        "new",
+        "orders",
+        "--http",
+        "--depends-on",
+        "payments:grpc",
+        "--owner",
+        "team-shop",
+        "--why",
+        "sells \"it\".",
+    ],
+    &["new", "payments", "--grpc", "--depends-on", "inventory"],
+    &["new", "film-stock", "--both", "--depends-on", "inventory,payments:grpc"],
+];
+const LEAF: &[&str] = &["new", "inventory", "--both"];
+
+#[test]
+fn services_are_made_built_tested_and_call_each_other() {
+    // The same place each time, so that what is built there is built over and does not pile up.
+    let shop = &Path::new(env!("CARGO_TARGET_TMPDIR")).join("shop");
+    let _ = fs::remove_dir_all(shop);
+    fs::create_dir_all(shop).unwrap();
+    workspace(shop);
+    for arguments in SHOP.iter().chain([&LEAF]) {
+        let out = platform_in(shop, arguments);
+        assert!(out.status.success(), "{arguments:?}: {}", text(&out.stderr));
+    }
+    let targets = build(shop);
+
+    // Each passes its own tests, is formatted, and has a configuration that it takes itself.
+    for name in NAMES {
+        let folder = shop.join(name);
+        let formatted = cargo(&folder).args(["fmt", "--check"]).output().unwrap();
+        assert!(formatted.status.success(), "{name}: {}", text(&formatted.stdout));
+        let test = Command::new(&targets[&format!("{name}/service")]).output().unwrap();
+        assert!(test.status.success(), "{name}: {}{}", text(&test.stdout), text(&test.stderr));
+        let check = Command::new(&targets[name]).arg("--check").current_dir(&folder).output().unwrap();
+        assert!(check.status.success(), "{name}: {}", text(&check.stderr));
+    }
+
+    // The three of a chain find each other by name.
+    let registry = shop.join("registry");
+    let start = |name: &str| Service::start(&targets[name], &shop.join(name), &registry);
+    let (inventory, payments, orders) = (start("inventory"), start("payments"), start("orders"));
+    let (status, _, item) =
+        ground::eventually(|| get(&orders.http, "/orders/7"), |(status, ..)| *status == 200);
+    assert_eq!(status, 200, "{item}");
+    let item: Value = serde_json::from_str(&item).unwrap();
+    assert_eq!(item["from"], "orders");
+    assert_eq!(item["asked"], serde_json::json!(["payments", "inventory"]));
+
+    // One more, whose trace is known: each of the three tells it once, and all under the same one.
+    let (status, head, _) = get(&orders.http, "/orders/8");
+    assert_eq!(status, 200);
+    let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).expect("every reply has one");
+    for service in [&orders, &payments, &inventory] {
+        let line = service.line(|line| line["message"] == "request" && line["trace_id"] == id);
+        assert_eq!(line["request_id"], id, "{line}");
+        assert_eq!(line["outcome"], "ok", "{line}");
+    }
+
+    // Whoever asks goes first, so that nobody asks in vain.
+    for service in [orders, payments, inventory] {
+        service.drain();
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_and_what_makes_no_sense_writes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("orders")).unwrap();
+    for (arguments, told) in [
+        (&["new", "orders"][..], "nothing is overwritten"),
+        (&["new"], "the name of the service is missing"),
+        (&["new", "Orders"], "did you mean `orders`?"),
+        (&["new", "a", "b"], "one word too many"),
+        (&["new", "stock", "--http", "--grpc"], "say one of them"),
+        (&["new", "stock", "--depends-on", "stock"], "depend on itself"),
+        (&["new", "stock", "--owner", "Team A"], "did you mean `team-a`?"),
+        (&["new", "stock", "--why", "a\nb"], "one line"),
+        (&["new", "stock", "--runbook", "a b"], "say an address"),
+        (&["new", "stock", "--platform", "path=/nowhere"], "is no checkout"),
+        (&["new", "stock", "--plattform", "git"], "is no flag of it"),
+    ] {
+        let out = platform_in(place.path(), arguments);
+        assert_eq!(out.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&out.stderr).contains(told), "{arguments:?}: {}", text(&out.stderr));
+    }
+    let left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
+    assert_eq!(left, ["orders"]);
+}
+
+#[test]
+fn a_service_of_a_repository_or_a_registry_names_it() {
+    let place = tempfile::tempdir().unwrap();
+    let from = |name: &str, source: &str| {
+        let out = platform_in(place.path(), &["new", name, "--platform", source]);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        let read = |file: &str| fs::read_to_string(place.path().join(name).join(file)).unwrap();
+        assert!(!read("Dockerfile").contains("build-context"), "nothing is needed beside it");
+        read("Cargo.toml")
+    };
+    let manifest = from("orders", "git=https://git.example/platform.git#v0.1.0");
+    let line = "platform-http = { git = \"https://git.example/platform.git\", tag = \"v0.1.0\" }";
+    assert!(manifest.contains(line), "{manifest}");
+    let manifest = from("payments", "registry=0.1");
+    assert!(manifest.contains("platform-core = { version = \"0.1\" }"), "{manifest}");
+}
+
+/// One workspace with the profile and the lock file of this one, so that what is built already is used.
+fn workspace(shop: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let own = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let profile = &own[own.find("[profile.dev]").unwrap()..own.find("[profile.release]").unwrap()];
+    let members = NAMES.map(|name| format!("{name:?}")).join(", ");
+    let manifest = format!("[workspace]\nresolver = \"3\"\nmembers = [{members}]\n\n{profile}");
+    fs::write(shop.join("Cargo.toml"), manifest).unwrap();
+    fs::copy(root.join("Cargo.lock"), shop.join("Cargo.lock")).unwrap();
+}
+
+/// Builds all services. What was built, by name.
+fn build(shop: &Path) -> BTreeMap<String, String> {
+    let built = cargo(shop)
+        .args(["build", "--offline", "--bins", "--test=service", "--message-format=json"])
+        .output()
+        .unwrap();
+    let told = text(&built.stderr);
+    assert!(built.status.success(), "{told}");
+    let mut targets = BTreeMap::new();
+    for message in text(&built.stdout).lines() {
+        let message: Value = serde_json::from_str(message).unwrap();
+        let ours =
+            message["manifest_path"].as_str().is_some_and(|path| path.contains(shop.to_str().unwrap()));
+        // A warning is none that a newcomer should see.
+        if ours && message["reason"] == "compiler-message" {
+            panic!("{}", message["message"]["rendered"]);
+        }
+        let (Some(executable), true) = (message["executable"].as_str(), ours) else { continue };
+        let package = message["manifest_path"].as_str().unwrap();
+        let package = Path::new(package).parent().unwrap().file_name().unwrap().to_str().unwrap();
+        let (kind, name) = (&message["target"]["kind"][0], message["target"]["name"].as_str().unwrap());
+        match (kind.as_str().unwrap(), message["profile"]["test"].as_bool().unwrap()) {
+            ("bin", false) => drop(targets.insert(package.to_owned(), executable.to_owned())),
+            ("test", true) => drop(targets.insert(format!("{package}/{name}"), executable.to_owned())),
+            _ => {}
+        }
+    }
+    targets
+}
+
+fn cargo(folder: &Path) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(folder).env("CARGO_TARGET_DIR", ground::target_folder());
+    cargo
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const NAMES: [&str; 4] = ["orders", "payments", "film-stock", "inventory"];
