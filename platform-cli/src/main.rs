@@ -2,6 +2,7 @@
 
 mod arguments;
 mod catalogue;
+mod check;
 mod new;
 
 use std::{env, fmt::Write as _, process::ExitCode};
@@ -23,6 +24,12 @@ const COMMANDS: &[Command] = &[
         takes: "NAME [--http|--grpc|--both] …",
         about: "a service that builds, is tested and can be deployed, in a folder of its name",
         run: new::run,
+    },
+    Command {
+        name: "check",
+        takes: "[FOLDER|FILE] [--json]",
+        about: "is every platform.toml of a folder what can be meant, alone and together?",
+        run: check::run,
     },
     Command {
         name: "catalogue",

@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test may panic: the test fails")]
 
 mod ground;
+mod process;
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use ground::{Service, get, platform_in};
+use ground::platform_in;
+use process::{Service, get};
 use serde_json::Value;
 
 /// What is made: all three shapes, with dependencies of both kinds, and in a chain.
@@ -39,6 +41,8 @@ fn services_are_made_built_tested_and_call_each_other() {
         let out = platform_in(shop, arguments);
         assert!(out.status.success(), "{arguments:?}: {}", text(&out.stderr));
     }
+    let check = platform_in(shop, &["check"]);
+    assert_eq!(text(&check.stdout), "4 files: fine\n");
     let targets = build(shop);
 
     // Each passes its own tests, is formatted, and has a configuration that it takes itself.
@@ -57,7 +61,7 @@ fn services_are_made_built_tested_and_call_each_other() {
     let start = |name: &str| Service::start(&targets[name], &shop.join(name), &registry);
     let (inventory, payments, orders) = (start("inventory"), start("payments"), start("orders"));
     let (status, _, item) =
-        ground::eventually(|| get(&orders.http, "/orders/7"), |(status, ..)| *status == 200);
+        process::eventually(|| get(&orders.http, "/orders/7"), |(status, ..)| *status == 200);
     assert_eq!(status, 200, "{item}");
     let item: Value = serde_json::from_str(&item).unwrap();
     assert_eq!(item["from"], "orders");
@@ -164,7 +168,7 @@ fn build(shop: &Path) -> BTreeMap<String, String> {
 
 fn cargo(folder: &Path) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(folder).env("CARGO_TARGET_DIR", ground::target_folder());
+    cargo.current_dir(folder).env("CARGO_TARGET_DIR", process::target_folder());
     cargo
 }
 

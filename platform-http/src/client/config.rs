@@ -186,6 +186,14 @@ impl Rules for Settings {
     }
 }
 
+/// What counts for the client `name` as far as configuration says; what a service's code adds is not in it.
+///
+/// # Errors
+/// Every value that a section refuses, and values that contradict each other, with where they come from.
+pub fn configured(config: &Config, name: &str) -> Result<Settings> {
+    resolve(config, name, Code::default())
+}
+
 /// What counts for the client `name`.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ pub use builder::{Builder, described};
 pub use caller::Caller;
 pub use config::{
     CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
-    Tls,
+    Tls, configured,
 };
 pub use reach::{BACKOFF, BACKOFF_MAX, Dial, FRESH, Reach, SPREAD, backoff};
 pub use request::RequestBuilder;
