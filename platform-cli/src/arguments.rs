@@ -69,6 +69,11 @@ impl Arguments {
         given.and_then(|(_, value)| value.as_deref())
     }
 
+    /// Everything that the flag was given, in order.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.flags.iter().filter(move |(given, _)| *given == name).filter_map(|(_, value)| value.as_deref())
+    }
+
     /// The words, where a command takes `least` to `most`; `what` says which.
     ///
     /// # Errors

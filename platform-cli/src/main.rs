@@ -1,9 +1,14 @@
 //! `platform`: what a team asks the platform from its terminal.
 
+mod act;
 mod arguments;
 mod catalogue;
 mod check;
+mod config;
+mod fleet;
 mod new;
+mod targets;
+mod top;
 
 use std::{env, fmt::Write as _, process::ExitCode};
 
@@ -30,6 +35,48 @@ const COMMANDS: &[Command] = &[
         takes: "[FOLDER|FILE] [--json]",
         about: "is every platform.toml of a folder what can be meant, alone and together?",
         run: check::run,
+    },
+    Command {
+        name: "config",
+        takes: "show|explain KEY [SERVICE]",
+        about: "what is set and where it comes from, here or in a service that runs",
+        run: config::run,
+    },
+    Command {
+        name: "top",
+        takes: "[SERVICE …]",
+        about: "rates, errors, latencies, versions and breakers of services, live",
+        run: top::run,
+    },
+    Command {
+        name: "targets",
+        takes: "SERVICE",
+        about: "whom each of its instances calls, and how they are",
+        run: targets::run,
+    },
+    Command {
+        name: "fault",
+        takes: "SERVICE --target NAME --why TEXT …",
+        about: "its calls of a target go wrong on purpose, for a while",
+        run: act::fault,
+    },
+    Command {
+        name: "mode",
+        takes: "SERVICE GUARD MODE --why TEXT",
+        about: "a guard of its clients is off, observes or enforces, for a while",
+        run: act::mode,
+    },
+    Command {
+        name: "drain",
+        takes: "SERVICE --instance NAME --why TEXT",
+        about: "an instance stops, in order",
+        run: act::drain,
+    },
+    Command {
+        name: "evacuate",
+        takes: "SERVICE ZONE --why TEXT",
+        about: "it asks nobody in a zone while somebody elsewhere is healthy, for a while",
+        run: act::evacuate,
     },
     Command {
         name: "catalogue",

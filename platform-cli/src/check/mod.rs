@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
 };
 
-use platform_core::{Error, ErrorKind, Result};
+use platform_core::{Error, ErrorKind, Result, config::Config};
 use serde_json::json;
 
 use crate::{
@@ -57,6 +57,22 @@ pub(crate) fn run(given: &[String]) -> Result<ExitCode> {
         });
     }
     Ok(ExitCode::from(u8::from(count > 0)))
+}
+
+/// Reads every section of the platform's own.
+///
+/// # Errors
+/// Those of the first section that cannot be read.
+pub(crate) fn claim(config: &Config) -> Result<()> {
+    service::claim(config)
+}
+
+/// The names of the services whose files are at and below `root`.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub(crate) fn services(root: &Path) -> Result<Vec<String>> {
+    Ok(files(root)?.iter().filter_map(|file| service::read(file).0).map(|service| service.name).collect())
 }
 
 /// Every `platform.toml` at and below `root`, in order.

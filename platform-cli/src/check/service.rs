@@ -113,6 +113,24 @@ fn profile(file: &Path, profile: Option<&str>, findings: &mut BTreeSet<Finding>)
     Some(Service { file: file.to_path_buf(), name: identity.name, calls, config })
 }
 
+/// Reads every section that is the platform's, so that all of its values are known.
+///
+/// # Errors
+/// Those of the first section that cannot be read.
+pub(super) fn claim(config: &Config) -> Result<()> {
+    config.section::<Identity>("service")?;
+    config.section::<server::Config>("server")?;
+    config.section::<admin::Config>("admin")?;
+    config.section::<platform_discovery::Config>("discovery")?;
+    config.section::<telemetry::Settings>("telemetry")?;
+    config.section::<lifecycle::Config>("lifecycle")?;
+    config.section::<client::Settings>("defaults")?;
+    for name in config.names("clients") {
+        client::configured(config, &name)?;
+    }
+    Ok(())
+}
+
 fn section<T: Serialize + DeserializeOwned + Default + Rules>(config: &Config, path: &str) -> Result<()> {
     config.check(path, &config.section::<T>(path)?)
 }

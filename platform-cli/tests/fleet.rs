@@ -1,0 +1,263 @@
+//! The commands that look at services and act on them: on every instance that a registry knows.
+
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic: the test fails")]
+
+mod ground;
+
+use std::{fs, path::Path, time::Duration};
+
+use axum::{Router, extract::State, routing::get};
+use ground::platform_in;
+use platform_core::{
+    App, Result, app::Ended, config::Config, context, lifecycle::Phase, telemetry::log::Output,
+};
+use platform_http::{Client, Problem, Server, prepare};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+/// An instance of a service in this process.
+struct Instance {
+    app: App,
+    running: JoinHandle<Result<Ended>>,
+}
+
+impl Instance {
+    async fn start(registry: &Path, service: &str, instance: &str, zone: &str) -> Instance {
+        let config = Config::builder()
+            .set("server.listen", "127.0.0.1:0")
+            .set("admin.listen", "127.0.0.1:0")
+            .set("service.instance", instance)
+            .set("service.zone", zone)
+            .set("service.version", "1.2.0")
+            .set("lifecycle.propagation", "0ms")
+            .set("discovery.start_wait", "100ms")
+            .set("discovery.dir.path", registry.display().to_string());
+        let config = config.load().unwrap();
+        let app =
+            App::builder(service).config(config).log_to(Output::to(std::io::sink())).start().await.unwrap();
+        let routes = if service == "orders" {
+            let stock = Client::for_target(&app, "stock").unwrap();
+            Router::new().route("/", get(ask)).with_state(stock)
+        } else {
+            Router::new().route("/", get(|| async { "7" }))
+        };
+        prepare(&app, Server::new(routes)).unwrap();
+        let running = context::spawn(app.clone().run_until_stopped());
+        app.phases().reached(Phase::Ready).await;
+        // Announced just after that, by a file.
+        let record = registry.join(service).join(format!("{instance}.json"));
+        while !record.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Instance { app, running }
+    }
+
+    /// The status of its page, which asks stock.
+    async fn page(&self) -> u16 {
+        let address = self.app.address("http").unwrap();
+        let itself = Client::builder(&self.app, "itself").target(format!("fixed://{address}"));
+        let itself = itself.policy(|policy| policy.recovery = platform_core::recovery::Recovery::None);
+        itself.build().unwrap().get("/").send().await.unwrap().status().as_u16()
+    }
+
+    async fn ended(self) -> u8 {
+        self.running.await.unwrap().unwrap().code()
+    }
+}
+
+async fn ask(State(stock): State<Client>) -> Result<String, Problem> {
+    Ok(stock.get("/").send().await?.error_for_status().await?.text().await?)
+}
+
+/// A folder with a registry and a file that names it.
+struct Town {
+    place: tempfile::TempDir,
+}
+
+impl Town {
+    fn new() -> Town {
+        let place = tempfile::tempdir().unwrap();
+        let town = Town { place };
+        let file = format!(
+            "[service]\nname = \"orders\"\nowner = \"team-a\"\n[discovery]\nstart_wait = \"2s\"\ndir = {{ path = {:?} }}\n",
+            town.registry()
+        );
+        fs::write(town.place.path().join("platform.toml"), file).unwrap();
+        town
+    }
+
+    fn registry(&self) -> std::path::PathBuf {
+        self.place.path().join("registry")
+    }
+
+    /// Status, output and complaints of the command. It runs beside the services, which must not wait for it.
+    async fn platform(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let folder = self.place.path().to_path_buf();
+        let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
+        let run = move || {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            platform_in(&folder, &arguments)
+        };
+        let out = tokio::task::spawn_blocking(run).await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (out.status.code(), text(&out.stdout), text(&out.stderr))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_is_seen_and_changed_as_a_whole() {
+    let town = Town::new();
+    let registry = town.registry();
+    let stock = Instance::start(&registry, "stock", "stock-1", "east").await;
+    let far = Instance::start(&registry, "stock", "stock-2", "west").await;
+    let one = Instance::start(&registry, "orders", "orders-1", "east").await;
+    let two = Instance::start(&registry, "orders", "orders-2", "east").await;
+    assert_eq!((one.page().await, two.page().await), (200, 200));
+
+    // Whom it calls, for a person and for a script.
+    let (status, said, wrong) = town.platform(&["targets", "orders"]).await;
+    assert_eq!(status, Some(0), "{wrong}");
+    for told in ["stock-1", "stock-2", "orders-1", "orders-2", "east", "1.2.0", "ready"] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    assert!(!said.contains('\u{1b}'), "no colours where nobody sees them");
+    let (_, said, _) = town.platform(&["targets", "orders", "--json"]).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said[1]["instance"], "orders-2");
+    assert_eq!(said[1]["targets"].as_array().unwrap().len(), 2, "and itself");
+
+    // A fault hits the calls of each instance, until it is ended.
+    let fault = ["fault", "orders", "--target", "stock", "--abort", "500", "--why", "INC-7", "--as", "ann"];
+    let (status, said, wrong) = town.platform(&fault).await;
+    assert_eq!(status, Some(0), "{said}{wrong}");
+    assert!(said.contains("orders-1  done") && said.contains("orders-2  done"), "{said}");
+    assert_eq!((one.page().await, two.page().await), (502, 502));
+    let record = one.app.changes().latest().into_iter().find(|change| change.why == "INC-7").unwrap();
+    assert_eq!(record.who, "ann");
+    let (status, said, wrong) = town.platform(&["fault", "orders", "--clear", "--why", "over"]).await;
+    assert_eq!(status, Some(0), "{said}{wrong}");
+    assert_eq!((one.page().await, two.page().await), (200, 200));
+
+    // A guard of one instance only.
+    let mode =
+        ["mode", "orders", "breaker", "observe", "--why", "a test", "--for", "5m", "--instance", "orders-1"];
+    let (status, said, wrong) = town.platform(&[&mode[..], &["--json"]].concat()).await;
+    assert_eq!(status, Some(0), "{said}{wrong}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said.as_array().unwrap().len(), 1);
+    assert_eq!((&said[0]["instance"], &said[0]["done"]), (&Value::from("orders-1"), &Value::from(true)));
+    assert_eq!(said[0]["answer"]["kind"], "mode");
+
+    // A zone that nobody has is refused by each, with the zones that there are.
+    let (status, said, _) = town.platform(&["evacuate", "orders", "north", "--why", "a test"]).await;
+    assert_eq!(status, Some(1));
+    assert!(said.contains("FAILED") && said.contains("east"), "{said}");
+    let (status, said, _) = town.platform(&["evacuate", "orders", "west", "--why", "a test"]).await;
+    assert_eq!(status, Some(0), "{said}");
+    let (_, said, _) = town.platform(&["targets", "orders", "--json"]).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    for instance in said.as_array().unwrap() {
+        let targets = instance["targets"].as_array().unwrap();
+        let stock = targets.iter().find(|target| target["target"] == "stock").unwrap();
+        assert_eq!(stock["evacuated"][0], "west", "{instance}");
+    }
+
+    // What is set there, and what differs.
+    let (status, said, wrong) = town.platform(&["config", "show", "orders"]).await;
+    assert_eq!(status, Some(0), "{wrong}");
+    assert!(said.contains("\"orders-2\"  # flag --set service.instance [orders-2]"), "{said}");
+    let (_, said, _) = town.platform(&["config", "explain", "lifecycle.propagation", "orders"]).await;
+    let told = "lifecycle.propagation of orders-1\n  value    \"0ms\"\n  from     flag --set lifecycle.propagation\n  default  \"5s\"\n";
+    assert!(said.contains(told), "{said}");
+
+    // How all of them are: the service of this folder, and one by its name.
+    let (status, said, wrong) = town.platform(&["top", "--once", "orders", "stock"]).await;
+    assert_eq!(status, Some(0), "{wrong}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(
+        lines[1].starts_with("orders") && lines[1].contains("2/2") && lines[1].contains("1.2.0"),
+        "{said}"
+    );
+    let (_, said, _) = town.platform(&["top", "--once", "--json"]).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said[0]["service"], &said[0]["ready"]), (&Value::from("orders"), &Value::from(2)));
+
+    // One instance ends, in order; the other stays.
+    let (status, _, wrong) = town.platform(&["drain", "orders", "--why", "a test"]).await;
+    assert_eq!(status, Some(2));
+    assert!(wrong.contains("no way back"), "{wrong}");
+    let (status, said, wrong) =
+        town.platform(&["drain", "orders", "--instance", "orders-2", "--why", "a test"]).await;
+    assert_eq!(status, Some(0), "{said}{wrong}");
+    assert_eq!(two.ended().await, 0);
+    assert_eq!(one.app.phases().current(), Phase::Ready);
+
+    for instance in [one, stock, far] {
+        instance.app.stop("the test", "it is over");
+        assert_eq!(instance.ended().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_and_wrong_uses_are_told() {
+    let town = Town::new();
+    for (arguments, status, told) in [
+        (&["targets", "orders"][..], 1, "nobody answers for orders in the registry `dir`"),
+        (&["top", "--once", "orders"], 1, "nobody answers for orders"),
+        (&["fault", "orders", "--target", "stock", "--delay", "1s", "--why", "x"], 1, "nobody answers"),
+        (&["targets"], 2, "a service is missing"),
+        (&["targets", "Orders"], 2, "did you mean `orders`?"),
+        (&["fault", "orders", "--target", "stock", "--delay", "1s"], 2, "--why is missing"),
+        (&["fault", "orders", "--why", "x"], 2, "--target is missing"),
+        (&["fault", "orders", "--target", "stock", "--why", "x"], 2, "say --delay"),
+        (
+            &["fault", "orders", "--target", "s", "--abort", "503", "--share", "x", "--why", "x"],
+            2,
+            "--share x",
+        ),
+        (&["mode", "orders", "breaker", "--why", "x"], 2, "a service, a guard and a mode is missing"),
+        (&["evacuate", "orders", "a/b", "--why", "x"], 2, "is no name"),
+        (&["drain", "orders", "--all", "--why", " "], 2, "--why is missing"),
+        (&["config"], 2, "show or explain KEY is missing"),
+        (&["config", "explain"], 2, "say `config show"),
+        (&["config", "explain", "server.lisen"], 1, "nothing is called `server.lisen`"),
+        (&["targets", "orders", "--set", "discovery.registry=zoo"], 78, "discovery.registry"),
+        (&["targets", "orders", "--token-file", "nowhere"], 2, "--token-file nowhere"),
+    ] {
+        let (code, _, wrong) = town.platform(arguments).await;
+        assert_eq!(code, Some(status), "{arguments:?}: {wrong}");
+        assert!(wrong.contains(told), "{arguments:?}: {wrong}");
+    }
+    // What is set here needs nobody.
+    let (code, said, wrong) = town.platform(&["config", "explain", "discovery.start_wait"]).await;
+    assert_eq!(code, Some(0), "{wrong}");
+    assert!(
+        said.contains("from     platform.toml:5") && said.contains("PLATFORM__DISCOVERY__START_WAIT"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_gone_or_silent_is_a_failure_of_its_own() {
+    let town = Town::new();
+    let registry = town.registry();
+    let one = Instance::start(&registry, "orders", "orders-1", "").await;
+    // A record of an instance at whose admin address nobody listens any more.
+    let file = registry.join("orders/orders-1.json");
+    let mut record: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    record["instance"] = "orders-9".into();
+    for field in ["address", "admin"] {
+        record[field] = free.to_string().into();
+    }
+    fs::write(registry.join("orders/orders-9.json"), record.to_string()).unwrap();
+
+    let (status, said, _) =
+        town.platform(&["mode", "orders", "breaker", "off", "--why", "x", "--json"]).await;
+    assert_eq!(status, Some(1), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said[1]["instance"], &said[1]["done"]), (&Value::from("orders-9"), &Value::from(false)));
+    assert!(said[1]["error"].as_str().unwrap().contains(&free.to_string()), "{said}");
+    one.app.stop("the test", "it is over");
+    assert_eq!(one.ended().await, 0);
+}
