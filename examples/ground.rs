@@ -1,0 +1,61 @@
+//! What the tests of the small examples stand on: a service in this process, on free ports and known to nobody.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use platform_core::{
+    App, Result, app::Ended, config::Config, context, lifecycle::Phase, recovery::Recovery,
+    telemetry::log::Output,
+};
+use platform_http::{Client, Server, client::RequestBuilder, prepare};
+use tokio::task::JoinHandle;
+
+pub(crate) struct Running {
+    app: App,
+    pub(crate) address: SocketAddr,
+    ended: JoinHandle<Result<Ended>>,
+}
+
+impl Running {
+    /// Starts `name` with the configuration `toml` and what `routes` makes of it.
+    pub(crate) async fn start(
+        name: &str,
+        toml: &str,
+        routes: impl FnOnce(&App) -> Result<Router>,
+    ) -> Running {
+        let config = Config::builder()
+            .toml(toml)
+            .set("server.listen", "127.0.0.1:0")
+            .set("admin.listen", "127.0.0.1:0")
+            .set("discovery.register.mode", "off")
+            .load()
+            .expect("a good configuration");
+        let app = App::builder(name).config(config).log_to(Output::to(std::io::sink()));
+        let app = app.start().await.expect("a good start");
+        let routes = routes(&app).expect("good routes");
+        prepare(&app, Server::new(routes)).expect("it can be served");
+        let ended = context::spawn(app.clone().run_until_stopped());
+        app.phases().reached(Phase::Ready).await;
+        let address = app.address("http").expect("who is ready listens");
+        Running { app, address, ended }
+    }
+
+    /// A client of it.
+    pub(crate) fn client(&self) -> Client {
+        let client = Client::builder(&self.app, "itself").target(format!("fixed://{}", self.address));
+        // A test wants to see what is answered, and not what becomes of it.
+        let client = client.policy(|policy| policy.recovery = Recovery::None);
+        client.build().expect("a client")
+    }
+
+    /// Status and body of what is asked.
+    pub(crate) async fn ask(request: RequestBuilder) -> (u16, String) {
+        let reply = request.send().await.expect("a reply");
+        (reply.status().as_u16(), reply.text().await.expect("a text"))
+    }
+
+    pub(crate) async fn stop(self) {
+        self.app.stop("the test", "it is over");
+        assert_eq!(self.ended.await.expect("it does not panic").expect("it ran").code(), 0);
+    }
+}
