@@ -207,7 +207,7 @@ platform fault SERVICE --target NAME --why TEXT: its calls of that target go wro
 ";
 const MODE: &str = "\
 platform mode SERVICE GUARD off|observe|enforce --why TEXT: a guard of its clients is switched
-(rate-limit, bulkhead, throttle, breaker, concurrency, retry, hedge)
+(rate-limit, bulkhead, throttle, breaker, concurrency, retry, hedge, eject)
 
   --target NAME       only for this target
 ";
