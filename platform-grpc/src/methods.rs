@@ -9,13 +9,17 @@ use platform_core::{Error, Result};
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, method_options::IdempotencyLevel};
 
+use crate::channel::Codes;
+
 /// What the proto says of a method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Method {
     /// It may be done twice without harm.
     pub(crate) idempotent: bool,
-    /// It takes one message and answers with one.
-    pub(crate) unary: bool,
+    /// It takes one message and answers with one; `None` if nobody knows.
+    pub(crate) unary: Option<bool>,
+    /// Codes that are repeated, and no others, unless there are none.
+    pub(crate) codes: Codes,
 }
 
 /// Methods by path without the slash before it: `film.Ratings/Get`.
@@ -39,8 +43,8 @@ pub(crate) fn methods(descriptors: &[u8]) -> Result<Methods> {
                 let path = format!("{}{dot}{}/{}", file.package(), service.name(), method.name());
                 let level = method.options.as_ref().map(|options| options.idempotency_level());
                 let idempotent = level.is_some_and(|level| level != IdempotencyLevel::IdempotencyUnknown);
-                let unary = !method.client_streaming() && !method.server_streaming();
-                methods.insert(path, Method { idempotent, unary });
+                let unary = Some(!method.client_streaming() && !method.server_streaming());
+                methods.insert(path, Method { idempotent, unary, codes: Codes::NONE });
             }
         }
     }
@@ -62,7 +66,7 @@ mod tests {
             ("Chat", false, false),
         ] {
             let known = methods[&format!("platform.test.Echo/{name}")];
-            assert_eq!(known, Method { idempotent, unary }, "{name}");
+            assert_eq!(known, Method { idempotent, unary: Some(unary), codes: Codes::NONE }, "{name}");
         }
         assert_eq!(methods.len(), 5);
     }

@@ -23,7 +23,8 @@
 //! # What is repeated
 //! A call whose messages were at hand when it was made, up to `retry.body`: unless the target said that it had not
 //! begun, only a method whose proto says `idempotency_level` (give the channel its
-//! [`descriptors`](Builder::descriptors)). A call that was answered with a first message is never repeated.
+//! [`descriptors`](Builder::descriptors)). A call that was answered with a first message is never repeated. What a
+//! method has of its own, and gRPC's service config: [`policy`].
 //!
 //! # Signals
 //! `rpc_client_call_duration_seconds` per attempt, and those of every client.
@@ -37,6 +38,7 @@
 mod dialect;
 pub(crate) mod metrics;
 mod peek;
+pub mod policy;
 mod reply;
 mod request;
 
@@ -54,16 +56,18 @@ use platform_core::{
     deadline::Whose,
     stack::{Answered, ClientPolicy, Row},
 };
-use platform_http::client::{self, Caller, Connect, Preset, Settings};
+use platform_http::client::{self, Caller, Connect, Making, Preset, Settings, Spoken};
 use tonic::Status;
 use tower_service::Service;
 
 pub use peek::PEEK;
+pub use policy::{Codes, MethodSettings};
 pub use reply::Reply;
 
 use self::{
     dialect::Grpc,
     metrics::Meters,
+    policy::{Edits, ServiceConfig, Wanted},
     request::{Made, make},
 };
 use crate::{
@@ -80,6 +84,8 @@ pub struct Channel(Caller<Grpc>);
 pub struct Builder {
     inner: client::Builder,
     descriptors: Vec<&'static [u8]>,
+    edits: Edits,
+    service_config: Option<String>,
 }
 
 impl Channel {
@@ -96,7 +102,8 @@ impl Channel {
 
     /// The same with something of its own set in code.
     pub fn builder(app: &App, name: &str) -> Builder {
-        Builder { inner: platform_http::Client::builder(app, name), descriptors: Vec::new() }
+        let inner = platform_http::Client::builder(app, name);
+        Builder { inner, descriptors: Vec::new(), edits: Vec::new(), service_config: None }
     }
 
     /// What is called.
@@ -159,6 +166,23 @@ impl Builder {
         self
     }
 
+    /// Changes what a method (`film.Ratings/Get`), or all of a service (`film.Ratings/*`), has of its own.
+    pub fn method(
+        mut self,
+        name: impl Into<String>,
+        change: impl Fn(&mut MethodSettings) + Send + 'static,
+    ) -> Self {
+        self.edits.push((name.into(), Box::new(change)));
+        self
+    }
+
+    /// What the target's owner recommends to its callers: gRPC's service config, as JSON. It is weaker than what the
+    /// code and the file say of the same methods; which fields are read: [`policy`].
+    pub fn service_config(mut self, json: impl Into<String>) -> Self {
+        self.service_config = Some(json.into());
+        self
+    }
+
     /// The values that suit a kind of dependency.
     pub fn preset(self, preset: Preset) -> Self {
         Builder { inner: self.inner.preset(preset), ..self }
@@ -182,7 +206,8 @@ impl Builder {
     /// The channel.
     ///
     /// # Errors
-    /// As [`Channel::for_target`]; and descriptors that are none.
+    /// As [`Channel::for_target`]; descriptors that are none, a service config that cannot be meant, a method that is
+    /// not in the descriptors.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -191,9 +216,20 @@ impl Builder {
         for descriptors in self.descriptors {
             known.extend(methods(descriptors)?);
         }
-        let caller = self.inner.speaking(|app, target| {
+        let service_config = match self.service_config {
+            Some(json) => ServiceConfig::parse(&json)?,
+            None => ServiceConfig::default(),
+        };
+        let wanted = Wanted { service_config, edits: self.edits };
+        let caller = self.inner.speaking(|making| {
+            let Making { app, target, .. } = *making;
+            if !wanted.service_config.unread.is_empty() {
+                let fields = wanted.service_config.unread.join(", ");
+                tracing::info!(target = &**target, fields, "these fields of its service config are not read");
+            }
+            let methods = wanted.resolve(making, &mut known)?;
             let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
-            Ok(Grpc::new(known, meters))
+            Ok(Spoken { dialect: Grpc::new(known, meters), methods })
         })?;
         Ok(Channel(caller))
     }

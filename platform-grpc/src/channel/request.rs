@@ -41,7 +41,7 @@ pub(super) fn make(request: Request<tonic::body::Body>, grpc: &Grpc, keep: u64) 
     let (mut head, body) = request.into_parts();
     // Names of the generated client's own; the path says them too, and a copy for a repeat would copy them.
     head.extensions = Extensions::new();
-    let Method { idempotent, unary } = grpc.method(head.uri.path()).unwrap_or_default();
+    let Method { idempotent, unary, .. } = grpc.method(head.uri.path());
     let (mut body, listens) = at_hand(body, keep)?;
     if idempotent {
         body = body.mark_idempotent();
@@ -55,7 +55,7 @@ pub(super) fn make(request: Request<tonic::body::Body>, grpc: &Grpc, keep: u64) 
             context.narrow(deadline);
         }
     }
-    Ok(Made { request: Request::from_parts(head, body), unary, listens })
+    Ok(Made { request: Request::from_parts(head, body), unary: unary == Some(true), listens })
 }
 
 /// Reads what is there already. Bytes if that is all, up to `keep`; else a stream that begins with it.

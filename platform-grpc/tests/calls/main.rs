@@ -4,6 +4,7 @@ mod channel;
 mod health;
 mod house;
 mod limits;
+mod methods;
 mod outside;
 mod server;
 mod streams;

@@ -16,6 +16,7 @@ use super::{
     config::{self, Code, Connect, Preset, Protocol, Settings},
     connect::{Connection, Connector},
     dialect::Dialect,
+    methods::{Making, Methods, Spoken},
     metrics::Meters,
     protocol::Http,
     speech::Plain,
@@ -73,30 +74,35 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> Result<Client> {
-        let inner = self.assemble(|app, target| {
-            Ok(Plain { meters: app.once(target, || Ok(Meters::new(target, app.metrics())))? })
+        let inner = self.assemble(|&Making { app, target, section, settings }| {
+            if !settings.methods.is_empty() {
+                let why = "is for clients that speak gRPC; HTTP has paths, and a client for each kind of them does it";
+                return Err(Error::config(format!("`{section}.methods` {why}")));
+            }
+            let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
+            Ok(Spoken { dialect: Plain { meters }, methods: Vec::new() })
         })?;
         Ok(Client(inner))
     }
 
-    /// The same in another protocol over HTTP/2, which `dialect` makes for the target of this name.
+    /// The same in another protocol over HTTP/2, which `speech` makes.
     ///
     /// # Errors
-    /// As [`Client::for_target`]; what `dialect` fails with; and `connect.protocol = "http1"`.
+    /// As [`Client::for_target`]; what `speech` fails with; and `connect.protocol = "http1"`.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn speaking<D: Dialect>(
         mut self,
-        dialect: impl FnOnce(&App, &Arc<str>) -> Result<D>,
+        speech: impl FnOnce(&Making<'_>) -> Result<Spoken<D>>,
     ) -> Result<Caller<D>> {
         self.h2 = true;
-        Ok(Caller(self.assemble(dialect)?))
+        Ok(Caller(self.assemble(speech)?))
     }
 
     fn assemble<D: Dialect>(
         self,
-        dialect: impl FnOnce(&App, &Arc<str>) -> Result<D>,
+        speech: impl FnOnce(&Making<'_>) -> Result<Spoken<D>>,
     ) -> Result<Arc<Inner<D>>> {
         let Builder { app, name, code, h2 } = self;
         let name = Name::parse(&name).map_err(|why| Error::config(format!("a client's name: {why}")))?;
@@ -115,7 +121,9 @@ impl Builder {
         let target_name = target.name();
         let targets = Targets::of(&app);
         let parts = targets.parts(&app, target_name);
-        let dialect = dialect(&app, target_name)?;
+        let section = format!("clients.{name}");
+        let Spoken { dialect, methods } =
+            speech(&Making { app: &app, target: target_name, section: &section, settings: &settings })?;
         let balance = balance(&app, &target, &settings)?;
         let stranger = settings.preset == Preset::External || target.is_stranger();
         let wire = Http {
@@ -129,9 +137,10 @@ impl Builder {
             faults: app.faults().clone(),
             settings,
         };
-        let stack = ClientStack::new(wire.settings.policy, parts)?;
-        let client = Arc::new(Inner { stack, wire });
-        targets.show(client.stack.target(), &client, |inner| inner.stack.describe(&inner.wire));
+        let stack = ClientStack::new(wire.settings.policy, Arc::clone(&parts))?;
+        let methods = Methods::new(methods, &parts)?;
+        let client = Arc::new(Inner { stack, methods, wire });
+        targets.show(client.stack.target(), &client, Inner::describe);
         Ok(client)
     }
 

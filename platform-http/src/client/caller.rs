@@ -22,7 +22,8 @@ impl<D: Dialect> Caller<D> {
     /// When there is no reply: no endpoint, no connection, no answer in time.
     pub async fn call(&self, mut request: Request<Body>) -> Result<Answered<Response<Body>>> {
         begin_trace(request.body_mut().context_mut(), &self.0.wire.traces);
-        self.0.stack.call(request, &self.0.wire).await
+        let stack = self.0.methods.stack(request.uri().path()).unwrap_or(&self.0.stack);
+        stack.call(request, &self.0.wire).await
     }
 
     /// What is called.
@@ -42,7 +43,7 @@ impl<D: Dialect> Caller<D> {
 
     /// The order in which a call passes its layers, with what is set.
     pub fn describe(&self) -> Vec<Row> {
-        self.0.stack.describe(&self.0.wire)
+        self.0.describe()
     }
 }
 

@@ -35,7 +35,7 @@ pub trait Dialect: Send + Sync + 'static {
     fn name(&self, request: &Request<Body>) -> Self::Name;
 
     /// What a reply means by its head.
-    fn judge(&self, reply: &Response<Body>) -> Judged<Self::Answer>;
+    fn judge(&self, name: &Self::Name, reply: &Response<Body>) -> Judged<Self::Answer>;
 
     /// The same by its first words as well, which are read within the attempt's limit and put back.
     ///
@@ -46,8 +46,7 @@ pub trait Dialect: Send + Sync + 'static {
         name: &Self::Name,
         reply: Response<Body>,
     ) -> impl Future<Output = Result<(Response<Body>, Judged<Self::Answer>)>> + Send {
-        let _ = name;
-        let judged = self.judge(&reply);
+        let judged = self.judge(name, &reply);
         ready(Ok((reply, judged)))
     }
 

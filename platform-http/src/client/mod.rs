@@ -40,6 +40,7 @@ mod config;
 mod connect;
 pub mod dialect;
 mod exchange;
+mod methods;
 pub mod metrics;
 mod protocol;
 mod reach;
@@ -73,11 +74,12 @@ pub use config::{
     CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
     Tls,
 };
+pub use methods::{Making, Spoken};
 pub use reach::{BACKOFF, BACKOFF_MAX, Dial, FRESH, Reach, SPREAD, backoff};
 pub use request::RequestBuilder;
 pub use response::Response;
 
-use self::{protocol::Http, speech::Plain};
+use self::{methods::Methods, protocol::Http, speech::Plain};
 use crate::Body;
 
 /// Calls one target. Clones share connections, counts and policy.
@@ -86,6 +88,7 @@ pub struct Client(Arc<Inner<Plain>>);
 
 struct Inner<D> {
     stack: ClientStack,
+    methods: Methods,
     wire: Http<D>,
 }
 

@@ -97,7 +97,8 @@ impl<D: Dialect> Wire for Http<D> {
             }
         };
         // The judge: once per attempt, and the second of its two clock readings.
-        let Judged { outcome, hint, answer } = heard.unwrap_or_else(|| self.dialect.judge(&reply));
+        let Judged { outcome, hint, answer } =
+            heard.unwrap_or_else(|| self.dialect.judge(&exchange.name, &reply));
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
         reply.body_mut().judge(verdict);
         // The next choice goes by it. A choice that is dropped without a report was cut off, and knows why.
