@@ -29,7 +29,6 @@ use platform_grpc_protos::{
 };
 use serde_json::Value;
 use tokio::{task::JoinHandle, time::timeout};
-#[cfg(feature = "gzip")]
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -150,7 +149,6 @@ impl House {
         let says = Says::default();
         let asked = Arc::clone(&says.asked);
         let echo = EchoServer::new(says).max_decoding_message_size(1024 * 1024);
-        #[cfg(feature = "gzip")]
         let echo =
             echo.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
         let services = Services::new()

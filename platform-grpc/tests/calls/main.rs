@@ -1,6 +1,7 @@
 //! Promises of the server and the channel, each through both.
 
 mod channel;
+mod drain;
 mod health;
 mod house;
 mod limits;
