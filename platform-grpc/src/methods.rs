@@ -3,7 +3,7 @@
 //! A proto says more than its messages: which methods stream, and which may be asked twice (`idempotency_level`).
 //! It is read from the descriptors that a build script writes beside the generated code.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use platform_core::{Error, Result};
 use prost::Message as _;
@@ -20,6 +20,17 @@ pub(crate) struct Method {
     pub(crate) unary: Option<bool>,
     /// Codes that are repeated, and no others, unless there are none.
     pub(crate) codes: Codes,
+    /// How long its answers may take.
+    pub(crate) stream: StreamLimits,
+}
+
+/// How long a stream of answers may take once its head is there; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamLimits {
+    /// To its end.
+    pub(crate) whole: Option<Duration>,
+    /// From one word to the next.
+    pub(crate) idle: Option<Duration>,
 }
 
 /// Methods by path without the slash before it: `film.Ratings/Get`.
@@ -44,7 +55,7 @@ pub(crate) fn methods(descriptors: &[u8]) -> Result<Methods> {
                 let level = method.options.as_ref().map(|options| options.idempotency_level());
                 let idempotent = level.is_some_and(|level| level != IdempotencyLevel::IdempotencyUnknown);
                 let unary = Some(!method.client_streaming() && !method.server_streaming());
-                methods.insert(path, Method { idempotent, unary, codes: Codes::NONE });
+                methods.insert(path, Method { idempotent, unary, ..Method::default() });
             }
         }
     }
@@ -66,7 +77,7 @@ mod tests {
             ("Chat", false, false),
         ] {
             let known = methods[&format!("platform.test.Echo/{name}")];
-            assert_eq!(known, Method { idempotent, unary: Some(unary), codes: Codes::NONE }, "{name}");
+            assert_eq!(known, Method { idempotent, unary: Some(unary), ..Method::default() }, "{name}");
         }
         assert_eq!(methods.len(), 5);
     }

@@ -11,11 +11,12 @@ use platform_core::{
 };
 use platform_http::{
     Body,
-    client::dialect::{self, Dialect, End, Told},
+    client::dialect::{self, Dialect, End, Late, Told},
 };
 use tonic::Code;
 
 use super::{
+    follow::follow,
     metrics::{Meter, Meters},
     peek::{Shape, peek},
 };
@@ -83,6 +84,13 @@ impl Dialect for Grpc {
             }
         };
         Ok((reply, called.told(judged)))
+    }
+
+    fn follow(&self, called: &Called, reply: &mut Response<Body>, late: impl FnOnce() -> Late) {
+        // A unary call was judged by its end; one whose head has the status has no more to say.
+        if called.method.unary != Some(true) && !reply.headers().contains_key(tonic::Status::GRPC_STATUS) {
+            follow(reply, late());
+        }
     }
 
     fn abort(&self, abort: Abort) -> Option<Response<Body>> {

@@ -32,10 +32,11 @@
 //! # Traps
 //! Without descriptors nobody knows which methods stream: a reply that says nothing for [`PEEK`] after its head counts
 //! as begun, and only a caller's own deadline ends it. With them a unary call is judged by its status, and a stream
-//! when its head is there. A stream is never cut by `policy.timeout` once it has begun; set a timeout of its own on
-//! the request.
+//! when its head is there; what becomes of it later is told to the balancer. A stream is never cut by `policy.timeout`
+//! once it has begun; set a timeout of its own on the request, or `stream_timeout` and `stream_idle` of the method.
 
 mod dialect;
+mod follow;
 pub(crate) mod metrics;
 mod peek;
 pub mod policy;
@@ -71,7 +72,7 @@ use self::{
     request::{Made, make},
 };
 use crate::{
-    methods::{Methods, methods},
+    methods::{Methods, StreamLimits, methods},
     status::status,
 };
 
@@ -122,12 +123,12 @@ impl Channel {
     }
 
     async fn send(self, made: Made) -> Result<Response<Reply>, Status> {
-        let Made { request, unary, listens } = made;
+        let Made { request, unary, stream, listens } = made;
         match self.0.call(request).await {
             Ok(Answered { reply, limit, .. }) => {
                 // A stream may last; whoever called with a deadline of his own waits no longer than that.
                 let limit = limit.filter(|limit| unary || limit.whose() == Whose::Caller);
-                Ok(Reply::around(reply, limit, listens))
+                Ok(Reply::around(reply, limit, if unary { StreamLimits::default() } else { stream }, listens))
             }
             Err(error) => Err(status(&error)),
         }

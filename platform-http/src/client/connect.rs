@@ -43,7 +43,9 @@ pub(super) struct Connector {
 
 /// The connections to one endpoint.
 pub(super) struct Connection {
-    client: legacy::Client<Way, Body>,
+    /// Of HTTP/2 each lane is one connection, and the first is enough for [`STREAMS`] calls at a time; HTTP/1 has one
+    /// lane, and a connection in it for each call.
+    lanes: Box<[legacy::Client<Way, Body>]>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
@@ -75,7 +77,8 @@ impl Connector {
         };
         let (address, timeout, tls) = (endpoint.address, self.settings.timeout, self.tls.clone());
         let way = Way(Reach::new(Tcp { address, timeout, tls, h2 }, link));
-        let client = legacy::Client::builder(TokioExecutor::new())
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.settings.pool.idle)
@@ -85,10 +88,10 @@ impl Connector {
             // gives up, which takes a quarter of an hour.
             .http2_keep_alive_interval(h2.then_some(H2_PING))
             .http2_keep_alive_timeout(H2_PONG)
-            .set_host(false)
-            .build(way);
+            .set_host(false);
+        let lanes = if h2 { self.settings.pool.per_endpoint.clamp(1, LANES) } else { 1 };
         Connection {
-            client,
+            lanes: (0..lanes).map(|_| builder.build(way.clone())).collect(),
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             host: self.host.clone(),
@@ -97,7 +100,8 @@ impl Connector {
 }
 
 impl Connection {
-    /// Sends the request over a connection that is idle, else over a new one.
+    /// Sends the request over a connection that is idle, else over a new one; `in_flight` are under way to this
+    /// endpoint, this one included.
     ///
     /// A pooled connection that was closed before the request was written is replaced by hyper itself: nothing
     /// was sent, so it is no repeat.
@@ -106,6 +110,7 @@ impl Connection {
     pub(super) fn send(
         &self,
         mut request: Request<Body>,
+        in_flight: u32,
     ) -> impl Future<Output = Result<Response<Body>>> + Send + use<> {
         *request.uri_mut() = self.absolute(request.uri());
         *request.version_mut() = Version::HTTP_11; // What is spoken is the connection's business.
@@ -113,8 +118,18 @@ impl Connection {
         if lacks_length(&request) {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         }
-        let reply = self.client.request(request);
+        let reply = self.lane(in_flight).request(request);
         async move { Ok(reply.await.map_err(explain)?.map(Body::answered)) }
+    }
+
+    /// As many lanes as calls under way need are used, any of them alike: what an earlier peak has left in one of them
+    /// is soon in all.
+    fn lane(&self, in_flight: u32) -> &legacy::Client<Way, Body> {
+        let needed = (in_flight.saturating_sub(1) / STREAMS) as usize;
+        match needed.min(self.lanes.len() - 1) {
+            0 => &self.lanes[0],
+            last => &self.lanes[fastrand::usize(..=last)],
+        }
     }
 
     /// The request's path at this target: whatever host a request names, it goes nowhere else.
@@ -236,6 +251,11 @@ fn root(error: &legacy::Error) -> String {
     cause.to_string()
 }
 
+/// What every server of HTTP/2 allows on one connection (RFC 9113 asks for no less); many allow no more, and what is
+/// beyond waits in our own memory where no limit of ours sees it.
+const STREAMS: u32 = 100;
+/// As many calls as a bulkhead lets through (`bulkhead.max_in_flight`), all to one endpoint.
+const LANES: usize = 10;
 /// Twice within a minute of silence; often enough to notice before people do, too rare to count as load.
 const H2_PING: Duration = Duration::from_secs(20);
 /// An answer to a ping takes a round trip; this is a hundred of the longest.

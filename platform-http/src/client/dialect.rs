@@ -5,13 +5,14 @@
 
 use std::{
     borrow::Cow,
+    fmt,
     future::{Future, ready},
     time::Duration,
 };
 
 use http::{Request, Response};
 use platform_core::{
-    ErrorKind, Hint, Outcome, Result,
+    ErrorKind, Hint, Outcome, Result, Verdict,
     context::{TraceId, wire},
     fault::Abort,
     telemetry::trace::{Status, Value},
@@ -50,6 +51,11 @@ pub trait Dialect: Send + Sync + 'static {
         ready(Ok((reply, judged)))
     }
 
+    /// A reply that is no failure by what was heard of it so far. Who reads on and finds that it is one tells `late`.
+    fn follow(&self, name: &Self::Name, reply: &mut Response<Body>, late: impl FnOnce() -> Late) {
+        let _ = (name, reply, late);
+    }
+
     /// The reply that a fault is answered with; `None` where there is no reply.
     fn abort(&self, abort: Abort) -> Option<Response<Body>>;
 
@@ -69,6 +75,27 @@ pub struct Judged<A> {
     pub hint: Hint,
     /// To whoever counts it.
     pub answer: A,
+}
+
+/// Tells the balancer what became of an endpoint's reply after its verdict; other guards have heard enough.
+pub struct Late(Box<dyn Fn(&Verdict) + Send + Sync>);
+
+impl Late {
+    /// What `hears` it.
+    pub fn of(hears: impl Fn(&Verdict) + Send + Sync + 'static) -> Self {
+        Late(Box::new(hears))
+    }
+
+    /// It ended so.
+    pub fn report(&self, verdict: &Verdict) {
+        (self.0)(verdict);
+    }
+}
+
+impl fmt::Debug for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Late").finish_non_exhaustive()
+    }
 }
 
 /// How an attempt ended, as the labels tell it.

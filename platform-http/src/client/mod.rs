@@ -23,7 +23,7 @@
 //! | `connect.timeout` | 1 s | [`CONNECT_TIMEOUT`] |
 //! | pauses between tries to connect | up to 200 ms, doubled to 9 s | [`Reach`] |
 //! | `connect.pool.idle` | 60 s | [`POOL_IDLE`] |
-//! | `connect.pool.per_endpoint` | 32 | [`POOL_PER_ENDPOINT`] |
+//! | `connect.pool.per_endpoint` | 32 | [`POOL_PER_ENDPOINT`]; of HTTP/2 one for each 100 calls in flight, 10 at most |
 //! | `connect.max_response` | 64 MiB | [`MAX_RESPONSE`] |
 //!
 //! # Signals

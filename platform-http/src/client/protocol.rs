@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use http::{HeaderValue, Request, Response};
 use platform_core::{
-    Context, Result, Verdict,
+    Context, Outcome, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
     context::{Criticality, wire::LOAD_REPORT},
     fault::{Faults, Injection},
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::{
     config::Settings,
     connect::Connection,
-    dialect::{Dialect, Judged},
+    dialect::{Dialect, Judged, Late},
     exchange::Exchange,
 };
 use crate::{
@@ -79,7 +79,7 @@ impl<D: Dialect> Wire for Http<D> {
             Ok(None) => {
                 // R7 Headers last: the choice may have waited, and the time that is left has to be true.
                 inject(&mut call, self.reader, &self.agent, D::HEADERS);
-                let sending = picked.service().send(call);
+                let sending = picked.service().send(call, picked.in_flight());
                 if D::LISTENS {
                     // Apart: a call of HTTP has no room for it.
                     Box::pin(self.listen(&exchange.name, sending, &mut heard)).await
@@ -100,6 +100,12 @@ impl<D: Dialect> Wire for Http<D> {
         let Judged { outcome, hint, answer } =
             heard.unwrap_or_else(|| self.dialect.judge(&exchange.name, &reply));
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
+        if D::LISTENS && outcome == Outcome::Success {
+            self.dialect.follow(&exchange.name, &mut reply, || {
+                let late = picked.late();
+                Late::of(move |verdict| late.report(verdict))
+            });
+        }
         reply.body_mut().judge(verdict);
         // The next choice goes by it. A choice that is dropped without a report was cut off, and knows why.
         picked.report(&verdict);

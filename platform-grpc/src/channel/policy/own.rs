@@ -1,10 +1,10 @@
 //! Every source of what a method has of its own, and which one wins.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use platform_core::{
     Error, Result,
-    config::{Config, Refusal, Rules},
+    config::{Config, Refusal, Rules, duration},
     stack::{ClientPolicy, MethodPolicy},
 };
 use platform_http::client::Making;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tonic::Code;
 
 use super::{Codes, service_config::ServiceConfig};
-use crate::methods::Methods;
+use crate::methods::{Methods, StreamLimits};
 
 /// What one method has of its own: `[clients.NAME.methods."film.Ratings/Get"]`, or of all methods of a service
 /// `"film.Ratings/*"`.
@@ -23,13 +23,28 @@ pub struct MethodSettings {
     pub idempotent: bool,
     /// The codes that are repeated, and no others; without any, what a code means decides.
     pub retry_codes: Codes,
+    /// The longest that its stream of answers may last after the head, the caller's own deadline apart; `None`
+    /// (`"none"`) is no limit.
+    #[serde(with = "duration::or_none")]
+    pub stream_timeout: Option<Duration>,
+    /// The longest that nothing may come of it; the same.
+    #[serde(with = "duration::or_none")]
+    pub stream_idle: Option<Duration>,
     /// Limits of time, and what follows a failure.
     pub policy: MethodPolicy,
 }
 
 impl Rules for MethodSettings {
     fn refusals(&self) -> Vec<Refusal> {
-        self.policy.refusals().into_iter().map(|refusal| refusal.under("policy")).collect()
+        let mut refusals: Vec<_> =
+            self.policy.refusals().into_iter().map(|refusal| refusal.under("policy")).collect();
+        for (key, limit) in [("stream_timeout", self.stream_timeout), ("stream_idle", self.stream_idle)] {
+            if limit.is_some_and(|limit| limit.is_zero()) {
+                let why = "is 0ms, in which no stream can say anything; write \"none\" to lift the limit";
+                refusals.push(Refusal::new(key, why));
+            }
+        }
+        refusals
     }
 }
 
@@ -80,6 +95,8 @@ impl Wanted {
             let base = MethodSettings {
                 idempotent: method.idempotent,
                 retry_codes: Codes::NONE,
+                stream_timeout: None,
+                stream_idle: None,
                 policy: client.of_methods(),
             };
             let own = self.own(&name, base, making)?;
@@ -87,6 +104,7 @@ impl Wanted {
                 continue;
             }
             method.codes = own.retry_codes;
+            method.stream = StreamLimits { whole: own.stream_timeout, idle: own.stream_idle };
             // A lost connection is UNAVAILABLE to gRPC.
             method.idempotent = own.idempotent || own.retry_codes.contain(Code::Unavailable);
             let policy = client.for_method(&own.policy);
