@@ -62,7 +62,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use builder::Builder;
-pub(crate) use changes::CHANGES;
+pub(crate) use changes::{CHANGES, signals};
 pub use changes::{Change, ChangeKind, Changes, PLATFORM};
 pub use run::Ended;
 pub use serve::{Announce, Bound, Boxed, Serve, Served, Stage, Withdrawal};
