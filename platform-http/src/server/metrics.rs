@@ -107,7 +107,7 @@ pub(crate) fn signals() -> Vec<Signal> {
     let requests = || calls(&DURATION);
     let by_route = || requests().by(&["http_route"]);
     vec![
-        Signal::new("Requests in flight", sum(&ACTIVE).by(&["service_version"]), Unit::Count),
+        Signal::new("Requests in flight", sum(&ACTIVE).by(&["service_version"]), Unit::Count).golden(),
         Signal::new("HTTP requests by route", by_route(), Unit::PerSecond),
         Signal::new(
             "HTTP requests that failed, by route",

@@ -9,6 +9,7 @@ pub struct Signal {
     lines: Vec<Line>,
     unit: Unit,
     board: Board,
+    golden: bool,
     alert: Option<Alert>,
 }
 
@@ -127,7 +128,7 @@ impl Signal {
     /// A panel on the service's board.
     pub fn new(title: &'static str, expr: Expr, unit: Unit) -> Self {
         let lines = vec![Line { name: "", expr }];
-        Signal { title, lines, unit, board: Board::Service, alert: None }
+        Signal { title, lines, unit, board: Board::Service, golden: false, alert: None }
     }
 
     /// What the first question is called, where others follow.
@@ -142,6 +143,12 @@ impl Signal {
     pub fn and(mut self, name: &'static str, expr: Expr) -> Self {
         self.lines.push(Line { name, expr });
         self
+    }
+
+    /// One of the four that a service is asked first: traffic, errors, latency, saturation.
+    #[must_use]
+    pub fn golden(self) -> Self {
+        Signal { golden: true, ..self }
     }
 
     /// On another board.
@@ -185,6 +192,11 @@ impl Signal {
     /// Where it stands.
     pub fn board(&self) -> Board {
         self.board
+    }
+
+    /// Is it one of those that a service is asked first?
+    pub fn is_golden(&self) -> bool {
+        self.golden
     }
 
     /// When somebody is told.
