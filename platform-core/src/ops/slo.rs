@@ -120,11 +120,14 @@ impl Asked {
             .map(|pair| {
                 let bound = decimal(pair.tenths * budget(self.share));
                 let [long, short] = [pair.long, pair.short].map(window);
-                let length = pair.long / shorten;
-                let failures = format!("avg_over_time({FAILURES}:rate{selector}[{}])", window(length));
+                // Step by step, so that what was before the first reading counts as nothing: the mean of a service
+                // that is a minute old would make five failures of one.
+                let step = STEP / shorten;
+                let over = format!("{}:{}", window(pair.long / shorten), window(step));
+                let failures = format!("sum_over_time({FAILURES}:rate{selector}[{over}]) * {step}");
                 format!(
                     "({FAILURES}:ratio_{long}{selector} > {bound} and {FAILURES}:ratio_{short}{selector} > {bound} \
-                     and {failures} * {length} >= {min_failures})"
+                     and {failures} >= {min_failures})"
                 )
             })
             .collect();
@@ -216,6 +219,8 @@ pub(super) const MILLION: u64 = 1_000_000;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const SHORTEST: u64 = 5 * MINUTE;
+/// A fifth of the shortest window: fine enough to count failures by.
+const STEP: u64 = MINUTE;
 
 /// How long a drill's windows may at least be; a rate needs two scrapes.
 pub(super) const LEAST_WINDOW: Duration = Duration::from_secs(5);
