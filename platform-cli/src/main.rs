@@ -87,7 +87,7 @@ SERVICES is one of these, or several:
                      reports_to = \"commerce\"
                      page = \"https://…\"        the webhook that wakes somebody
                      ticket = \"https://…\"      the webhook that makes a ticket
-  --from BINARY    a service's program, which is asked with --describe; arguments of its own may follow in quotes
+  --from BINARY    a service's program, which is asked with --describe; its own arguments follow in quotes
   --from URL       a running service's admin listener, http://HOST:PORT
 
   --check          write nothing, say what is not as it should be, and end with 1 if anything is
