@@ -21,7 +21,7 @@ pub(crate) fn run(given: &[String]) -> Result<ExitCode> {
 }
 
 /// The lists of all crates, joined.
-fn everything() -> Catalogue {
+pub(crate) fn everything() -> Catalogue {
     platform_grpc::joined_catalogue()
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod fleet;
 mod new;
+mod ops;
 mod targets;
 mod top;
 
@@ -27,25 +28,25 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "new",
         takes: "NAME [--http|--grpc|--both] …",
-        about: "a service that builds, is tested and can be deployed, in a folder of its name",
+        about: "a service that builds, is tested and can be deployed",
         run: new::run,
     },
     Command {
         name: "check",
         takes: "[FOLDER|FILE] [--json]",
-        about: "is every platform.toml of a folder what can be meant, alone and together?",
+        about: "is every platform.toml of a folder what can be meant?",
         run: check::run,
     },
     Command {
         name: "config",
         takes: "show|explain KEY [SERVICE]",
-        about: "what is set and where it comes from, here or in a service that runs",
+        about: "what is set and where from, here or in a running service",
         run: config::run,
     },
     Command {
         name: "top",
         takes: "[SERVICE …]",
-        about: "rates, errors, latencies, versions and breakers of services, live",
+        about: "rates, errors, latencies and breakers of services, live",
         run: top::run,
     },
     Command {
@@ -63,7 +64,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "mode",
         takes: "SERVICE GUARD MODE --why TEXT",
-        about: "a guard of its clients is off, observes or enforces, for a while",
+        about: "a guard is off, observes or enforces, for a while",
         run: act::mode,
     },
     Command {
@@ -75,13 +76,19 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "evacuate",
         takes: "SERVICE ZONE --why TEXT",
-        about: "it asks nobody in a zone while somebody elsewhere is healthy, for a while",
+        about: "it asks nobody in a zone, for a while",
         run: act::evacuate,
+    },
+    Command {
+        name: "ops",
+        takes: "boards|rules|alertmanager|catalog …",
+        about: "what the person on call gets, made from the services",
+        run: ops::command::run,
     },
     Command {
         name: "catalogue",
         takes: "[--json]",
-        about: "every metric that the platform's crates write, with its kind, labels and meaning",
+        about: "every metric that the platform's crates write",
         run: catalogue::run,
     },
 ];

@@ -9,8 +9,12 @@ use crate::{
 pub fn catalogue() -> Catalogue {
     Catalogue::default()
         .room("telemetry", telemetry::declared(), telemetry::signals())
-        .room("observe", vec![observe::CALL_DURATION.declared(), observe::ATTEMPTS.declared()], vec![])
-        .room("fault", vec![fault::metrics::INJECTED.declared()], vec![])
+        .room(
+            "observe",
+            vec![observe::CALL_DURATION.declared(), observe::ATTEMPTS.declared()],
+            observe::signals(),
+        )
+        .room("fault", vec![fault::metrics::INJECTED.declared()], fault::metrics::signals())
         .room(
             "admission",
             vec![
@@ -18,8 +22,8 @@ pub fn catalogue() -> Catalogue {
                 admission::breaker::STATE.declared(),
                 admission::breaker::TRANSITIONS.declared(),
             ],
-            vec![],
+            admission::metrics::signals(),
         )
-        .room("stack", vec![stack::BUDGET.declared()], vec![])
-        .room("app", vec![app::CHANGES.declared()], vec![])
+        .room("stack", vec![stack::BUDGET.declared()], stack::signals())
+        .room("app", vec![app::CHANGES.declared()], app::signals())
 }

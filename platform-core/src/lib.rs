@@ -5,6 +5,7 @@
 //! surroundings  config · identity · telemetry             what is set, whose it is, what is seen
 //! mechanisms    deadline · observe · admission · recovery · fault · fallback     one question each
 //! assembly      stack                                              in what order
+//! on call       ops                                                what the person who is woken gets
 //! process       lifecycle · app                                    when it lives, what it is
 //! ```
 //!
@@ -29,6 +30,8 @@ pub mod observe;
 pub mod recovery;
 
 pub mod stack;
+
+pub mod ops;
 
 pub mod app;
 pub mod lifecycle;

@@ -6,7 +6,7 @@ use platform_core::{
     identity::Identity,
     telemetry::{
         Settings, Telemetry,
-        catalogue::{CONSTANT_LABELS, Declared, Kind},
+        catalogue::{CONSTANT_LABELS, Declared, Kind, Scope},
         log::{Captured, Output},
     },
 };
@@ -70,8 +70,9 @@ fn every_signal_reads_as_promql_over_known_series() {
             assert!(metric.kind != Kind::Counter || text.contains(&metric.series()), "{text}");
         }
         if let Some(alert) = signal.alert() {
-            assert!(!alert.runbook.is_empty());
-            assert!(signal.condition("5m").unwrap().starts_with(&text));
+            let book = alert.runbook;
+            assert!(!book.means.is_empty() && !book.look.is_empty() && !book.act.is_empty(), "{}", book.name);
+            assert!(signal.condition(&Scope::over("5m")).unwrap().starts_with(&text));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! This crate's metrics, a line per room.
 
-use platform_core::telemetry::catalogue::{Catalogue, Declared, Spec as _};
+use platform_core::telemetry::catalogue::{Catalogue, Declared, Signal, Spec as _};
 
 use crate::{channel, server};
 
@@ -9,9 +9,15 @@ pub fn catalogue() -> Vec<Declared> {
     vec![server::metrics::DURATION.declared(), channel::metrics::DURATION.declared()]
 }
 
+/// What a person should see of it.
+pub(crate) fn signals() -> Vec<Signal> {
+    server::metrics::signals().into_iter().chain(channel::metrics::signals()).collect()
+}
+
 /// The same with the lists of all crates below this one.
 pub fn joined_catalogue() -> Catalogue {
-    platform_http::joined_catalogue().join(Catalogue::default().room("grpc", catalogue(), vec![]))
+    platform_http::joined_catalogue()
+        .join(Catalogue::default().room("grpc", catalogue(), signals()).serves(server::metrics::served()))
 }
 
 #[cfg(test)]

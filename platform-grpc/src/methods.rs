@@ -3,19 +3,34 @@
 //! A proto says more than its messages: which methods stream, and which may be asked twice (`idempotency_level`).
 //! It is read from the descriptors that a build script writes beside the generated code.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use platform_core::{Error, Result};
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, method_options::IdempotencyLevel};
+
+use crate::channel::Codes;
 
 /// What the proto says of a method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Method {
     /// It may be done twice without harm.
     pub(crate) idempotent: bool,
-    /// It takes one message and answers with one.
-    pub(crate) unary: bool,
+    /// It takes one message and answers with one; `None` if nobody knows.
+    pub(crate) unary: Option<bool>,
+    /// Codes that are repeated, and no others, unless there are none.
+    pub(crate) codes: Codes,
+    /// How long its answers may take.
+    pub(crate) stream: StreamLimits,
+}
+
+/// How long a stream of answers may take once its head is there; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StreamLimits {
+    /// To its end.
+    pub(crate) whole: Option<Duration>,
+    /// From one word to the next.
+    pub(crate) idle: Option<Duration>,
 }
 
 /// Methods by path without the slash before it: `film.Ratings/Get`.
@@ -39,8 +54,8 @@ pub(crate) fn methods(descriptors: &[u8]) -> Result<Methods> {
                 let path = format!("{}{dot}{}/{}", file.package(), service.name(), method.name());
                 let level = method.options.as_ref().map(|options| options.idempotency_level());
                 let idempotent = level.is_some_and(|level| level != IdempotencyLevel::IdempotencyUnknown);
-                let unary = !method.client_streaming() && !method.server_streaming();
-                methods.insert(path, Method { idempotent, unary });
+                let unary = Some(!method.client_streaming() && !method.server_streaming());
+                methods.insert(path, Method { idempotent, unary, ..Method::default() });
             }
         }
     }
@@ -62,7 +77,7 @@ mod tests {
             ("Chat", false, false),
         ] {
             let known = methods[&format!("platform.test.Echo/{name}")];
-            assert_eq!(known, Method { idempotent, unary }, "{name}");
+            assert_eq!(known, Method { idempotent, unary: Some(unary), ..Method::default() }, "{name}");
         }
         assert_eq!(methods.len(), 5);
     }

@@ -10,6 +10,9 @@ stop          UNAVAILABLE with a pushback of -1
 head-first    the head, a while later INTERNAL
 slow          an answer after ten seconds
 asked         how often its tag was asked
+left          how many calls of its tag their caller cancelled
+metadata      what came as echo-initial goes back at once, echo-trailing-bin at the end
+join          (of many words) counts its tag with the first
 half          (stream) one word, then UNAVAILABLE
 anything      the same again
 The tag is what stands behind a colon.
@@ -32,17 +35,32 @@ for file in files.file:
     pool.Add(file)
 Word = message_factory.GetMessageClass(pool.FindMessageTypeByName("platform.test.Word"))
 
+CODES = {code.value[0]: code for code in grpc.StatusCode}
 lock = threading.Lock()
 asked = collections.Counter()
+left = collections.Counter()
 since = {}
+
+
+def watch(tag, context):
+    """Counts the call if it is cancelled."""
+    ended = threading.Event()
+
+    def over():
+        if not ended.is_set():
+            with lock:
+                left[tag] += 1
+
+    context.add_callback(over)
+    return ended
 
 
 def say(word, context):
     what, _, tag = word.text.partition(":")
     with lock:
-        if what != "asked":
+        if what not in ("asked", "left"):
             asked[tag] += 1
-        count = asked[tag]
+        count = left[tag] if what == "left" else asked[tag]
     metadata = dict(context.invocation_metadata())
     if what == "fail-twice":
         if count <= 2:
@@ -63,7 +81,12 @@ def say(word, context):
         context.abort(grpc.StatusCode.INTERNAL, "after all")
     if what == "slow":
         time.sleep(10)
-    if what == "asked":
+    if what == "metadata":
+        context.send_initial_metadata((("echo-initial", metadata["echo-initial"]),))
+        context.set_trailing_metadata((("echo-trailing-bin", metadata["echo-trailing-bin"]),))
+    if word.code:
+        context.abort(CODES[word.code], word.text)
+    if what in ("asked", "left"):
         return Word(text=str(count))
     if what == "told":
         return Word(text=" ".join(f"{name}={metadata[name]}" for name in sorted(metadata)))
@@ -77,17 +100,34 @@ def repeat(word, context):
     if what == "half":
         yield word
         context.abort(grpc.StatusCode.UNAVAILABLE, "no more")
+    ended = watch(tag, context)
     for _ in range(word.times):
         time.sleep(word.wait_ms / 1000)
+        if not context.is_active():
+            return
         yield word
+    ended.set()
 
 
 def join(words, context):
-    return Word(text="".join(word.text for word in words))
+    text, ended = "", None
+    for word in words:
+        what, _, tag = word.text.partition(":")
+        if what == "join":
+            ended = watch(tag, context)
+            with lock:
+                asked[tag] += 1
+        text += word.text
+    if ended:
+        ended.set()
+    return Word(text=text)
 
 
 def chat(words, context):
-    yield from words
+    for word in words:
+        if word.code:
+            context.abort(CODES[word.code], word.text)
+        yield word
 
 
 def handler(kind, method):

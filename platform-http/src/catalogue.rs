@@ -1,6 +1,6 @@
 //! This crate's metrics, a line per room.
 
-use platform_core::telemetry::catalogue::{Catalogue, Declared, Spec as _};
+use platform_core::telemetry::catalogue::{Catalogue, Declared, Signal, Spec as _};
 
 use crate::{client, server, tls};
 
@@ -13,6 +13,11 @@ pub fn catalogue() -> Vec<Declared> {
     ours
 }
 
+/// What a person should see of it, and when.
+pub(crate) fn signals() -> Vec<Signal> {
+    server::signals().into_iter().chain(client::metrics::signals()).collect()
+}
+
 /// The same with the lists of all crates below this one.
 pub fn joined_catalogue() -> Catalogue {
     platform_core::catalogue()
@@ -21,7 +26,7 @@ pub fn joined_catalogue() -> Catalogue {
             platform_discovery::catalogue(),
             platform_discovery::signals(),
         ))
-        .join(Catalogue::default().room("http", catalogue(), vec![]))
+        .join(Catalogue::default().room("http", catalogue(), signals()).serves(server::served()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod child;
 mod choice;
 mod client;
 mod cores;
+mod grpc;
 mod limits;
 mod load;
 mod measure;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let done = match arguments.split_first() {
         Some((serve, [name])) if serve == server::SERVE => server::serve(name),
         Some((call, words)) if call == client::CALL => client::call(words),
+        Some((call, words)) if call == grpc::CALL => grpc::call(words),
         Some((pick, words)) if pick == choice::PICK => choice::pick(words),
         Some((name, flags)) if name == "storms" => storms(flags),
         Some((name, flags)) => measure(name, flags),
@@ -94,7 +96,7 @@ fn alone<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
 const STORMS: &str =
     "what the client stack and its balancer survive, in paused time, naive ones beside them.";
 
-const MEASUREMENTS: [Measurement; 4] = [
+const MEASUREMENTS: [Measurement; 5] = [
     Measurement {
         name: "server",
         about: "CPU, user instructions and allocations of one HTTP/1 request on our server stack and beside it.",
@@ -104,6 +106,11 @@ const MEASUREMENTS: [Measurement; 4] = [
         name: "client",
         about: "Time, user instructions and allocations of one call through our client stack and beside it.",
         run: client::run,
+    },
+    Measurement {
+        name: "grpc",
+        about: "CPU, user instructions and allocations of one gRPC call, server and channel, beside bare tonic's.",
+        run: grpc::run,
     },
     Measurement {
         name: "balance",

@@ -71,6 +71,22 @@ fn a_quick_run_of_the_client_ends_with_results_of_every_kind() {
 }
 
 #[test]
+fn a_quick_run_of_grpc_compares_ours_with_tonic() {
+    let output = lab(&["grpc", "--quick", "--rounds", "1", "--without-instructions"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let value = |key: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(&format!("result: {key} ")));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_else(|| panic!("{key}: {said}"))
+    };
+    assert!(value("grpc_cpu_ratio") > 0.0 && value("grpc_cpu_us_tonic") > 0.0, "{said}");
+    assert!(value("grpc_allocations_platform") > value("grpc_allocations_tonic"), "{said}");
+    // Whoever is dead is asked once, and then no more often than it is tried.
+    assert_eq!(value("grpc_dead_failed_platform"), 0.0, "{said}");
+    assert!(value("grpc_dead_share_platform") < 0.1, "{said}");
+}
+
+#[test]
 fn a_quick_run_of_the_balancer_chooses_without_allocating() {
     let output = lab(&["balance", "--quick", "--rounds", "1", "--without-instructions"]);
     assert!(output.status.success(), "{}", text(&output.stderr));

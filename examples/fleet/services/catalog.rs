@@ -1,13 +1,13 @@
 //! The catalog: what can be seen.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use axum::{
     Json, Router,
     extract::{Path, Query},
     routing::get,
 };
-use platform_core::{App, Result};
+use platform_core::{App, Result, ops::Slo};
 use platform_http::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,10 @@ use crate::films::{self, FILMS};
 pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
     let app = App::builder("catalog")
         .owner("team-library")
+        .reports_to("content")
         .why("knows every film")
+        .slo(Slo::availability(0.999))
+        .slo(Slo::latency(Duration::from_millis(100), 0.99))
         .arguments(arguments)
         .start_process()
         .await?;

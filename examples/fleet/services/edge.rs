@@ -20,6 +20,7 @@ use axum::{
 use platform_core::{
     App, Error, ErrorKind, Result,
     fallback::{OrDegraded as _, Stale},
+    ops::Slo,
 };
 use platform_grpc::Channel;
 use platform_http::{Client, Problem, client::Preset};
@@ -34,7 +35,10 @@ use super::{
 pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
     let app = App::builder("edge")
         .owner("team-home")
+        .reports_to("product")
         .why("the front door of every screen")
+        .slo(Slo::availability(0.999))
+        .slo(Slo::latency(Duration::from_millis(300), 0.99))
         .arguments(arguments)
         .start_process()
         .await?;

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use platform_core::{App, Error, ErrorKind, Result};
+use platform_core::{App, Error, ErrorKind, Result, ops::Slo};
 use platform_grpc::{OrStatus as _, Services, serve};
 use tonic::{Request, Response, Status};
 
@@ -22,7 +22,9 @@ use crate::films::FILMS;
 pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
     let app = App::builder("ratings")
         .owner("team-audience")
+        .reports_to("product")
         .why("remembers what people thought of a film")
+        .slo(Slo::availability(0.999))
         .arguments(arguments)
         .start_process()
         .await?;

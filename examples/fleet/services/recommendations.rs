@@ -15,6 +15,7 @@ use crate::films::{FILMS, Film};
 pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
     let app = App::builder("recommendations")
         .owner("team-taste")
+        .reports_to("content")
         .why("fills the home page")
         .arguments(arguments)
         .start_process()

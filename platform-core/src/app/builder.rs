@@ -22,6 +22,7 @@ use crate::{
     fault::Faults,
     identity::Identity,
     lifecycle::{Drain, Health, Phases},
+    ops::{Objectives, Slo},
     telemetry::{self, Logs, Telemetry, log::Output},
 };
 
@@ -29,6 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Builder {
     identity: Identity,
+    objectives: Objectives,
     config: Option<Config>,
     /// `None` until somebody says; then not even the process's own stand in.
     arguments: Option<Vec<String>>,
@@ -41,6 +43,7 @@ impl Builder {
     pub(super) fn new(name: &str) -> Self {
         Builder {
             identity: Identity { name: name.to_owned(), ..Identity::default() },
+            objectives: Objectives::default(),
             config: None,
             arguments: None,
             environment: Vec::new(),
@@ -59,6 +62,29 @@ impl Builder {
     #[must_use]
     pub fn owner(mut self, owner: &str) -> Self {
         owner.clone_into(&mut self.identity.owner);
+        self
+    }
+
+    /// Whom the owner reports to: who is called when the owner has not helped for half an hour.
+    #[must_use]
+    pub fn reports_to(mut self, parent: &str) -> Self {
+        parent.clone_into(&mut self.identity.reports_to);
+        self
+    }
+
+    /// What the service promises its users; `[slo]` is stronger. Alerts are made from it (`platform ops rules`).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use platform_core::{App, ops::Slo};
+    /// App::builder("orders")
+    ///     .owner("team-orders")
+    ///     .slo(Slo::availability(0.999))
+    ///     .slo(Slo::latency(Duration::from_millis(300), 0.99));
+    /// ```
+    #[must_use]
+    pub fn slo(mut self, promise: Slo) -> Self {
+        self.objectives.add(promise);
         self
     }
 
@@ -165,6 +191,13 @@ impl Builder {
         if identity.instance.is_empty() {
             return Err(Error::config("service.instance is empty; leave it out, and one is found"));
         }
+        let objectives: Objectives = config.overlay(&self.objectives, "slo")?;
+        config.check("slo", &objectives)?;
+        if objectives.any() && identity.owner.is_empty() {
+            return Err(Error::config(
+                "the service has objectives and no owner, so nobody could be woken; set `owner` in [service]",
+            ));
+        }
         let lifecycle = config.section("lifecycle")?;
         let telemetry: telemetry::Settings = config.section("telemetry")?;
         config.check("telemetry", &telemetry)?;
@@ -203,6 +236,7 @@ impl Builder {
             tasks: Tasks { trigger, drain: Mutex::new(Some(drain)) },
             stop,
             config,
+            objectives,
             identity,
         }));
         let identity = app.identity();

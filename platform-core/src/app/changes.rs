@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::telemetry::{
     CounterFamily, Metrics,
-    catalogue::{CounterSpec, Labels},
+    catalogue::{Board, CounterSpec, Labels, Signal, Unit, rate},
 };
 
 /// The ring of the last changes of one process; cheap to clone.
@@ -198,6 +198,11 @@ fn millis(length: Duration) -> u64 {
 pub const PLATFORM: &str = "platform";
 /// A day of ordinary life, and a page that a person can still read.
 const KEPT: usize = 200;
+
+/// What this room shows.
+pub(crate) fn signals() -> Vec<Signal> {
+    vec![Signal::new("Changes", rate(&CHANGES).by(&["kind"]), Unit::PerSecond).on(Board::Runtime)]
+}
 
 pub(crate) static CHANGES: CounterSpec<KindLabels> = CounterSpec::new(
     "platform_changes",

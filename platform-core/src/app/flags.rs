@@ -72,7 +72,7 @@ pub(super) fn help(service: &str) -> String {
   --profile NAME    also what stands under [profile.NAME] (else PLATFORM_PROFILE)
   --set KEY=VALUE   one setting, stronger than file and environment; may be given again
   --check           say whether the configuration is fine, and end
-  --describe        print identity, configuration, stack and metrics as JSON, and end
+  --describe        print identity, objectives, configuration, stack and metrics as JSON, and end
   --version         print the version, and end
   --help            print this, and end"
     )

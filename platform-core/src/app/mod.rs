@@ -62,7 +62,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use builder::Builder;
-pub(crate) use changes::CHANGES;
+pub(crate) use changes::{CHANGES, signals};
 pub use changes::{Change, ChangeKind, Changes, PLATFORM};
 pub use run::Ended;
 pub use serve::{Announce, Bound, Boxed, Serve, Served, Stage, Withdrawal};
@@ -74,6 +74,7 @@ use crate::{
     fault::Faults,
     identity::Identity,
     lifecycle::{self, Drain, Health, OnDeath, Phases, Trigger},
+    ops::Objectives,
     telemetry::{Logs, Metrics, Telemetry, Traces},
 };
 
@@ -83,6 +84,7 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     identity: Arc<Identity>,
+    objectives: Objectives,
     config: Config,
     telemetry: Telemetry,
     lifecycle: lifecycle::Config,
@@ -150,6 +152,11 @@ impl App {
     /// Whose this is.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.0.identity
+    }
+
+    /// What is promised: `[slo]`, over what the code says.
+    pub fn objectives(&self) -> &Objectives {
+        &self.0.objectives
     }
 
     /// What is set.

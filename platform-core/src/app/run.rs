@@ -284,7 +284,9 @@ impl App {
     }
 
     fn description(&self) -> Value {
-        let mut description = json!({ "identity": &**self.identity(), "config": self.config().effective() });
+        let mut description = json!({
+            "identity": &**self.identity(), "slo": self.objectives(), "config": self.config().effective(),
+        });
         for (part, tell) in self.plan(|plan| std::mem::take(&mut plan.describe)) {
             description[part] = tell();
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::telemetry::{
     Counter, CounterFamily,
-    catalogue::{CounterSpec, Labels},
+    catalogue::{Board, CounterSpec, Labels, Signal, Unit, rate},
 };
 
 /// Faults that were injected on purpose; `kind="overflow"` was not, because too many were active.
@@ -71,4 +71,12 @@ impl Injected {
             overflow: of(InjectedKind::Overflow),
         }
     }
+}
+
+/// What this room shows.
+pub(crate) fn signals() -> Vec<Signal> {
+    vec![
+        Signal::new("Injected faults", rate(&INJECTED).by(&["fault", "kind"]), Unit::PerSecond)
+            .on(Board::Dependencies),
+    ]
 }

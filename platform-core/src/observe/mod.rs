@@ -19,6 +19,7 @@ mod metrics;
 pub use attempt::Attempts;
 pub use call::Calls;
 pub use labels::{AttemptKind, AttemptLabels, CallLabels};
+pub(crate) use metrics::signals;
 pub use metrics::{ATTEMPTS, CALL_DURATION};
 
 use crate::{

@@ -47,6 +47,9 @@ pub use client::{Answered, ClientStack, Sending, Wire};
 pub use describe::{Row, Storey};
 pub use guards::Guards;
 pub use overlay::{GUARDS, Overlay};
+pub(crate) use parts::signals;
 pub use parts::{BUDGET, Parts, TargetLabels};
-pub use policy::{ATTEMPT_TIMEOUT, ClientPolicy, SERVER_TIMEOUT, ServerPolicy, TIMEOUT};
+pub use policy::{
+    ATTEMPT_TIMEOUT, ClientPolicy, MethodHedge, MethodPolicy, SERVER_TIMEOUT, ServerPolicy, TIMEOUT,
+};
 pub use targets::Targets;

@@ -16,7 +16,7 @@ use crate::{
     observe::{Attempts, Calls},
     telemetry::{
         Metrics,
-        catalogue::{GaugeSpec, Labels},
+        catalogue::{Board, GaugeSpec, Labels, Runbook, Signal, Unit, below, min},
     },
 };
 
@@ -145,3 +145,26 @@ impl Labels for TargetLabels {
         show(&self.target);
     }
 }
+
+/// What this room shows.
+pub(crate) fn signals() -> Vec<Signal> {
+    vec![
+        Signal::new("Retry budget left", min(&BUDGET).by(&["target"]), Unit::Ratio)
+            .on(Board::Dependencies)
+            .ticket_when(below(0.05).for_minutes(10), BUDGET_EMPTY),
+    ]
+}
+
+const BUDGET_EMPTY: Runbook = Runbook {
+    name: "budget-empty",
+    means: "So many calls to a target fail or are slow that no more of them are repeated: failures that a repeat would \
+            have hidden now reach the callers. That is on purpose, because repeats would make an outage worse.",
+    look: &[
+        "\"Attempts by outcome\": what does the target answer? \"Calls that failed\": how many reach the callers?",
+        "Is it one process? `/platform/stack` shows the budget of each.",
+    ],
+    act: &[
+        "Repair the target; the budget fills by itself with calls that succeed.",
+        "Do not raise `budget.ratio` while the target fails.",
+    ],
+};

@@ -1,13 +1,14 @@
 //! Policies: plain data, a field per room.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::describe::Shown as _;
 use crate::{
     admission::{breaker, bulkhead, concurrency, rate_limit, throttle},
-    config::{Config, Mode, Refusal, Rules, duration},
+    config::{Config, Mode, Ratio, Refusal, Rules, duration},
     error::Result,
     recovery::{BudgetConfig, Hedge, Recovery, Retry},
 };
@@ -41,6 +42,38 @@ pub struct ClientPolicy {
     pub breaker: breaker::Config,
     /// How much the target can bear.
     pub concurrency: concurrency::Config,
+}
+
+/// What one method of a target may have of its own: the limits of time and what follows a failure. Guards and budgets
+/// are the target's, whichever method is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodPolicy {
+    /// As [`ClientPolicy::timeout`].
+    #[serde(with = "duration::or_none")]
+    pub timeout: Option<Duration>,
+    /// As [`ClientPolicy::attempt_timeout`].
+    #[serde(with = "duration::or_none")]
+    pub attempt_timeout: Option<Duration>,
+    /// What is done when an attempt fails.
+    pub recovery: Recovery,
+    /// Repeats after a failure.
+    pub retry: Retry,
+    /// When a second attempt goes beside a slow one.
+    pub hedge: MethodHedge,
+}
+
+/// When a second attempt goes beside a slow one; what all of them may cost is the target's `hedge.extra`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodHedge {
+    /// How much it may do.
+    pub mode: Mode,
+    /// Slower than this share of the target's recent calls is slow; 0.5 to 0.999.
+    pub quantile: Ratio,
+    /// Nothing is called slow sooner.
+    #[serde(with = "duration")]
+    pub min_delay: Duration,
 }
 
 /// What protects a server: `[server.policy]`.
@@ -103,7 +136,15 @@ impl ClientPolicy {
     /// Do both want the same of the guards? Then they may share them.
     pub(super) fn guards_alike(&self, other: &ClientPolicy) -> bool {
         let of = |one: &ClientPolicy| {
-            (one.budget, one.hedge, one.throttle, one.rate_limit, one.bulkhead, one.breaker, one.concurrency)
+            (
+                one.budget,
+                one.hedge.extra,
+                one.throttle,
+                one.rate_limit,
+                one.bulkhead,
+                one.breaker,
+                one.concurrency,
+            )
         };
         of(self) == of(other)
     }
@@ -111,7 +152,40 @@ impl ClientPolicy {
     /// What this says of the guards, and the other one of all else.
     pub(super) fn with_rest_of(self, other: &ClientPolicy) -> Self {
         let ClientPolicy { timeout, attempt_timeout, recovery, retry, .. } = *other;
-        ClientPolicy { timeout, attempt_timeout, recovery, retry, ..self }
+        // What all hedges may cost is a guard's business; when one is sent is each client's.
+        let hedge = Hedge { extra: self.hedge.extra, ..other.hedge };
+        ClientPolicy { timeout, attempt_timeout, recovery, retry, hedge, ..self }
+    }
+
+    /// The part of it that a single method may have of its own.
+    pub fn of_methods(&self) -> MethodPolicy {
+        let ClientPolicy { timeout, attempt_timeout, recovery, retry, hedge, .. } = *self;
+        let Hedge { mode, quantile, min_delay, .. } = hedge;
+        let hedge = MethodHedge { mode, quantile, min_delay };
+        MethodPolicy { timeout, attempt_timeout, recovery, retry, hedge }
+    }
+
+    /// This policy for one method: with what that has of its own, under the guards of all.
+    #[must_use]
+    pub fn for_method(self, own: &MethodPolicy) -> Self {
+        let MethodPolicy { timeout, attempt_timeout, recovery, retry, hedge } = *own;
+        let MethodHedge { mode, quantile, min_delay } = hedge;
+        let hedge = Hedge { mode, quantile, min_delay, ..self.hedge };
+        ClientPolicy { timeout, attempt_timeout, recovery, retry, hedge, ..self }
+    }
+
+    /// What differs from `other`, as it would be written in a file: `retry.max_attempts=2 timeout=300ms`; empty where
+    /// nothing does.
+    pub fn differences(&self, other: &ClientPolicy) -> String {
+        let leaves = |policy: &ClientPolicy| {
+            let mut leaves = BTreeMap::new();
+            // A policy made in code may be finer than a file can say; then there is nothing to compare.
+            collect("", serde_json::to_value(policy).unwrap_or_default(), &mut leaves);
+            leaves
+        };
+        let (own, theirs) = (leaves(self), leaves(other));
+        let differing = own.iter().filter(|(key, value)| theirs.get(*key) != Some(*value));
+        differing.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -147,6 +221,24 @@ impl Rules for ClientPolicy {
     }
 }
 
+impl Default for MethodPolicy {
+    fn default() -> Self {
+        ClientPolicy::default().of_methods()
+    }
+}
+
+impl Default for MethodHedge {
+    fn default() -> Self {
+        MethodPolicy::default().hedge
+    }
+}
+
+impl Rules for MethodPolicy {
+    fn refusals(&self) -> Vec<Refusal> {
+        ClientPolicy::default().for_method(self).refusals()
+    }
+}
+
 impl Default for ServerPolicy {
     fn default() -> Self {
         ServerPolicy { timeout: Some(SERVER_TIMEOUT) }
@@ -166,6 +258,18 @@ impl ServerPolicy {
 impl Rules for ServerPolicy {
     fn refusals(&self) -> Vec<Refusal> {
         positive("timeout", self.timeout).into_iter().collect()
+    }
+}
+
+/// The values in `value` under their dotted keys.
+fn collect(key: &str, value: Value, into: &mut BTreeMap<String, String>) {
+    let dot = if key.is_empty() { "" } else { "." };
+    match value {
+        Value::Object(fields) => {
+            fields.into_iter().for_each(|(name, value)| collect(&format!("{key}{dot}{name}"), value, into));
+        }
+        Value::String(text) => drop(into.insert(key.to_owned(), text)),
+        other => drop(into.insert(key.to_owned(), other.to_string())),
     }
 }
 
@@ -232,5 +336,28 @@ mod tests {
         assert_eq!((&written["timeout"], &written["attempt_timeout"]), (&"none".into(), &"3s".into()));
         assert_eq!(serde_json::from_value::<ClientPolicy>(written).unwrap(), policy);
         assert!(serde_json::from_str::<ClientPolicy>(r#"{"timeuot":"1s"}"#).is_err());
+    }
+
+    #[test]
+    fn a_method_has_limits_and_repeats_of_its_own_and_the_guards_of_all() {
+        let client = ClientPolicy::default();
+        assert_eq!(client.for_method(&client.of_methods()), client);
+        let mut own = client.of_methods();
+        own.timeout = Some(Duration::from_millis(300));
+        own.attempt_timeout = own.timeout;
+        own.recovery = Recovery::Hedge;
+        own.retry.max_attempts = 2;
+        own.hedge.min_delay = Duration::from_millis(20);
+        let policy = client.for_method(&own);
+        assert!(policy.guards_alike(&client));
+        assert_eq!(policy.of_methods(), own);
+        assert_eq!(
+            policy.differences(&client),
+            "attempt_timeout=300ms hedge.min_delay=20ms recovery=hedge retry.max_attempts=2 timeout=300ms"
+        );
+        assert_eq!(client.differences(&client), "");
+        own.attempt_timeout = Some(Duration::from_secs(1));
+        assert_eq!(own.refusals().len(), 1, "longer than the whole call");
+        assert!(serde_json::from_str::<MethodPolicy>(r#"{"breaker":{}}"#).is_err());
     }
 }

@@ -16,6 +16,7 @@ pub mod log;
 mod metrics;
 mod plain;
 mod process;
+mod signals;
 pub mod trace;
 
 use std::{
@@ -26,9 +27,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use catalogue::{
-    Board, CounterSpec, Declared, Labels, Signal, Spec as _, Unit, above, max, rate, ratio, sum,
-};
+use catalogue::{CounterSpec, Declared, Labels, Spec as _};
 
 use crate::{
     config::{Refusal, Rules},
@@ -41,6 +40,7 @@ pub use family::{Counter, CounterFamily, Gauge, GaugeFamily};
 pub use histogram::{Histogram, HistogramFamily};
 pub use log::Logs;
 pub use metrics::{Metrics, OPENMETRICS, PLAIN};
+pub(crate) use signals::signals;
 pub use trace::Traces;
 
 /// `[telemetry]`.
@@ -148,25 +148,6 @@ pub(crate) fn declared() -> Vec<Declared> {
         DROPPED.declared(),
     ];
     ours.into_iter().chain(process::declared()).collect()
-}
-
-/// What this room shows.
-pub(crate) fn signals() -> Vec<Signal> {
-    vec![
-        Signal::new("Processors in use", rate(&process::CPU), Unit::Count).on(Board::Resources),
-        Signal::new("Memory", sum(&process::RESIDENT_MEMORY), Unit::Bytes).on(Board::Resources),
-        Signal::new("File descriptors", ratio(max(&process::OPEN_FDS), max(&process::MAX_FDS)), Unit::Ratio)
-            .on(Board::Resources)
-            .page_when(above(0.9).for_minutes(5), "file-descriptors"),
-        Signal::new("Log volume", rate(&log::LOG_BYTES).by(&["level"]), Unit::BytesPerSecond)
-            .on(Board::Resources),
-        Signal::new("Log lines lost", rate(&log::LOG_LINES_DROPPED).by(&["level"]), Unit::PerSecond)
-            .on(Board::Resources)
-            .ticket_when(above(0.0).for_minutes(15), "telemetry-lost"),
-        Signal::new("Telemetry lost", rate(&DROPPED).by(&["signal"]), Unit::PerSecond)
-            .on(Board::Resources)
-            .ticket_when(above(0.0).for_minutes(15), "telemetry-lost"),
-    ]
 }
 
 static DROPPED: CounterSpec<SignalLabels> =

@@ -153,7 +153,8 @@ pub(super) static RESIDENT_MEMORY: GaugeSpec<()> =
     GaugeSpec::new("process_resident_memory_bytes", "Resident memory");
 static START_TIME: GaugeSpec<()> =
     GaugeSpec::new("process_start_time_seconds", "When this process started, since 1970");
-static THREADS: GaugeSpec<()> = GaugeSpec::new("process_threads", "Threads of the operating system");
+pub(super) static THREADS: GaugeSpec<()> =
+    GaugeSpec::new("process_threads", "Threads of the operating system");
 
 /// `proc(5)` counts from 1, and the state behind the name is number 3.
 const FIRST_AFTER_NAME: usize = 3;

@@ -88,7 +88,7 @@ pub use link::Link;
 pub use member::Member;
 pub use p2c::P2c;
 pub use pick::Pick;
-pub use picked::Picked;
+pub use picked::{Late, Picked};
 pub use ready::ReadySet;
 pub use ring_hash::BOUND;
 pub use round_robin::RoundRobin;

@@ -1,11 +1,12 @@
 //! The chosen one, and what became of it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use platform_core::{
     Context, Outcome, Tick, Verdict,
     call::{Guard, Release},
     context::Deadline,
+    outcome::Evidence,
 };
 
 use super::{groups::Route, member::Member};
@@ -71,10 +72,41 @@ impl<C> Picked<C> {
         }
     }
 
+    /// How many calls of this process the endpoint has under way, this one included.
+    pub fn in_flight(&self) -> u32 {
+        self.member.in_flight()
+    }
+
+    /// For a reply that may fail after its verdict: a stream that breaks off.
+    pub fn late(&self) -> Late<C> {
+        Late(Arc::clone(&self.member))
+    }
+
     /// How many requests the endpoint said that it had under way when this one arrived, from whomever. Operators see it
     /// for a second or two; no choice goes by it.
     pub fn told(&self, under_way: u32) {
         self.member.load().tell(under_way);
+    }
+}
+
+/// Tells of an endpoint what came of a reply after its verdict.
+pub struct Late<C>(Arc<Member<C>>);
+
+impl<C> Late<C> {
+    /// What was begun well has ended so. A failure counts like that of another attempt, and what is none was told by
+    /// the verdict.
+    pub fn report(&self, verdict: &Verdict) {
+        if verdict.outcome.readings().ejection == Evidence::Failure {
+            let shared = self.0.shared();
+            // How long a stream lasts says nothing about how fast its endpoint is.
+            shared.heed(self.0.load().report(verdict, Duration::ZERO, &shared.scale));
+        }
+    }
+}
+
+impl<C> fmt::Debug for Late<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Late").field(&self.0).finish()
     }
 }
 

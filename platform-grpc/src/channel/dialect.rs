@@ -11,11 +11,12 @@ use platform_core::{
 };
 use platform_http::{
     Body,
-    client::dialect::{self, Dialect, End, Told},
+    client::dialect::{self, Dialect, End, Late, Told},
 };
 use tonic::Code;
 
 use super::{
+    follow::follow,
     metrics::{Meter, Meters},
     peek::{Shape, peek},
 };
@@ -34,7 +35,7 @@ pub(super) struct Grpc {
 /// What is called.
 pub(super) struct Called {
     meter: Arc<Meter>,
-    shape: Shape,
+    method: Method,
 }
 
 impl Grpc {
@@ -42,9 +43,11 @@ impl Grpc {
         Grpc { known, meters }
     }
 
-    /// What the proto says of the method at this path, if it is known.
-    pub(super) fn method(&self, path: &str) -> Option<Method> {
-        self.known.get(bare(path)).copied()
+    /// What is known of the method at this path: of itself, of its service, of all.
+    pub(super) fn method(&self, path: &str) -> Method {
+        let path = bare(path);
+        let known = self.known.get(path).or_else(|| self.known.get(path.split_once('/')?.0));
+        known.or_else(|| self.known.get("")).copied().unwrap_or_default()
     }
 }
 
@@ -57,16 +60,11 @@ impl Dialect for Grpc {
 
     fn name(&self, request: &Request<Body>) -> Called {
         let path = request.uri().path();
-        let shape = match self.method(path) {
-            Some(Method { unary: true, .. }) => Shape::Unary,
-            Some(_) => Shape::Stream,
-            None => Shape::Unknown,
-        };
-        Called { meter: self.meters.of(bare(path)), shape }
+        Called { meter: self.meters.of(bare(path)), method: self.method(path) }
     }
 
-    fn judge(&self, reply: &Response<Body>) -> dialect::Judged<Code> {
-        told(by_head(reply).unwrap_or(Judged::OK))
+    fn judge(&self, called: &Called, reply: &Response<Body>) -> dialect::Judged<Code> {
+        called.told(by_head(reply).unwrap_or(Judged::OK))
     }
 
     async fn listen(
@@ -76,9 +74,23 @@ impl Dialect for Grpc {
     ) -> Result<(Response<Body>, dialect::Judged<Code>)> {
         let judged = match by_head(&reply) {
             Some(judged) => judged,
-            None => peek(called.shape, reply.body_mut()).await?,
+            None => {
+                let shape = match called.method.unary {
+                    Some(true) => Shape::Unary,
+                    Some(false) => Shape::Stream,
+                    None => Shape::Unknown,
+                };
+                peek(shape, reply.body_mut()).await?
+            }
         };
-        Ok((reply, told(judged)))
+        Ok((reply, called.told(judged)))
+    }
+
+    fn follow(&self, called: &Called, reply: &mut Response<Body>, late: impl FnOnce() -> Late) {
+        // A unary call was judged by its end; one whose head has the status has no more to say.
+        if called.method.unary != Some(true) && !reply.headers().contains_key(tonic::Status::GRPC_STATUS) {
+            follow(reply, late());
+        }
     }
 
     fn abort(&self, abort: Abort) -> Option<Response<Body>> {
@@ -116,8 +128,12 @@ fn by_head(reply: &Response<Body>) -> Option<Judged> {
     Judged::of(reply.headers()).or_else(proxy)
 }
 
-fn told(Judged { code, outcome, hint, .. }: Judged) -> dialect::Judged<Code> {
-    dialect::Judged { outcome, hint, answer: code }
+impl Called {
+    /// What an answer means to this method.
+    fn told(&self, judged: Judged) -> dialect::Judged<Code> {
+        let Judged { code, outcome, hint, .. } = self.method.codes.judge(judged, self.method.idempotent);
+        dialect::Judged { outcome, hint, answer: code }
+    }
 }
 
 /// Without the slash before it.

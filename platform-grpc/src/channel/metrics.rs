@@ -11,7 +11,7 @@ use platform_core::{
     context::TraceId,
     telemetry::{
         Histogram, HistogramFamily, Metrics,
-        catalogue::{HistogramSpec, Labels},
+        catalogue::{Board, HistogramSpec, Labels, Signal, Unit, calls, quantile},
     },
 };
 use platform_http::client::dialect::End;
@@ -127,3 +127,17 @@ impl Meter {
 const OTHER: &str = "_OTHER";
 /// More methods than any client calls.
 const MAX_METHODS: usize = 1000;
+
+/// What this room shows.
+pub(crate) fn signals() -> Vec<Signal> {
+    vec![
+        Signal::new(
+            "gRPC attempts by code",
+            calls(&DURATION).by(&["server_address", "rpc_response_status_code"]),
+            Unit::PerSecond,
+        )
+        .on(Board::Dependencies),
+        Signal::new("gRPC attempts, p99", quantile(0.99, &DURATION).by(&["server_address"]), Unit::Seconds)
+            .on(Board::Dependencies),
+    ]
+}

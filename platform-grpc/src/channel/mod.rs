@@ -23,7 +23,8 @@
 //! # What is repeated
 //! A call whose messages were at hand when it was made, up to `retry.body`: unless the target said that it had not
 //! begun, only a method whose proto says `idempotency_level` (give the channel its
-//! [`descriptors`](Builder::descriptors)). A call that was answered with a first message is never repeated.
+//! [`descriptors`](Builder::descriptors)). A call that was answered with a first message is never repeated. What a
+//! method has of its own, and gRPC's service config: [`policy`].
 //!
 //! # Signals
 //! `rpc_client_call_duration_seconds` per attempt, and those of every client.
@@ -31,12 +32,14 @@
 //! # Traps
 //! Without descriptors nobody knows which methods stream: a reply that says nothing for [`PEEK`] after its head counts
 //! as begun, and only a caller's own deadline ends it. With them a unary call is judged by its status, and a stream
-//! when its head is there. A stream is never cut by `policy.timeout` once it has begun; set a timeout of its own on
-//! the request.
+//! when its head is there; what becomes of it later is told to the balancer. A stream is never cut by `policy.timeout`
+//! once it has begun; set a timeout of its own on the request, or `stream_timeout` and `stream_idle` of the method.
 
 mod dialect;
+mod follow;
 pub(crate) mod metrics;
 mod peek;
+pub mod policy;
 mod reply;
 mod request;
 
@@ -54,20 +57,22 @@ use platform_core::{
     deadline::Whose,
     stack::{Answered, ClientPolicy, Row},
 };
-use platform_http::client::{self, Caller, Connect, Preset, Settings};
+use platform_http::client::{self, Caller, Connect, Making, Preset, Settings, Spoken};
 use tonic::Status;
 use tower_service::Service;
 
 pub use peek::PEEK;
+pub use policy::{Codes, MethodSettings};
 pub use reply::Reply;
 
 use self::{
     dialect::Grpc,
     metrics::Meters,
+    policy::{Edits, ServiceConfig, Wanted},
     request::{Made, make},
 };
 use crate::{
-    methods::{Methods, methods},
+    methods::{Methods, StreamLimits, methods},
     status::status,
 };
 
@@ -80,6 +85,8 @@ pub struct Channel(Caller<Grpc>);
 pub struct Builder {
     inner: client::Builder,
     descriptors: Vec<&'static [u8]>,
+    edits: Edits,
+    service_config: Option<String>,
 }
 
 impl Channel {
@@ -96,7 +103,8 @@ impl Channel {
 
     /// The same with something of its own set in code.
     pub fn builder(app: &App, name: &str) -> Builder {
-        Builder { inner: platform_http::Client::builder(app, name), descriptors: Vec::new() }
+        let inner = platform_http::Client::builder(app, name);
+        Builder { inner, descriptors: Vec::new(), edits: Vec::new(), service_config: None }
     }
 
     /// What is called.
@@ -115,12 +123,12 @@ impl Channel {
     }
 
     async fn send(self, made: Made) -> Result<Response<Reply>, Status> {
-        let Made { request, unary, listens } = made;
+        let Made { request, unary, stream, listens } = made;
         match self.0.call(request).await {
             Ok(Answered { reply, limit, .. }) => {
                 // A stream may last; whoever called with a deadline of his own waits no longer than that.
                 let limit = limit.filter(|limit| unary || limit.whose() == Whose::Caller);
-                Ok(Reply::around(reply, limit, listens))
+                Ok(Reply::around(reply, limit, if unary { StreamLimits::default() } else { stream }, listens))
             }
             Err(error) => Err(status(&error)),
         }
@@ -159,6 +167,23 @@ impl Builder {
         self
     }
 
+    /// Changes what a method (`film.Ratings/Get`), or all of a service (`film.Ratings/*`), has of its own.
+    pub fn method(
+        mut self,
+        name: impl Into<String>,
+        change: impl Fn(&mut MethodSettings) + Send + 'static,
+    ) -> Self {
+        self.edits.push((name.into(), Box::new(change)));
+        self
+    }
+
+    /// What the target's owner recommends to its callers: gRPC's service config, as JSON. It is weaker than what the
+    /// code and the file say of the same methods; which fields are read: [`policy`].
+    pub fn service_config(mut self, json: impl Into<String>) -> Self {
+        self.service_config = Some(json.into());
+        self
+    }
+
     /// The values that suit a kind of dependency.
     pub fn preset(self, preset: Preset) -> Self {
         Builder { inner: self.inner.preset(preset), ..self }
@@ -182,7 +207,8 @@ impl Builder {
     /// The channel.
     ///
     /// # Errors
-    /// As [`Channel::for_target`]; and descriptors that are none.
+    /// As [`Channel::for_target`]; descriptors that are none, a service config that cannot be meant, a method that is
+    /// not in the descriptors.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -191,9 +217,20 @@ impl Builder {
         for descriptors in self.descriptors {
             known.extend(methods(descriptors)?);
         }
-        let caller = self.inner.speaking(|app, target| {
+        let service_config = match self.service_config {
+            Some(json) => ServiceConfig::parse(&json)?,
+            None => ServiceConfig::default(),
+        };
+        let wanted = Wanted { service_config, edits: self.edits };
+        let caller = self.inner.speaking(|making| {
+            let Making { app, target, .. } = *making;
+            if !wanted.service_config.unread.is_empty() {
+                let fields = wanted.service_config.unread.join(", ");
+                tracing::info!(target = &**target, fields, "these fields of its service config are not read");
+            }
+            let methods = wanted.resolve(making, &mut known)?;
             let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
-            Ok(Grpc::new(known, meters))
+            Ok(Spoken { dialect: Grpc::new(known, meters), methods })
         })?;
         Ok(Channel(caller))
     }

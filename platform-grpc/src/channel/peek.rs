@@ -78,7 +78,7 @@ impl Read {
         };
         let frame = frame.map_err(broken)?;
         let judged = frame.trailers_ref().and_then(Judged::of);
-        self.bytes += frame.data_ref().map_or(0, Bytes::len);
+        self.bytes += FRAME + frame.data_ref().map_or(0, Bytes::len);
         match self.first {
             None => self.first = Some(frame),
             Some(_) => self.more.push_back(frame),
@@ -144,6 +144,9 @@ fn broken(error: BoxError) -> Error {
 pub const PEEK: Duration = Duration::from_millis(100);
 /// The largest unary reply that is read before its verdict, in bytes; of a larger one the begin counts.
 const UNARY: usize = 64 * 1024;
+
+/// What keeping one frame costs besides its bytes: a peer that sends empty ones for ever is not kept either.
+const FRAME: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -231,5 +234,13 @@ mod tests {
         assert_eq!(peek(Shape::Unary, &mut body).await.unwrap().outcome, Outcome::Success);
         assert_eq!(begun.elapsed(), Duration::from_millis(10));
         assert_eq!(words(body).await.len(), 80_000 + "[trailers]".len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_of_many_empty_frames_is_not_kept() {
+        let mut body = Words(vec![(1, Some("")); 5_000]).body();
+        let begun = Instant::now();
+        assert_eq!(peek(Shape::Unary, &mut body).await.unwrap().outcome, Outcome::Success);
+        assert!(begun.elapsed() < Duration::from_millis(1_100), "{:?}", begun.elapsed());
     }
 }

@@ -11,11 +11,14 @@ use http::Response;
 use http_body::{Frame, SizeHint};
 use platform_core::{Error, ErrorKind, deadline::Limit};
 use platform_http::Body;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
 use super::request::Listens;
-use crate::status::{has_sound_details, status};
+use crate::{
+    methods::StreamLimits,
+    status::{has_sound_details, status},
+};
 
 /// The messages of a reply, and its status. Dropped before its end, the call is cancelled.
 pub struct Reply {
@@ -23,6 +26,8 @@ pub struct Reply {
     limit: Option<Limit>,
     /// Armed by the first wait.
     timer: Option<Pin<Box<Sleep>>>,
+    /// What its method's settings allow a stream; most have none.
+    stream: Option<Box<Stream>>,
     _listens: Option<Listens>,
 }
 
@@ -30,12 +35,47 @@ impl Reply {
     pub(super) fn around(
         mut reply: Response<Body>,
         limit: Option<Limit>,
+        stream: StreamLimits,
         listens: Option<Listens>,
     ) -> Response<Reply> {
         if !has_sound_details(reply.headers()) {
             reply.headers_mut().remove(Status::GRPC_STATUS_DETAILS);
         }
-        reply.map(|body| Reply { body, limit, timer: None, _listens: listens })
+        let stream = (stream != StreamLimits::default()).then(|| Box::new(Stream::new(stream)));
+        reply.map(|body| Reply { body, limit, timer: None, stream, _listens: listens })
+    }
+}
+
+/// The limits of a stream, and their timer.
+struct Stream {
+    limits: StreamLimits,
+    begun: Instant,
+    /// When the last word came.
+    last: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Stream {
+    fn new(limits: StreamLimits) -> Self {
+        let now = Instant::now();
+        Stream { limits, begun: now, last: now, timer: Box::pin(sleep_until(now)) }
+    }
+
+    /// The nearer of its ends, and what to say then.
+    fn end(&self) -> Option<(Instant, String)> {
+        let StreamLimits { whole, idle } = self.limits;
+        let whole = whole.map(|limit| (self.begun + limit, limit, "its end was not there", "stream_timeout"));
+        let idle = idle.map(|limit| (self.last + limit, limit, "nothing came of it", "stream_idle"));
+        let (end, limit, what, key) = whole.into_iter().chain(idle).min_by_key(|(end, ..)| *end)?;
+        Some((end, format!("a stream: {what} within {limit:?} (methods.\"…\".{key})")))
+    }
+
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Error> {
+        let Some((end, why)) = self.end() else { return Poll::Pending };
+        if self.timer.deadline() != end {
+            self.timer.as_mut().reset(end);
+        }
+        self.timer.as_mut().poll(cx).map(|()| Error::new(ErrorKind::Timeout, why).at_layer("stream"))
     }
 }
 
@@ -47,9 +87,12 @@ impl http_body::Body for Reply {
         self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Reply { body, limit, timer, .. } = self.get_mut();
+        let Reply { body, limit, timer, stream, .. } = self.get_mut();
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(stream) = stream {
+                    stream.last = Instant::now();
+                }
                 if let Some(trailers) = frame.trailers_mut()
                     && !has_sound_details(trailers)
                 {
@@ -63,6 +106,11 @@ impl http_body::Body for Reply {
             }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
+                if let Some(stream) = stream
+                    && let Poll::Ready(error) = stream.poll(cx)
+                {
+                    return Poll::Ready(Some(Err(status(&error))));
+                }
                 let Some(limit) = *limit else { return Poll::Pending };
                 let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(limit.deadline().instant())));
                 timer

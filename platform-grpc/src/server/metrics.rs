@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use platform_core::{
     ErrorKind,
-    telemetry::catalogue::{HistogramSpec, Labels},
+    telemetry::catalogue::{HistogramSpec, Labels, Served, Signal, Unit, calls, quantile, share},
 };
 use tonic::Code;
 
@@ -37,3 +37,27 @@ impl Labels for CallLabels {
 
 /// OpenTelemetry's name.
 pub(crate) const SYSTEM: &str = "grpc";
+
+/// How a server's calls are judged.
+pub(crate) fn served() -> Served {
+    Served::over(&DURATION, STATUS, &FAILED)
+}
+
+/// What this room shows.
+pub(crate) fn signals() -> Vec<Signal> {
+    let made = || calls(&DURATION).by(&["rpc_method"]);
+    vec![
+        Signal::new("gRPC calls by method", made(), Unit::PerSecond),
+        Signal::new(
+            "gRPC calls that failed, by method",
+            share(made().beginning(STATUS, &FAILED), made()),
+            Unit::Ratio,
+        ),
+        Signal::new("gRPC p99 by method", quantile(0.99, &DURATION).by(&["rpc_method"]), Unit::Seconds),
+    ]
+}
+
+const STATUS: &str = "rpc_response_status_code";
+/// The codes by which a server is to blame, as OpenTelemetry has it but for UNIMPLEMENTED, which says that somebody
+/// asked for what was never there.
+const FAILED: [&str; 5] = ["DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNKNOWN"];

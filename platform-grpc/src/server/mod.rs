@@ -114,7 +114,7 @@ impl Services {
             known.extend(methods(descriptors)?);
         }
         known.extend(methods(tonic_health::pb::FILE_DESCRIPTOR_SET)?);
-        let observer = Observer::new(app.metrics(), known.into_keys());
+        let observer = Observer::new(app.metrics(), app.objectives(), known.into_keys());
         let health = health::service(app, &self.names);
         let services = self.route(health);
         #[cfg(feature = "reflection")]

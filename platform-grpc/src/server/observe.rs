@@ -11,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use platform_core::{
     ErrorKind,
+    ops::Objectives,
     telemetry::{Histogram, HistogramFamily, Metrics},
 };
 use platform_http::server::dialect::Ended;
@@ -21,6 +22,9 @@ use super::metrics::{CallLabels, DURATION};
 /// Counts the calls of one server.
 pub(super) struct Observer {
     durations: HistogramFamily<CallLabels>,
+    /// Something is promised, so failures count from 0 on: a series that begins with its first failure hides that
+    /// from every rate.
+    promised: bool,
     /// Read by every call, replaced when a method succeeds for the first time.
     methods: ArcSwap<HashMap<Arc<str>, Arc<Method>>>,
     adding: Mutex<()>,
@@ -41,13 +45,18 @@ struct Cell {
 }
 
 impl Observer {
-    pub(super) fn new(metrics: &Metrics, known: impl Iterator<Item = String>) -> Self {
+    pub(super) fn new(
+        metrics: &Metrics,
+        objectives: &Objectives,
+        known: impl Iterator<Item = String>,
+    ) -> Self {
         let methods = known.map(|name| {
             let name: Arc<str> = name.into();
             (Arc::clone(&name), Arc::new(Method::new(name)))
         });
         Observer {
-            durations: metrics.histogram(&DURATION),
+            durations: metrics.histogram_with_bounds(&DURATION, &objectives.bounds()),
+            promised: objectives.any(),
             methods: ArcSwap::from_pointee(methods.collect()),
             adding: Mutex::default(),
             other: Method::new(OTHER.into()),
@@ -58,11 +67,11 @@ impl Observer {
     pub(super) fn observe(&self, call: &Ended<'_>, code: Code) -> Arc<str> {
         let path = call.path.strip_prefix('/').unwrap_or(call.path);
         if let Some(method) = self.methods.load().get(path) {
-            return method.observe(call, code, &self.durations);
+            return method.observe(call, code, self);
         }
         match (code == Code::Ok).then(|| self.learn(path)).flatten() {
-            Some(method) => method.observe(call, code, &self.durations),
-            None => self.other.observe(call, code, &self.durations),
+            Some(method) => method.observe(call, code, self),
+            None => self.other.observe(call, code, self),
         }
     }
 
@@ -86,23 +95,27 @@ impl Method {
         Method { name, cells: ArcSwap::default(), adding: Mutex::default() }
     }
 
-    fn observe(&self, call: &Ended<'_>, code: Code, durations: &HistogramFamily<CallLabels>) -> Arc<str> {
+    fn observe(&self, call: &Ended<'_>, code: Code, all: &Observer) -> Arc<str> {
         let key = (code, call.status.reason);
         match self.cells.load().iter().find(|cell| cell.key == key) {
             Some(cell) => cell.histogram.observe(call.took, call.trace),
-            None => self.add(key, durations).observe(call.took, call.trace),
+            None => self.add(key, all).observe(call.took, call.trace),
         }
         Arc::clone(&self.name)
     }
 
-    fn add(&self, key: (Code, Option<ErrorKind>), durations: &HistogramFamily<CallLabels>) -> Histogram {
+    fn add(&self, key: (Code, Option<ErrorKind>), all: &Observer) -> Histogram {
         let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cells = Vec::clone(&self.cells.load());
         if let Some(known) = cells.iter().find(|cell| cell.key == key) {
             return known.histogram.clone();
         }
-        let (code, reason) = key;
-        let histogram = durations.with(&CallLabels { method: Arc::clone(&self.name), code, reason });
+        let series =
+            |(code, reason)| all.durations.with(&CallLabels { method: Arc::clone(&self.name), code, reason });
+        let histogram = series(key);
+        if all.promised && cells.is_empty() {
+            series((Code::Internal, Some(ErrorKind::Internal)));
+        }
         cells.push(Cell { key, histogram: histogram.clone() });
         self.cells.store(Arc::new(cells));
         histogram
@@ -125,8 +138,11 @@ mod tests {
 
     #[test]
     fn a_method_has_its_name_when_it_is_known_or_has_succeeded() {
-        let observer =
-            Observer::new(&Metrics::new(&Identity::default()), ["film.Ratings/Get".to_owned()].into_iter());
+        let observer = Observer::new(
+            &Metrics::new(&Identity::default()),
+            &Objectives::default(),
+            ["film.Ratings/Get".to_owned()].into_iter(),
+        );
         let observe = |path: &str, code: Code| {
             let status = Status { code: code as i32, reason: None, outcome: Outcome::Success };
             let call = Ended { path, status, took: Duration::from_millis(3), trace: None };

@@ -29,7 +29,6 @@ use platform_grpc_protos::{
 };
 use serde_json::Value;
 use tokio::{task::JoinHandle, time::timeout};
-#[cfg(feature = "gzip")]
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -143,10 +142,13 @@ impl House {
         let lines = Captured::default();
         let app = App::builder("echo").config(config).log_to(Output::to(lines.clone()));
         let app = app.start().await.expect("a good start");
+        for client in app.config().names("clients") {
+            // It is made when the address is known, after the start.
+            app.config().claim(&format!("clients.{client}")).expect("a name");
+        }
         let says = Says::default();
         let asked = Arc::clone(&says.asked);
         let echo = EchoServer::new(says).max_decoding_message_size(1024 * 1024);
-        #[cfg(feature = "gzip")]
         let echo =
             echo.accept_compressed(CompressionEncoding::Gzip).send_compressed(CompressionEncoding::Gzip);
         let services = Services::new()

@@ -13,7 +13,7 @@ use platform_core::recovery::Recovery;
 use platform_grpc::Channel;
 use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, codec::CompressionEncoding, metadata::MetadataValue};
 use tonic_types::StatusExt as _;
 
 use crate::house::{House, soon, word};
@@ -81,9 +81,26 @@ impl Peer {
         Some(Peer { _python: python, address, house: House::open("").await })
     }
 
-    fn client(&self) -> EchoClient<Channel> {
+    fn channel(&self) -> Channel {
         let channel = Channel::builder(&self.house.app, "peer").target(format!("fixed://{}", self.address));
-        EchoClient::new(channel.descriptors(DESCRIPTORS).build().expect("a channel"))
+        channel.descriptors(DESCRIPTORS).build().expect("a channel")
+    }
+
+    fn client(&self) -> EchoClient<Channel> {
+        EchoClient::new(self.channel())
+    }
+
+    /// Asks until that is the answer.
+    async fn until(&self, asks: &str, answer: &str) {
+        let begun = Instant::now();
+        loop {
+            let said = soon(self.client().say(word(asks))).await.expect("it counts").into_inner().text;
+            if said == answer {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "{asks} is {said} and not {answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn asked(&self, tag: &str) -> String {
@@ -95,8 +112,7 @@ impl Peer {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpcio_calls_our_server() {
     let house = House::open("").await;
-    let gzip: &[&str] = if cfg!(feature = "gzip") { &["gzip"] } else { &[] };
-    let Some(mut python) = Python::start("grpcio_client.py", &[&house.address.to_string()], gzip) else {
+    let Some(mut python) = Python::start("grpcio_client.py", &[&house.address.to_string()], &[]) else {
         return;
     };
     let printed = python.child.stdout.take().expect("it is piped");
@@ -209,6 +225,142 @@ async fn connections_that_end_lose_no_call() {
     peer.house.end().await;
 }
 
+/// gRPC's interop cases, as far as they can be asked of this service, in the order in which its documents list them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_channel_passes_grpcs_own_cases() {
+    // It packs its answers for whoever says that he can unpack them.
+    let Some(peer) = Peer::start(&["grpc.default_compression_algorithm=2"]).await else { return };
+    for gzip in [false, true] {
+        let mut client = peer.client();
+        if gzip {
+            let packed = CompressionEncoding::Gzip;
+            client = client.send_compressed(packed).accept_compressed(packed);
+        }
+        // empty_unary, large_unary, and both compressed
+        assert_eq!(soon(client.say(Word::default())).await.unwrap().into_inner(), Word::default());
+        let large = Word { load: vec![7; 314_159], ..Word::default() };
+        let said = soon(client.say(large.clone())).await.unwrap();
+        let packed = said.metadata().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
+        assert_eq!((packed, said.into_inner()), (gzip, large));
+        // client_streaming, server_streaming, and both compressed
+        let words = ["a", "b", "c"].map(|text| word(&text.repeat(9_000)));
+        let joined = soon(client.join(stream::iter(words))).await.unwrap().into_inner().text;
+        assert_eq!(joined.len(), 27_000);
+        let many = Word { times: 4, ..word(&"a".repeat(9_000)) };
+        let heard: Vec<_> = soon(client.repeat(many)).await.unwrap().into_inner().collect().await;
+        assert_eq!(heard.into_iter().map(|word| word.unwrap().text.len()).sum::<usize>(), 36_000);
+    }
+    let mut client = peer.client();
+    // ping_pong
+    let (say, said) = tokio::sync::mpsc::channel(1);
+    let said = tokio_stream::wrappers::ReceiverStream::new(said);
+    let mut answers = soon(client.chat(said)).await.unwrap().into_inner();
+    for text in ["ping", "pong", "ping"] {
+        say.send(word(text)).await.unwrap();
+        assert_eq!(soon(answers.message()).await.unwrap().unwrap().text, text);
+    }
+    drop(say);
+    assert_eq!(soon(answers.message()).await.unwrap(), None);
+    // empty_stream
+    let mut nothing = soon(client.chat(stream::empty())).await.unwrap().into_inner();
+    assert_eq!(soon(nothing.message()).await.unwrap(), None);
+    // custom_metadata
+    let mut request = tonic::Request::new(word("metadata:a"));
+    request.metadata_mut().insert("echo-initial", "as it was".parse().unwrap());
+    request.metadata_mut().insert_bin("echo-trailing-bin", MetadataValue::from_bytes(&[10, 11, 10, 11, 255]));
+    let reply = soon(client.say(request)).await.unwrap();
+    // tonic gives trailers and headers of a unary call as one.
+    assert_eq!(reply.metadata().get("echo-initial").unwrap(), "as it was");
+    assert_eq!(
+        reply.metadata().get_bin("echo-trailing-bin").unwrap().to_bytes().unwrap().as_ref(),
+        [10, 11, 10, 11, 255]
+    );
+    // status_code_and_message, special_status_message
+    for text in ["test status message", SPECIAL] {
+        let failed = soon(client.add(Word { code: 2, ..word(text) })).await.unwrap_err();
+        assert_eq!((failed.code(), failed.message()), (Code::Unknown, text));
+    }
+    let mut words =
+        soon(client.chat(stream::iter([Word { code: 2, ..word(SPECIAL) }]))).await.unwrap().into_inner();
+    assert_eq!(soon(words.message()).await.unwrap_err().message(), SPECIAL);
+    // unimplemented_method, unimplemented_service
+    for path in ["/platform.test.Echo/Shout", "/platform.test.Nobody/Say"] {
+        let mut nobody = tonic::client::Grpc::new(peer.channel());
+        let codec = tonic_prost::ProstCodec::<Word, Word>::default();
+        let path = http::uri::PathAndQuery::from_static(path);
+        let failed = soon(nobody.unary(tonic::Request::new(word("a")), path, codec)).await.unwrap_err();
+        assert_eq!(failed.code(), Code::Unimplemented);
+    }
+    // cancel_after_begin: it was asked, and its messages are not all there yet.
+    let (say, said) = tokio::sync::mpsc::channel(1);
+    let said = tokio_stream::wrappers::ReceiverStream::new(said);
+    let mut joins = client.clone();
+    let joining = platform_core::context::spawn(async move { joins.join(said).await });
+    say.send(word("join:b")).await.unwrap();
+    peer.until("asked:b", "1").await;
+    joining.abort();
+    peer.until("left:b", "1").await;
+    drop(say);
+    // cancel_after_first_response
+    let endless = Word { times: 100_000, wait_ms: 5, ..word("endless:c") };
+    let mut words = soon(client.repeat(endless)).await.unwrap().into_inner();
+    soon(words.message()).await.unwrap().unwrap();
+    drop(words);
+    peer.until("left:c", "1").await;
+    // timeout_on_sleeping_server
+    let mut request = tonic::Request::new(Word { times: 100_000, wait_ms: 500, ..word("endless:d") });
+    request.set_timeout(Duration::from_millis(100));
+    let late = match soon(client.repeat(request)).await {
+        Ok(words) => soon(words.into_inner().message()).await.unwrap_err(),
+        Err(late) => late,
+    };
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    peer.house.end().await;
+}
+
+/// As gRPC's case has it.
+const SPECIAL: &str = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n";
+
+/// What other people's HTTP/2 makes of our frames: nghttp2's own client and load generator.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nghttp2_reads_our_frames() {
+    let tools = ["nghttp", "h2load"];
+    let found = |tool: &&str| Command::new(tool).arg("--version").stdout(Stdio::null()).status().is_ok();
+    if let Some(missing) = tools.iter().find(|tool| !found(tool)) {
+        let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
+        assert!(!required, "{missing} is missing (nghttp2-client)");
+        eprintln!("skipped: {missing} is missing (nghttp2-client)");
+        return;
+    }
+    let house = House::open("").await;
+    let mut message = tempfile::NamedTempFile::new().expect("a file");
+    // Not compressed, three bytes: the word `a`.
+    message.write_all(&[0, 0, 0, 0, 3, 10, 1, b'a']).expect("room in it");
+    let data = message.path().to_str().expect("a path of ours").to_owned();
+    let run = |tool: &'static str, words: &[&str], method: &str| {
+        let mut command = Command::new(tool);
+        command.args(words).args(["-d", &data]);
+        command.args(["-H", "content-type: application/grpc", "-H", "te: trailers"]);
+        command.arg(format!("http://{}/platform.test.Echo/{method}", house.address)).stdin(Stdio::null());
+        let ran = tokio::task::spawn_blocking(move || command.output());
+        async move {
+            let output = soon(ran).await.expect("no panic").expect("it was there a moment ago");
+            [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat()
+        }
+    };
+    let said = run("nghttp", &["-v"], "Say").await;
+    for part in [":status: 200", "content-type: application/grpc", "grpc-status: 0", "; END_STREAM"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let said = run("nghttp", &["-v"], "Shout").await;
+    assert!(said.contains("grpc-status: 12"), "{said}");
+    let asked = house.asked();
+    let said = run("h2load", &["-n", "2000", "-c", "4", "-m", "50"], "Say").await;
+    assert!(said.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{said}");
+    assert_eq!(house.asked() - asked, 2000);
+    house.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_of_a_peer_is_told_in_its_words() {
     let Some(peer) = Peer::start(&[]).await else { return };
@@ -221,7 +373,7 @@ async fn an_error_of_a_peer_is_told_in_its_words() {
 }
 
 /// gRPC's interop cases as far as they can be asked of this service, and ours.
-const CASES: [&str; 21] = [
+const CASES: [&str; 23] = [
     "empty_unary",
     "large_unary",
     "client_streaming",
@@ -242,5 +394,7 @@ const CASES: [&str; 21] = [
     "health_check_and_watch",
     "reflection_v1alpha",
     "reflection_v1",
-    "gzip",
+    "client_and_server_compressed_unary",
+    "client_compressed_streaming",
+    "server_compressed_streaming",
 ];

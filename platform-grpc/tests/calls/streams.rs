@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use platform_grpc_protos::Word;
-use tokio::sync::mpsc;
+use platform_grpc::{Channel, channel::Builder};
+use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
@@ -43,9 +44,8 @@ async fn words_go_both_ways_one_by_one() {
 #[tokio::test]
 async fn without_descriptors_a_silent_stream_begins_all_the_same() {
     let house = House::open("").await;
-    let channel =
-        platform_grpc::Channel::builder(&house.app, "bare").target(format!("fixed://{}", house.address));
-    let mut client = platform_grpc_protos::echo_client::EchoClient::new(channel.build().unwrap());
+    let channel = Channel::builder(&house.app, "bare").target(format!("fixed://{}", house.address));
+    let mut client = EchoClient::new(channel.build().unwrap());
     let (say, said) = mpsc::channel(1);
     let mut answers = soon(client.chat(ReceiverStream::new(said))).await.unwrap().into_inner();
     say.send(word("late")).await.unwrap();
@@ -144,5 +144,88 @@ async fn who_leaves_in_the_middle_of_its_messages_is_no_fault_of_the_server() {
         let told = (line["rpc.response.status_code"].as_str(), line["outcome"].as_str());
         assert_eq!(told, (Some("CANCELLED"), Some("abandoned")), "{line}");
     }
+    house.end().await;
+}
+
+fn with(house: &House, change: impl FnOnce(Builder) -> Builder) -> EchoClient<Channel> {
+    let channel = Channel::builder(&house.app, "echo").target(format!("fixed://{}", house.address));
+    EchoClient::new(change(channel.descriptors(DESCRIPTORS)).build().expect("a channel"))
+}
+
+#[tokio::test]
+async fn a_stream_may_last_and_be_silent_as_long_as_its_method_says() {
+    let house = House::open("").await;
+    let mut client = with(&house, |channel| {
+        channel.method("platform.test.Echo/Repeat", |own| {
+            own.stream_timeout = Some(Duration::from_millis(400));
+            own.stream_idle = Some(Duration::from_millis(150));
+        })
+    });
+    let begun = Instant::now();
+    for (stream, words) in [
+        (Word { times: 3, wait_ms: 20, ..word("short") }, None),
+        (Word { times: 2, wait_ms: 60_000, ..word("silent") }, Some("nothing came of it within 150ms")),
+        (Word { times: 10_000, wait_ms: 20, ..word("long") }, Some("its end was not there within 400ms")),
+    ] {
+        let mut heard = soon(client.repeat(stream)).await.unwrap().into_inner();
+        let ended = loop {
+            match soon(heard.message()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => break None,
+                Err(status) => break Some(status),
+            }
+        };
+        match (ended, words) {
+            (None, None) => {}
+            (Some(status), Some(words)) => {
+                assert_eq!(status.code(), Code::DeadlineExceeded);
+                assert!(status.message().contains(words), "{status}");
+            }
+            (ended, words) => panic!("{words:?} was wanted: {ended:?}"),
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    house.end().await;
+}
+
+#[tokio::test]
+async fn more_streams_than_a_connection_carries_are_all_open_at_once() {
+    let house = House::open("").await;
+    let client = with(&house, |channel| channel.policy(|policy| policy.bulkhead.max_in_flight = 1_000));
+    let mut open = Vec::new();
+    for number in 0..450_u32 {
+        let (say, said) = mpsc::channel(1);
+        let mut client = client.clone();
+        let mut answers = soon(client.chat(ReceiverStream::new(said))).await.unwrap().into_inner();
+        say.send(word(&number.to_string())).await.unwrap();
+        let heard = soon(answers.message()).await.expect("a connection more, or it would wait for ever");
+        assert_eq!(heard.unwrap().text, number.to_string());
+        open.push((say, answers));
+    }
+    drop(open);
+    house.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_after_its_head_counts_against_its_endpoint_and_not_its_target() {
+    let house = House::open("").await;
+    let mut client = house.client();
+    let failures = || {
+        let targets = platform_http::discovery(&house.app).unwrap().targets();
+        targets.iter().flat_map(|target| &target.endpoints).map(|seen| seen.failures).sum::<u64>()
+    };
+    for expected in 1..=8 {
+        // Its head is there at once, its status later.
+        let stream = Word { times: 1, wait_ms: 50, code: 13, ..word("broken") };
+        let mut words = soon(client.repeat(stream)).await.unwrap().into_inner();
+        assert_eq!(soon(words.message()).await.unwrap_err().code(), Code::Internal);
+        assert_eq!(failures(), expected);
+    }
+    // Eight failures in a row would have opened the breaker.
+    soon(client.say(word("hello"))).await.unwrap();
+    let mut words = soon(client.repeat(Word { times: 1, ..word("a") })).await.unwrap().into_inner();
+    soon(words.message()).await.unwrap().unwrap();
+    drop(words);
+    assert_eq!(failures(), 8, "who leaves blames nobody");
     house.end().await;
 }

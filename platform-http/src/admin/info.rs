@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use platform_core::{config::Effective, identity::Identity};
+use platform_core::{config::Effective, identity::Identity, ops::Objectives};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,6 +17,8 @@ use crate::Problem;
 #[derive(Debug, Serialize)]
 pub(super) struct Info {
     identity: Identity,
+    /// What it promises.
+    slo: Objectives,
     phase: &'static str,
     started_unix_ms: u64,
     uptime_ms: u64,
@@ -40,6 +42,7 @@ pub(super) async fn info(State(desk): State<Desk>) -> Json<Info> {
     let started = app.started();
     Json(Info {
         identity: Identity::clone(app.identity()),
+        slo: app.objectives().clone(),
         phase: app.phases().current().as_str(),
         started_unix_ms: millis_since(started, UNIX_EPOCH),
         uptime_ms: millis_since(SystemTime::now(), started),

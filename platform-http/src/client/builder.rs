@@ -17,6 +17,7 @@ use super::{
     config::{self, Code, Connect, Preset, Protocol, Settings},
     connect::{Connection, Connector},
     dialect::Dialect,
+    methods::{Making, Methods, Pages, Spoken},
     metrics::Meters,
     protocol::Http,
     slots::{Around, Rest, Slot, Slots},
@@ -116,30 +117,35 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn build(self) -> Result<Client> {
-        let inner = self.assemble(|app, target| {
-            Ok(Plain { meters: app.once(target, || Ok(Meters::new(target, app.metrics())))? })
+        let inner = self.assemble(|&Making { app, target, section, settings }| {
+            if !settings.methods.is_empty() {
+                let why = "is for clients that speak gRPC; HTTP has paths, and a client for each kind of them does it";
+                return Err(Error::config(format!("`{section}.methods` {why}")));
+            }
+            let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
+            Ok(Spoken { dialect: Plain { meters }, methods: Vec::new() })
         })?;
         Ok(Client(inner))
     }
 
-    /// The same in another protocol over HTTP/2, which `dialect` makes for the target of this name.
+    /// The same in another protocol over HTTP/2, which `speech` makes.
     ///
     /// # Errors
-    /// As [`Client::for_target`]; what `dialect` fails with; and `connect.protocol = "http1"`.
+    /// As [`Client::for_target`]; what `speech` fails with; and `connect.protocol = "http1"`.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn speaking<D: Dialect>(
         mut self,
-        dialect: impl FnOnce(&App, &Arc<str>) -> Result<D>,
+        speech: impl FnOnce(&Making<'_>) -> Result<Spoken<D>>,
     ) -> Result<Caller<D>> {
         self.h2 = true;
-        Ok(Caller(self.assemble(dialect)?))
+        Ok(Caller(self.assemble(speech)?))
     }
 
     fn assemble<D: Dialect>(
         self,
-        dialect: impl FnOnce(&App, &Arc<str>) -> Result<D>,
+        speech: impl FnOnce(&Making<'_>) -> Result<Spoken<D>>,
     ) -> Result<Arc<Inner<D>>> {
         let Builder { app, name, code, mut slots, h2 } = self;
         let name = Name::parse(&name).map_err(|why| Error::config(format!("a client's name: {why}")))?;
@@ -158,7 +164,9 @@ impl Builder {
         let target_name = target.name();
         let targets = Targets::of(&app);
         let parts = targets.parts(&app, target_name);
-        let dialect = dialect(&app, target_name)?;
+        let section = format!("clients.{name}");
+        let Spoken { dialect, methods } =
+            speech(&Making { app: &app, target: target_name, section: &section, settings: &settings })?;
         let (rows, slotted) = (slots.rows(), slots.attempts());
         let balance = balance(&app, &target, &settings, slots.endpoints())?;
         let stranger = settings.preset == Preset::External || target.is_stranger();
@@ -175,10 +183,11 @@ impl Builder {
             slots: rows,
             slotted,
         });
-        let stack = ClientStack::new(wire.settings.policy, parts)?;
-        let around = slots.calls(&stack, &wire);
-        let client = Arc::new(Inner { stack, wire, around });
-        targets.show(client.stack.target(), &client, |inner| inner.stack.describe(&*inner.wire));
+        let stack = ClientStack::new(wire.settings.policy, Arc::clone(&parts))?;
+        let pages = Arc::new(Pages { stack, methods: Methods::new(methods, &parts)? });
+        let around = slots.calls(&pages, &wire);
+        let client = Arc::new(Inner { pages, wire, around });
+        targets.show(client.pages.stack.target(), &client, Inner::describe);
         Ok(client)
     }
 

@@ -27,7 +27,7 @@ impl<D: Dialect> Caller<D> {
 
     /// What is called.
     pub fn target(&self) -> &Arc<str> {
-        self.0.stack.target()
+        self.0.pages.stack.target()
     }
 
     /// What is spoken.
@@ -42,7 +42,7 @@ impl<D: Dialect> Caller<D> {
 
     /// The order in which a call passes its layers, with what is set.
     pub fn describe(&self) -> Vec<Row> {
-        self.0.stack.describe(&*self.0.wire)
+        self.0.describe()
     }
 }
 

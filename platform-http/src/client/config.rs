@@ -4,7 +4,7 @@
 //! for this one client, its own section `[clients.NAME]`. So a "none" in code is not overridden by a number in
 //! `[defaults]`, and what an operator writes for this client always counts.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use platform_core::{
     Error, Result,
@@ -34,6 +34,8 @@ pub struct Settings {
     pub balance: balance::Config,
     /// How it is reached.
     pub connect: Connect,
+    /// What single methods have of their own, by name, as it is written: a protocol that has methods reads it.
+    pub methods: BTreeMap<String, serde_json::Value>,
 }
 
 /// Values that suit a kind of dependency.
@@ -211,6 +213,10 @@ pub(crate) fn resolve(config: &Config, name: &str, code: Code) -> Result<Setting
             "`{DEFAULTS}.target` would send every client to \"{}\"; write it under [clients.NAME]",
             settings.target
         )));
+    }
+    if !settings.methods.is_empty() {
+        let why = "would be for the methods of every client; write it under [clients.NAME.methods]";
+        return Err(Error::config(format!("`{DEFAULTS}.methods` {why}")));
     }
     limits.file(config, DEFAULTS, Rank::Defaults);
 

@@ -28,6 +28,7 @@ use tower_service::Service;
 use super::{
     config::{Connect, Protocol},
     reach::{Dial, Reach},
+    slots::UnderWay,
     tls::{Stream, Tls, tcp},
 };
 use crate::{
@@ -48,7 +49,9 @@ pub(super) struct Connector {
 /// The connections to one endpoint.
 #[derive(Clone)]
 pub(super) struct Connection {
-    client: legacy::Client<Way, Body>,
+    /// Of HTTP/2 each lane is one connection, and the first is enough for [`STREAMS`] calls at a time; HTTP/1 has one
+    /// lane, and a connection in it for each call.
+    lanes: Box<[legacy::Client<Way, Body>]>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
@@ -85,7 +88,8 @@ impl Connector {
         };
         let (address, timeout, tls) = (endpoint.address, self.settings.timeout, self.tls.clone());
         let way = Way(Reach::new(Tcp { address, timeout, tls, h2 }, link));
-        let client = legacy::Client::builder(TokioExecutor::new())
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(self.settings.pool.idle)
@@ -95,10 +99,10 @@ impl Connector {
             // gives up, which takes a quarter of an hour.
             .http2_keep_alive_interval(h2.then_some(H2_PING))
             .http2_keep_alive_timeout(H2_PONG)
-            .set_host(false)
-            .build(way);
+            .set_host(false);
+        let lanes = if h2 { self.settings.pool.per_endpoint.clamp(1, LANES) } else { 1 };
         Connection {
-            client,
+            lanes: (0..lanes).map(|_| builder.build(way.clone())).collect(),
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             host: self.host.clone(),
@@ -114,14 +118,18 @@ impl Connection {
     }
 
     /// [`send`](Self::send), through the layers of the slot `endpoint`.
-    pub(super) fn through(&self, request: Request<Body>) -> Reply {
+    pub(super) fn through(&self, mut request: Request<Body>, in_flight: u32) -> Reply {
         match &self.around {
-            Some(around) => around.0.answer(request),
-            None => Box::pin(self.send(request)),
+            Some(around) => {
+                request.extensions_mut().insert(UnderWay(in_flight));
+                around.0.answer(request)
+            }
+            None => Box::pin(self.send(request, in_flight)),
         }
     }
 
-    /// Sends the request over a connection that is idle, else over a new one.
+    /// Sends the request over a connection that is idle, else over a new one; `in_flight` are under way to this
+    /// endpoint, this one included.
     ///
     /// A pooled connection that was closed before the request was written is replaced by hyper itself: nothing
     /// was sent, so it is no repeat.
@@ -130,9 +138,10 @@ impl Connection {
     pub(super) fn send(
         &self,
         mut request: Request<Body>,
+        in_flight: u32,
     ) -> impl Future<Output = Result<Response<Body>>> + Send + use<> {
         self.address(&mut request);
-        let reply = self.client.request(request);
+        let reply = self.lane(in_flight).request(request);
         async move { Ok(reply.await.map_err(explain)?.map(Body::answered)) }
     }
 
@@ -144,6 +153,16 @@ impl Connection {
         request.headers_mut().insert(header::HOST, self.host.clone());
         if lacks_length(request) {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+        }
+    }
+
+    /// As many lanes as calls under way need are used, any of them alike: what an earlier peak has left in one of them
+    /// is soon in all.
+    fn lane(&self, in_flight: u32) -> &legacy::Client<Way, Body> {
+        let needed = (in_flight.saturating_sub(1) / STREAMS) as usize;
+        match needed.min(self.lanes.len() - 1) {
+            0 => &self.lanes[0],
+            last => &self.lanes[fastrand::usize(..=last)],
         }
     }
 
@@ -266,6 +285,11 @@ fn root(error: &legacy::Error) -> String {
     cause.to_string()
 }
 
+/// What every server of HTTP/2 allows on one connection (RFC 9113 asks for no less); many allow no more, and what is
+/// beyond waits in our own memory where no limit of ours sees it.
+const STREAMS: u32 = 100;
+/// As many calls as a bulkhead lets through (`bulkhead.max_in_flight`), all to one endpoint.
+const LANES: usize = 10;
 /// Twice within a minute of silence; often enough to notice before people do, too rare to count as load.
 const H2_PING: Duration = Duration::from_secs(20);
 /// An answer to a ping takes a round trip; this is a hundred of the longest.

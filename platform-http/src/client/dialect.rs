@@ -5,13 +5,14 @@
 
 use std::{
     borrow::Cow,
+    fmt,
     future::{Future, ready},
     time::Duration,
 };
 
 use http::{Request, Response};
 use platform_core::{
-    ErrorKind, Hint, Outcome, Result,
+    ErrorKind, Hint, Outcome, Result, Verdict,
     context::{TraceId, wire},
     fault::Abort,
     telemetry::trace::{Status, Value},
@@ -35,7 +36,7 @@ pub trait Dialect: Send + Sync + 'static {
     fn name(&self, request: &Request<Body>) -> Self::Name;
 
     /// What a reply means by its head.
-    fn judge(&self, reply: &Response<Body>) -> Judged<Self::Answer>;
+    fn judge(&self, name: &Self::Name, reply: &Response<Body>) -> Judged<Self::Answer>;
 
     /// The same by its first words as well, which are read within the attempt's limit and put back.
     ///
@@ -46,9 +47,13 @@ pub trait Dialect: Send + Sync + 'static {
         name: &Self::Name,
         reply: Response<Body>,
     ) -> impl Future<Output = Result<(Response<Body>, Judged<Self::Answer>)>> + Send {
-        let _ = name;
-        let judged = self.judge(&reply);
+        let judged = self.judge(name, &reply);
         ready(Ok((reply, judged)))
+    }
+
+    /// A reply that is no failure by what was heard of it so far. Who reads on and finds that it is one tells `late`.
+    fn follow(&self, name: &Self::Name, reply: &mut Response<Body>, late: impl FnOnce() -> Late) {
+        let _ = (name, reply, late);
     }
 
     /// The reply that a fault is answered with; `None` where there is no reply.
@@ -70,6 +75,27 @@ pub struct Judged<A> {
     pub hint: Hint,
     /// To whoever counts it.
     pub answer: A,
+}
+
+/// Tells the balancer what became of an endpoint's reply after its verdict; other guards have heard enough.
+pub struct Late(Box<dyn Fn(&Verdict) + Send + Sync>);
+
+impl Late {
+    /// What `hears` it.
+    pub fn of(hears: impl Fn(&Verdict) + Send + Sync + 'static) -> Self {
+        Late(Box::new(hears))
+    }
+
+    /// It ended so.
+    pub fn report(&self, verdict: &Verdict) {
+        (self.0)(verdict);
+    }
+}
+
+impl fmt::Debug for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Late").finish_non_exhaustive()
+    }
 }
 
 /// How an attempt ended, as the labels tell it.

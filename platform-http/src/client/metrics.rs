@@ -11,7 +11,7 @@ use platform_core::{
     context::TraceId,
     telemetry::{
         Histogram, HistogramFamily, Metrics,
-        catalogue::{HistogramSpec, Labels},
+        catalogue::{Board, HistogramSpec, Labels, Signal, Unit, calls, quantile},
     },
 };
 
@@ -100,6 +100,20 @@ const FIRST: usize = 100;
 const LAST: usize = 599;
 /// Every status, every kind.
 const ROW: usize = LAST - FIRST + 1 + ErrorKind::ALL.len();
+
+/// What this room shows.
+pub(crate) fn signals() -> Vec<Signal> {
+    vec![
+        Signal::new(
+            "HTTP attempts by status",
+            calls(&DURATION).by(&["server_address", "http_response_status_code"]),
+            Unit::PerSecond,
+        )
+        .on(Board::Dependencies),
+        Signal::new("HTTP attempts, p99", quantile(0.99, &DURATION).by(&["server_address"]), Unit::Seconds)
+            .on(Board::Dependencies),
+    ]
+}
 
 #[cfg(test)]
 mod tests {

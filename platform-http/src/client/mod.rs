@@ -23,7 +23,7 @@
 //! | `connect.timeout` | 1 s | [`CONNECT_TIMEOUT`] |
 //! | pauses between tries to connect | up to 200 ms, doubled to 9 s | [`Reach`] |
 //! | `connect.pool.idle` | 60 s | [`POOL_IDLE`] |
-//! | `connect.pool.per_endpoint` | 32 | [`POOL_PER_ENDPOINT`] |
+//! | `connect.pool.per_endpoint` | 32 | [`POOL_PER_ENDPOINT`]; of HTTP/2 one for each 100 calls in flight, 10 at most |
 //! | `connect.max_response` | 64 MiB | [`MAX_RESPONSE`] |
 //!
 //! # Signals
@@ -40,6 +40,7 @@ mod config;
 mod connect;
 pub mod dialect;
 mod exchange;
+mod methods;
 pub mod metrics;
 mod protocol;
 mod reach;
@@ -64,7 +65,7 @@ use std::{
 use http::{Method, Request};
 use platform_core::{
     App, Error, Result,
-    stack::{Answered, ClientStack, Row, Sending},
+    stack::{Answered, Row, Sending},
 };
 use tower_service::Service;
 
@@ -74,11 +75,12 @@ pub use config::{
     CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
     Tls, configured,
 };
+pub use methods::{Making, Spoken};
 pub use reach::{BACKOFF, BACKOFF_MAX, Dial, FRESH, Reach, SPREAD, backoff};
 pub use request::RequestBuilder;
 pub use response::Response;
 
-use self::{dialect::Dialect, protocol::Http, slots::Rest, speech::Plain};
+use self::{dialect::Dialect, methods::Pages, protocol::Http, slots::Rest, speech::Plain};
 use crate::Body;
 
 /// Calls one target. Clones share connections, counts and policy.
@@ -86,7 +88,7 @@ use crate::Body;
 pub struct Client(Arc<Inner<Plain>>);
 
 struct Inner<D> {
-    stack: ClientStack,
+    pages: Arc<Pages>,
     wire: Arc<Http<D>>,
     /// What a team has put into the slot `call`, around both.
     around: Option<Rest>,
@@ -95,9 +97,10 @@ struct Inner<D> {
 impl<D: Dialect> Inner<D> {
     /// A call, through the slot `call` if there is anything in it.
     async fn call(&self, request: Request<Body>) -> Result<Answered<Reply>> {
+        let stack = self.pages.of(request.uri().path());
         match &self.around {
-            Some(around) => slots::call(&self.stack, &self.wire, around, request).await,
-            None => self.stack.call(request, &*self.wire).await,
+            Some(around) => slots::call(stack, &self.wire, around, request).await,
+            None => stack.call(request, &*self.wire).await,
         }
     }
 }
@@ -170,7 +173,7 @@ impl Client {
 
     /// What is called.
     pub fn target(&self) -> &Arc<str> {
-        self.0.stack.target()
+        self.0.pages.stack.target()
     }
 
     /// What is set.
@@ -180,7 +183,7 @@ impl Client {
 
     /// The order in which a call passes its layers, with what is set.
     pub fn describe(&self) -> Vec<Row> {
-        self.0.stack.describe(&*self.0.wire)
+        self.0.describe()
     }
 
     // The one box of a call: it hides the types of everything below.
@@ -191,7 +194,7 @@ impl Client {
         }
         // The request lies in the box from here on, until the wire takes it.
         let mut call = Sending::new(request);
-        Box::pin(async move { client.0.stack.call_from(&mut call, &*client.0.wire).await })
+        Box::pin(async move { client.0.pages.stack.call_from(&mut call, &*client.0.wire).await })
     }
 }
 

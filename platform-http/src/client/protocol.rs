@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
 use platform_core::{
-    Context, Result, Verdict,
+    Context, Outcome, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
     context::{Criticality, wire::LOAD_REPORT},
     fault::{Faults, Injection},
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::{
     config::Settings,
     connect::Connection,
-    dialect::{Dialect, Judged},
+    dialect::{Dialect, Judged, Late},
     exchange::Exchange,
     slots::Attempts,
 };
@@ -87,7 +87,7 @@ impl<D: Dialect> Wire for Http<D> {
                     // Apart: a plain call of HTTP has no room for it.
                     Box::pin(self.apart(&exchange.name, call, &picked, &mut heard)).await
                 } else {
-                    picked.service().send(call).await
+                    picked.service().send(call, picked.in_flight()).await
                 }
             }
             Err(error) => Err(error),
@@ -100,8 +100,15 @@ impl<D: Dialect> Wire for Http<D> {
             }
         };
         // The judge: once per attempt, and the second of its two clock readings.
-        let Judged { outcome, hint, answer } = heard.unwrap_or_else(|| self.dialect.judge(&reply));
+        let Judged { outcome, hint, answer } =
+            heard.unwrap_or_else(|| self.dialect.judge(&exchange.name, &reply));
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
+        if D::LISTENS && outcome == Outcome::Success {
+            self.dialect.follow(&exchange.name, &mut reply, || {
+                let late = picked.late();
+                Late::of(move |verdict| late.report(verdict))
+            });
+        }
         reply.body_mut().judge(verdict);
         // The next choice goes by it. A choice that is dropped without a report was cut off, and knows why.
         picked.report(&verdict);
@@ -207,8 +214,8 @@ impl<D: Dialect> Http<D> {
         heard: &mut Option<Judged<D::Answer>>,
     ) -> Result<Response<Body>> {
         let reply = match &self.slotted {
-            Some(slotted) => slotted.send(call, picked.label(), picked.service()).await?,
-            None => picked.service().send(call).await?,
+            Some(slotted) => slotted.send(call, picked).await?,
+            None => picked.service().send(call, picked.in_flight()).await?,
         };
         if !D::LISTENS {
             return Ok(reply);

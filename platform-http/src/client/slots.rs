@@ -65,6 +65,7 @@ use platform_core::{
     deadline::Limit,
     stack::{Answered, ClientStack, Row, Sending, Storey},
 };
+use platform_discovery::balance::Picked;
 use tokio::time::Instant;
 use tower_layer::Layer;
 
@@ -74,7 +75,7 @@ use crate::{
     layers::{Below, Reply, Wrap, within},
 };
 
-use super::{connect::Connection, dialect::Dialect, protocol::Http};
+use super::{connect::Connection, dialect::Dialect, methods::Pages, protocol::Http};
 
 /// Whom a request in the slots `attempt` and `endpoint` is for, among its extensions: the endpoint's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,8 +130,8 @@ impl Slots {
     }
 
     /// What calls go through, if a layer is in their way.
-    pub(super) fn calls<D: Dialect>(&self, stack: &ClientStack, wire: &Arc<Http<D>>) -> Option<Rest> {
-        let inside = Inside { stack: stack.clone(), wire: Arc::clone(wire) };
+    pub(super) fn calls<D: Dialect>(&self, pages: &Arc<Pages>, wire: &Arc<Http<D>>) -> Option<Rest> {
+        let inside = Inside { pages: Arc::clone(pages), wire: Arc::clone(wire) };
         (!self.call.is_empty()).then(|| within(&self.call, Rest(Arc::new(inside))))
     }
 
@@ -153,18 +154,18 @@ impl Slots {
 }
 
 impl Attempts {
-    /// Sends through the layers to the endpoint behind `connection`.
+    /// Sends through the layers to the endpoint that was picked.
     pub(super) async fn send(
         &self,
         mut request: Request<Body>,
-        endpoint: &Arc<str>,
-        connection: &Connection,
+        picked: &Picked<Connection>,
     ) -> Result<Response<Body>> {
+        let (connection, in_flight) = (picked.service(), picked.in_flight());
         // What is written last of all, so that a signature may cover it.
         connection.address(&mut request);
         let extensions = request.extensions_mut();
-        extensions.insert(To(Arc::clone(endpoint)));
-        extensions.insert(Way(connection.clone()));
+        extensions.insert(To(Arc::clone(picked.label())));
+        extensions.insert(Way { connection: connection.clone(), in_flight });
         self.0.0.answer(request).await.map(|reply| reply.map(Body::into_reply))
     }
 }
@@ -177,6 +178,7 @@ pub(super) async fn call<D: Dialect>(
     request: Request<Body>,
 ) -> Result<Answered<Response<Body>>> {
     let mut whole = None;
+    let name = wire.dialect.name(&request);
     let through = |mut request: Request<Body>, limit: Option<Limit>| {
         whole = limit;
         if let Some(limit) = limit {
@@ -187,7 +189,7 @@ pub(super) async fn call<D: Dialect>(
             let mut reply = answer.await?.map(Body::into_reply);
             if reply.body().verdict().is_none() {
                 // A layer has answered by itself.
-                let judged = wire.dialect.judge(&reply);
+                let judged = wire.dialect.judge(&name, &reply);
                 let verdict = Verdict::new(judged.outcome, Instant::now()).with_hint(judged.hint);
                 reply.body_mut().judge(verdict);
             }
@@ -213,17 +215,24 @@ struct Came {
 
 /// The chosen endpoint's connections, on the way through the slot `attempt`.
 #[derive(Clone)]
-struct Way(Connection);
+struct Way {
+    connection: Connection,
+    in_flight: u32,
+}
+
+/// How many calls are under way to the endpoint, on the way through its slot.
+#[derive(Clone, Copy)]
+pub(super) struct UnderWay(pub(super) u32);
 
 /// Below the slot `call`.
 struct Inside<D> {
-    stack: ClientStack,
+    pages: Arc<Pages>,
     wire: Arc<Http<D>>,
 }
 
 impl<D: Dialect> Below for Inside<D> {
     fn answer(&self, request: Request<Body>) -> Reply {
-        let (stack, wire) = (self.stack.clone(), Arc::clone(&self.wire));
+        let (stack, wire) = (self.pages.of(request.uri().path()).clone(), Arc::clone(&self.wire));
         let mut request = request.map(Body::into_request);
         let limit = request.extensions_mut().remove::<Whole>().map(|whole| whole.0);
         let mut call = Sending::new(request);
@@ -242,7 +251,7 @@ struct Chosen;
 impl Below for Chosen {
     fn answer(&self, mut request: Request<Body>) -> Reply {
         match request.extensions_mut().remove::<Way>() {
-            Some(Way(connection)) => connection.through(request),
+            Some(way) => way.connection.through(request, way.in_flight),
             None => Box::pin(std::future::ready(Err(astray()))),
         }
     }
@@ -252,8 +261,9 @@ impl Below for Chosen {
 struct Connected(Connection);
 
 impl Below for Connected {
-    fn answer(&self, request: Request<Body>) -> Reply {
-        Box::pin(self.0.send(request))
+    fn answer(&self, mut request: Request<Body>) -> Reply {
+        let in_flight = request.extensions_mut().remove::<UnderWay>().map_or(1, |under_way| under_way.0);
+        Box::pin(self.0.send(request, in_flight))
     }
 }
 

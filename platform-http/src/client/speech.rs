@@ -32,7 +32,7 @@ impl Dialect for Plain {
         metrics::number(request.method())
     }
 
-    fn judge(&self, reply: &Response<Body>) -> Judged<StatusCode> {
+    fn judge(&self, _: &usize, reply: &Response<Body>) -> Judged<StatusCode> {
         let (outcome, hint) = ByStatus.classify(reply);
         Judged { outcome, hint, answer: reply.status() }
     }

@@ -17,6 +17,9 @@ pub(super) struct Route {
     scheme: &'static str,
     durations: HistogramFamily<DurationLabels>,
     cells: Grown<Cell>,
+    /// Something is promised, so failures count from 0 on: a series that begins with its first failure hides that
+    /// from every rate.
+    promised: bool,
 }
 
 struct Cell {
@@ -33,14 +36,26 @@ pub(super) struct CellKey {
 }
 
 impl Route {
-    pub(super) fn new(path: &str, scheme: &'static str, durations: HistogramFamily<DurationLabels>) -> Self {
-        Route { path: Arc::from(path), scheme, durations, cells: Grown::default() }
+    pub(super) fn new(
+        path: &str,
+        scheme: &'static str,
+        durations: HistogramFamily<DurationLabels>,
+        promised: bool,
+    ) -> Self {
+        Route { path: Arc::from(path), scheme, durations, cells: Grown::default(), promised }
     }
 
     pub(super) fn observe(&self, key: CellKey, duration: Duration, trace: Option<TraceId>) {
-        let make = || Cell { key, histogram: self.histogram(key) };
-        let (_, cell) = self.cells.find_or_add(|cell| cell.key == key, make);
+        let (_, cell) = self.cells.find_or_add(|cell| cell.key == key, || self.add(key));
         cell.histogram.observe(duration, trace);
+    }
+
+    fn add(&self, key: CellKey) -> Cell {
+        if self.promised {
+            // One series is enough for a rate to be there; what fails in another way begins a step later.
+            self.histogram(CellKey { status: 500, reason: Some(ErrorKind::Internal), ..key });
+        }
+        Cell { key, histogram: self.histogram(key) }
     }
 
     fn histogram(&self, key: CellKey) -> Histogram {

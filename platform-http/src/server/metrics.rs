@@ -5,7 +5,10 @@ use std::sync::Arc;
 use platform_core::{
     ErrorKind,
     context::wire::Field,
-    telemetry::catalogue::{CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, Spec as _},
+    telemetry::catalogue::{
+        Board, CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, Runbook, Served, Signal, Spec as _,
+        Unit, above, calls, quantile, rate, share, sum,
+    },
 };
 
 pub(super) static DURATION: HistogramSpec<DurationLabels> = HistogramSpec::new(
@@ -93,3 +96,56 @@ impl Labels for FieldLabels {
         show(self.0.as_str());
     }
 }
+
+/// How a server's requests are judged: what its callers did wrong is not its failure.
+pub(crate) fn served() -> Served {
+    Served::over(&DURATION, STATUS, &FAILED)
+}
+
+/// What this room shows.
+pub(crate) fn signals() -> Vec<Signal> {
+    let requests = || calls(&DURATION);
+    let by_route = || requests().by(&["http_route"]);
+    vec![
+        Signal::new("Requests in flight", sum(&ACTIVE).by(&["service_version"]), Unit::Count).golden(),
+        Signal::new("HTTP requests by route", by_route(), Unit::PerSecond),
+        Signal::new(
+            "HTTP requests that failed, by route",
+            share(by_route().beginning(STATUS, &FAILED), by_route()),
+            Unit::Ratio,
+        ),
+        Signal::new("HTTP p99 by route", quantile(0.99, &DURATION).by(&["http_route"]), Unit::Seconds),
+        Signal::new("HTTP requests by status", requests().by(&[STATUS]), Unit::PerSecond),
+        Signal::new("Panics", rate(&PANICS).by(&["service_version"]), Unit::PerSecond)
+            .ticket_when(above(0.0), PANICKED),
+        Signal::new(
+            "Requests turned away (429, 503)",
+            share(requests().only(STATUS, &["429", "503"]), requests()).by(&["service_version"]),
+            Unit::Ratio,
+        )
+        .on(Board::Overload),
+        Signal::new(
+            "Requests that ran out of time (504)",
+            share(requests().only(STATUS, &["504"]), requests()).by(&["service_version"]),
+            Unit::Ratio,
+        )
+        .on(Board::Overload),
+        Signal::new("Degraded replies", rate(&DEGRADED).by(&["target"]), Unit::PerSecond).on(Board::Overload),
+        Signal::new("Malformed fields of callers", rate(&REJECTED).by(&["field"]), Unit::PerSecond)
+            .on(Board::Runtime),
+    ]
+}
+
+const STATUS: &str = "http_response_status_code";
+/// What such a status begins with.
+const FAILED: [&str; 1] = ["5"];
+
+const PANICKED: Runbook = Runbook {
+    name: "panics",
+    means: "A handler panicked. The request was answered with 500, and all others went on.",
+    look: &[
+        "The log has a line \"a panic\" with its place, and the canonical line of the request has its route and trace.",
+        "Is it one version? Then it is what was deployed last.",
+    ],
+    act: &["Undo the version that panics, or repair it. A panic is a bug, whatever the request was."],
+};

@@ -90,10 +90,12 @@ impl Observer {
         scheme: &'static str,
     ) -> Self {
         let metrics = app.metrics();
-        let durations = metrics.histogram(&DURATION);
+        let objectives = app.objectives();
+        let durations = metrics.histogram_with_bounds(&DURATION, &objectives.bounds());
+        let promised = objectives.any();
         let (active, rejected) = (metrics.gauge(&ACTIVE), metrics.counter(&REJECTED));
         Observer(Arc::new(Inner {
-            routes: Routes::new(move |path| Route::new(path, scheme, durations.clone())),
+            routes: Routes::new(move |path| Route::new(path, scheme, durations.clone(), promised)),
             active: METHODS.map(|method| active.with(&ActiveLabels { method, scheme })),
             rejected: Field::ALL.map(|field| rejected.with(&FieldLabels(field))),
             panics: metrics.counter(&PANICS).with(&()),

@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// Allocations of this process so far, all threads.
-pub(super) fn allocations() -> u64 {
+pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.load(Relaxed)
 }
 

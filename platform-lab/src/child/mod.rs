@@ -18,7 +18,7 @@ mod outside;
 
 pub(crate) use calling::{Answer, LIMIT, Orders, Taken, repeated, runtime};
 pub(crate) use connections::serve;
-pub(crate) use counting::Counting;
+pub(crate) use counting::{Counting, allocations};
 pub(crate) use inside::{Listening, answer};
 pub(crate) use loading::{IN_FLIGHT, loaded};
 pub(crate) use outside::{Child, Program, take};

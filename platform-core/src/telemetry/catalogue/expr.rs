@@ -3,9 +3,9 @@
 //! Expressions are built from specs, so a panel cannot name a metric that does not exist, a rate of a gauge
 //! does not compile, and renaming a metric renames it in dashboards and alerts.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-use super::{CONSTANT_LABELS, CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, Spec as _};
+use super::{CONSTANT_LABELS, CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, SCRAPED, Scope, Spec};
 
 /// A question to Prometheus.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,23 +15,33 @@ pub struct Expr(Node);
 enum Node {
     Series(Series),
     Ratio(Box<Expr>, Box<Expr>),
+    Share(Box<Expr>, Box<Expr>),
 }
 
+/// One aggregation over the series of one metric, or of several that count the same.
 #[derive(Clone, Debug, PartialEq)]
 struct Series {
-    declared: Declared,
+    of: Vec<Selected>,
     ask: Ask,
-    matchers: Vec<String>,
     by: Vec<&'static str>,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+struct Selected {
+    declared: Declared,
+    matchers: Vec<String>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Ask {
+pub(super) enum Ask {
     Rate,
     Calls,
+    Within(Duration),
     Quantile(f64),
     Max,
+    Min,
     Sum,
+    Number,
 }
 
 /// How often a second a counter grows, summed.
@@ -42,6 +52,11 @@ pub fn rate<L: Labels>(spec: &CounterSpec<L>) -> Expr {
 /// How many durations a second a histogram counts, summed: its calls.
 pub fn calls<L: Labels>(spec: &HistogramSpec<L>) -> Expr {
     Expr::series(spec.declared(), Ask::Calls)
+}
+
+/// How many durations a second are `bound` at most, which has to be one of the histogram's bounds.
+pub fn within<L: Labels>(bound: Duration, spec: &HistogramSpec<L>) -> Expr {
+    Expr::series(spec.declared(), Ask::Within(bound))
 }
 
 /// The duration that `share` of the calls stay within, estimated from the buckets.
@@ -58,9 +73,19 @@ pub fn max<L: Labels>(spec: &GaugeSpec<L>) -> Expr {
     Expr::series(spec.declared(), Ask::Max)
 }
 
+/// The lowest of a gauge's values.
+pub fn min<L: Labels>(spec: &GaugeSpec<L>) -> Expr {
+    Expr::series(spec.declared(), Ask::Min)
+}
+
 /// The sum of a gauge's values.
 pub fn sum<L: Labels>(spec: &GaugeSpec<L>) -> Expr {
     Expr::series(spec.declared(), Ask::Sum)
+}
+
+/// How many series there are: of what every process has one of, its processes.
+pub fn number(spec: &impl Spec) -> Expr {
+    Expr::series(spec.declared(), Ask::Number)
 }
 
 /// One part of a whole. Both sides are grouped alike.
@@ -68,9 +93,37 @@ pub fn ratio(part: Expr, whole: Expr) -> Expr {
     Expr(Node::Ratio(Box::new(part), Box::new(whole)))
 }
 
+/// The same where the part may never have happened, so that there is no series of it: 0 as long as there is a whole.
+pub fn share(part: Expr, whole: Expr) -> Expr {
+    Expr(Node::Share(Box::new(part), Box::new(whole)))
+}
+
 impl Expr {
-    fn series(declared: Declared, ask: Ask) -> Self {
-        Expr(Node::Series(Series { declared, ask, matchers: Vec::new(), by: Vec::new() }))
+    pub(super) fn series(declared: Declared, ask: Ask) -> Self {
+        Expr(Node::Series(Series {
+            of: vec![Selected { declared, matchers: Vec::new() }],
+            ask,
+            by: Vec::new(),
+        }))
+    }
+
+    /// Asks the same of another metric and counts both as one: what is served over HTTP and over gRPC. What is to be
+    /// told apart has to be a label of both.
+    ///
+    /// # Panics
+    /// When it is not the same that is asked.
+    #[must_use]
+    #[track_caller]
+    pub fn and(self, other: Expr) -> Self {
+        match (self.0, other.0) {
+            (Node::Series(mut ours), Node::Series(theirs))
+                if ours.ask == theirs.ask && ours.by == theirs.by =>
+            {
+                ours.of.extend(theirs.of);
+                Expr(Node::Series(ours))
+            }
+            (ours, theirs) => panic!("two questions cannot be asked as one: {ours:?} and {theirs:?}"),
+        }
     }
 
     /// One result for each value of these labels instead of one in all.
@@ -79,18 +132,11 @@ impl Expr {
     /// When the metric has no such label.
     #[must_use]
     #[track_caller]
-    pub fn by(mut self, labels: &[&'static str]) -> Self {
-        match &mut self.0 {
-            Node::Series(series) => {
-                labels.iter().for_each(|label| series.must_have(label));
-                series.by.extend(labels);
-            }
-            Node::Ratio(part, whole) => {
-                **part = part.clone().by(labels);
-                **whole = whole.clone().by(labels);
-            }
-        }
-        self
+    pub fn by(self, labels: &[&'static str]) -> Self {
+        self.each(&mut |series| {
+            labels.iter().for_each(|label| series.must_have(label));
+            series.by.extend(labels);
+        })
     }
 
     /// Only series whose `label` is one of `values`; of a ratio, both sides.
@@ -100,7 +146,7 @@ impl Expr {
     #[must_use]
     #[track_caller]
     pub fn only(self, label: &str, values: &[&str]) -> Self {
-        self.matching(label, "=~", values)
+        self.matching(label, "=~", &alternatives(values))
     }
 
     /// Only series whose `label` is none of `values`; of a ratio, both sides.
@@ -110,81 +156,174 @@ impl Expr {
     #[must_use]
     #[track_caller]
     pub fn except(self, label: &str, values: &[&str]) -> Self {
-        self.matching(label, "!~", values)
+        self.matching(label, "!~", &alternatives(values))
+    }
+
+    /// Only series whose `label` begins with one of `prefixes`, such as the statuses of a class; of a ratio, both sides.
+    ///
+    /// # Panics
+    /// When the metric has no such label.
+    #[must_use]
+    #[track_caller]
+    pub fn beginning(self, label: &str, prefixes: &[&str]) -> Self {
+        self.matching(label, "=~", &beginnings(prefixes))
+    }
+
+    /// Only series whose `label` begins with none of `prefixes`; of a ratio, both sides.
+    ///
+    /// # Panics
+    /// When the metric has no such label.
+    #[must_use]
+    #[track_caller]
+    pub fn not_beginning(self, label: &str, prefixes: &[&str]) -> Self {
+        self.matching(label, "!~", &beginnings(prefixes))
     }
 
     /// The question in PromQL; rates are taken over `window`: `5m`, or a dashboard's `$__rate_interval`.
     pub fn promql(&self, window: &str) -> String {
+        self.promql_in(&Scope::over(window))
+    }
+
+    /// The question in PromQL, asked within `scope`.
+    pub fn promql_in(&self, scope: &Scope) -> String {
         match &self.0 {
-            Node::Series(series) => series.promql(window),
-            Node::Ratio(part, whole) => format!("{} / {}", part.promql(window), whole.promql(window)),
+            Node::Series(series) => series.promql(scope),
+            Node::Ratio(part, whole) => format!("{} / {}", part.operand(scope), whole.operand(scope)),
+            Node::Share(part, whole) => {
+                let whole = whole.operand(scope);
+                format!("({} or {whole} * 0) / {whole}", part.operand(scope))
+            }
         }
+    }
+
+    /// The labels that its results are told apart by.
+    pub fn labels(&self) -> Vec<&'static str> {
+        match &self.0 {
+            Node::Series(series) => series.by.clone(),
+            Node::Ratio(_, whole) | Node::Share(_, whole) => whole.labels(),
+        }
+    }
+
+    /// Is it estimated from buckets, each of which may show the trace of a request?
+    pub fn has_exemplars(&self) -> bool {
+        matches!(&self.0, Node::Series(Series { ask: Ask::Quantile(_), .. }))
     }
 
     /// The metrics that it asks.
     pub fn metrics(&self) -> Vec<Declared> {
         match &self.0 {
-            Node::Series(series) => vec![series.declared],
-            Node::Ratio(part, whole) => [part.metrics(), whole.metrics()].concat(),
+            Node::Series(series) => series.of.iter().map(|selected| selected.declared).collect(),
+            Node::Ratio(part, whole) | Node::Share(part, whole) => [part.metrics(), whole.metrics()].concat(),
+        }
+    }
+
+    fn operand(&self, scope: &Scope) -> String {
+        match &self.0 {
+            Node::Series(_) => self.promql_in(scope),
+            Node::Ratio(..) | Node::Share(..) => format!("({})", self.promql_in(scope)),
         }
     }
 
     #[track_caller]
-    fn matching(mut self, label: &str, operator: &str, values: &[&str]) -> Self {
-        match &mut self.0 {
-            Node::Series(series) => {
-                series.must_have(label);
-                let values: Vec<String> = values.iter().map(|value| literal(value)).collect();
-                series.matchers.push(format!("{label}{operator}\"{}\"", values.join("|")));
+    fn matching(self, label: &str, operator: &str, pattern: &str) -> Self {
+        self.each(&mut |series| {
+            series.must_have(label);
+            for selected in &mut series.of {
+                selected.matchers.push(format!("{label}{operator}\"{pattern}\""));
             }
-            Node::Ratio(part, whole) => {
-                **part = part.clone().matching(label, operator, values);
-                **whole = whole.clone().matching(label, operator, values);
+        })
+    }
+
+    /// With `edit` done to every aggregation in it.
+    #[track_caller]
+    fn each(self, edit: &mut dyn FnMut(&mut Series)) -> Self {
+        match self.0 {
+            Node::Series(mut series) => {
+                edit(&mut series);
+                Expr(Node::Series(series))
             }
+            Node::Ratio(part, whole) => ratio(part.each(edit), whole.each(edit)),
+            Node::Share(part, whole) => share(part.each(edit), whole.each(edit)),
         }
-        self
     }
 }
 
 impl Series {
     #[track_caller]
     fn must_have(&self, label: &str) {
-        let Declared { name, labels, .. } = self.declared;
-        let known = labels.contains(&label) || CONSTANT_LABELS.contains(&label) || SCRAPED.contains(&label);
-        assert!(
-            known,
-            "`{name}` has no label `{label}`; it has {labels:?}, {CONSTANT_LABELS:?} and {SCRAPED:?}"
-        );
-    }
-
-    fn promql(&self, window: &str) -> String {
-        let selector = |suffix: &str| {
-            let braces = if self.matchers.is_empty() {
-                String::new()
-            } else {
-                format!("{{{}}}", self.matchers.join(","))
-            };
-            format!("{}{suffix}{braces}", self.declared.name)
-        };
-        let over = |with: &str, further: Option<&'static str>, inner: &str| {
-            let mut text = with.to_owned();
-            let by: Vec<&str> = further.into_iter().chain(self.by.iter().copied()).collect();
-            if !by.is_empty() {
-                let _ = write!(text, " by ({}) ", by.join(", "));
-            }
-            text + "(" + inner + ")"
-        };
-        match self.ask {
-            Ask::Rate => over("sum", None, &format!("rate({}[{window}])", selector("_total"))),
-            Ask::Calls => over("sum", None, &format!("rate({}[{window}])", selector("_count"))),
-            Ask::Quantile(share) => {
-                let buckets = over("sum", Some("le"), &format!("rate({}[{window}])", selector("_bucket")));
-                format!("histogram_quantile({share}, {buckets})")
-            }
-            Ask::Max => over("max", None, &selector("")),
-            Ask::Sum => over("sum", None, &selector("")),
+        for Selected { declared: Declared { name, labels, .. }, .. } in &self.of {
+            let known =
+                labels.contains(&label) || CONSTANT_LABELS.contains(&label) || SCRAPED.contains(&label);
+            assert!(
+                known,
+                "`{name}` has no label `{label}`; it has {labels:?}, {CONSTANT_LABELS:?} and {SCRAPED:?}"
+            );
         }
     }
+
+    fn promql(&self, scope: &Scope) -> String {
+        match self.ask {
+            Ask::Rate => self.over("sum", &[], &self.each_selected(scope, "_total", None, true), scope),
+            Ask::Calls => self.over("sum", &[], &self.each_selected(scope, "_count", None, true), scope),
+            Ask::Within(bound) => {
+                // As the exposition writes a bound: the debug form of its seconds.
+                let le = format!("le=\"{:?}\"", bound.as_secs_f64());
+                self.over("sum", &[], &self.each_selected(scope, "_bucket", Some(&le), true), scope)
+            }
+            Ask::Quantile(share) => {
+                let buckets = self.each_selected(scope, "_bucket", None, true);
+                format!("histogram_quantile({share}, {})", self.over("sum", &["le"], &buckets, scope))
+            }
+            Ask::Max => self.over("max", &[], &self.each_selected(scope, "", None, false), scope),
+            Ask::Min => self.over("min", &[], &self.each_selected(scope, "", None, false), scope),
+            Ask::Sum => self.over("sum", &[], &self.each_selected(scope, "", None, false), scope),
+            Ask::Number => {
+                let series = self.of.iter().map(|selected| {
+                    let whole = selected.declared.series();
+                    selected.text(&whole, scope, None)
+                });
+                self.over("count", &[], &series.collect::<Vec<_>>().join(" or "), scope)
+            }
+        }
+    }
+
+    fn each_selected(&self, scope: &Scope, suffix: &str, further: Option<&str>, rates: bool) -> String {
+        let each = self.of.iter().map(|selected| {
+            let text = selected.text(&format!("{}{suffix}", selected.declared.name), scope, further);
+            if rates { format!("rate({text}[{}])", scope.window) } else { text }
+        });
+        each.collect::<Vec<_>>().join(" or ")
+    }
+
+    fn over(&self, with: &str, further: &[&'static str], inner: &str, scope: &Scope) -> String {
+        let mut text = with.to_owned();
+        let mut by: Vec<&str> = Vec::new();
+        for label in further.iter().chain(&scope.by).chain(&self.by) {
+            if !by.contains(label) {
+                by.push(label);
+            }
+        }
+        if !by.is_empty() {
+            let _ = write!(text, " by ({}) ", by.join(", "));
+        }
+        text + "(" + inner + ")"
+    }
+}
+
+impl Selected {
+    fn text(&self, name: &str, scope: &Scope, further: Option<&str>) -> String {
+        let all = scope.matchers.iter().chain(&self.matchers).map(String::as_str).chain(further);
+        let all: Vec<&str> = all.collect();
+        if all.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", all.join(",")) }
+    }
+}
+
+fn beginnings(prefixes: &[&str]) -> String {
+    prefixes.iter().map(|prefix| literal(prefix) + ".*").collect::<Vec<_>>().join("|")
+}
+
+fn alternatives(values: &[&str]) -> String {
+    values.iter().map(|value| literal(value)).collect::<Vec<_>>().join("|")
 }
 
 /// A value as a regular expression that matches nothing else, inside a PromQL string.
@@ -204,9 +343,6 @@ fn literal(value: &str) -> String {
     text
 }
 
-/// Labels that Prometheus sets while it scrapes.
-const SCRAPED: [&str; 2] = ["job", "instance"];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +358,7 @@ mod tests {
 
     static TRIES: CounterSpec<CallLabels> = CounterSpec::new("tries", "Tries");
     static OPEN: GaugeSpec<CallLabels> = GaugeSpec::new("open", "Open");
+    static ALSO_TOOK: HistogramSpec<CallLabels> = HistogramSpec::new("also_took_seconds", "Also took");
     static TOOK: HistogramSpec<CallLabels> = HistogramSpec::new("took_seconds", "Took");
 
     #[test]
@@ -245,6 +382,23 @@ mod tests {
                 "sum by (target) (rate(took_seconds_count{outcome!~\"ok\"}[5m])) / \
                  sum by (target) (rate(took_seconds_count[5m]))",
             ),
+            (
+                share(rate(&TRIES).only("outcome", &["ok"]), rate(&TRIES)).by(&["target"]),
+                "(sum by (target) (rate(tries_total{outcome=~\"ok\"}[5m])) or \
+                 sum by (target) (rate(tries_total[5m])) * 0) / sum by (target) (rate(tries_total[5m]))",
+            ),
+            (
+                calls(&TOOK).and(calls(&ALSO_TOOK)).beginning("outcome", &["5", "x"]),
+                "sum(rate(took_seconds_count{outcome=~\"5.*|x.*\"}[5m]) or \
+                 rate(also_took_seconds_count{outcome=~\"5.*|x.*\"}[5m]))",
+            ),
+            (
+                within(Duration::from_secs(1), &TOOK).not_beginning("outcome", &["5"]),
+                "sum(rate(took_seconds_bucket{outcome!~\"5.*\",le=\"1.0\"}[5m]))",
+            ),
+            (number(&TRIES).by(&["service_version"]), "count by (service_version) (tries_total)"),
+            (min(&OPEN), "min(open)"),
+            (ratio(ratio(max(&OPEN), min(&OPEN)), max(&OPEN)), "(max(open) / min(open)) / max(open)"),
             (max(&OPEN).only("target", &["a.b|c\"\\"]), "max(open{target=~\"a\\\\.b\\\\|c\\\"\\\\\\\\\"})"),
         ];
         for (expr, expected) in table {
@@ -256,5 +410,27 @@ mod tests {
     #[should_panic(expected = "`tries` has no label `taget`")]
     fn a_slip_in_a_label_is_found_when_the_catalogue_is_made() {
         let _ = rate(&TRIES).by(&["taget"]);
+    }
+
+    #[test]
+    fn a_scope_is_laid_over_every_part_of_a_question() {
+        let scope = Scope::over("1h").only("service_name", "orders").chosen("zone", "zone").by(&["zone"]);
+        let whole = "sum by (zone, target) (rate(tries_total{service_name=\"orders\",zone=~\"$zone\"}[1h]))";
+        let part = whole.replace("$zone\"}", "$zone\",outcome=~\"ok\"}");
+        let asked = ratio(rate(&TRIES).only("outcome", &["ok"]), rate(&TRIES)).by(&["target", "zone"]);
+        assert_eq!(asked.promql_in(&scope), format!("{part} / {whole}"));
+        assert_eq!(asked.labels(), ["target", "zone"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "not every series has a label `target`")]
+    fn a_scope_holds_for_every_metric() {
+        let _ = Scope::over("5m").only("target", "catalog");
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be asked as one")]
+    fn what_is_not_the_same_question_is_not_counted_as_one() {
+        let _ = calls(&TOOK).and(quantile(0.5, &TOOK));
     }
 }

@@ -95,6 +95,9 @@ fn is_name(name: &str) -> bool {
 /// Set once on the registry, so on every series.
 pub const CONSTANT_LABELS: [&str; 4] = ["service_name", "service_version", "variant", "zone"];
 
+/// Labels that Prometheus sets while it scrapes.
+pub(super) const SCRAPED: [&str; 2] = ["job", "instance"];
+
 /// Never a label: the first seven are set by scrapers and would be renamed to `exported_…`, the next grow
 /// without bound, the last two belong to the format.
 pub const NEVER_LABELS: [&str; 12] = [

@@ -7,6 +7,8 @@
 
 mod expr;
 mod labels;
+mod scope;
+mod served;
 mod signal;
 mod spec;
 
@@ -14,15 +16,19 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub use expr::{Expr, calls, max, quantile, rate, ratio, sum};
+pub use expr::{Expr, calls, max, min, number, quantile, rate, ratio, share, sum, within};
+use labels::SCRAPED;
 pub use labels::{CONSTANT_LABELS, Labels, NEVER_LABELS, check};
-pub use signal::{Alert, Board, Signal, Threshold, Unit, above, at_least, below};
+pub use scope::Scope;
+pub use served::Served;
+pub use signal::{Alert, Board, Line, Runbook, Signal, Threshold, Unit, above, at_least, below};
 pub use spec::{CounterSpec, DURATION_BOUNDS, Declared, GaugeSpec, HistogramSpec, Kind, Spec};
 
 /// The metrics and signals of some rooms.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalogue {
     rooms: Vec<Room>,
+    served: Option<Served>,
 }
 
 /// What one room measures and shows.
@@ -44,11 +50,29 @@ impl Catalogue {
         self
     }
 
+    /// Says how to tell what a service does for its callers; what is served over several protocols is counted as one.
+    #[must_use]
+    pub fn serves(mut self, served: Served) -> Self {
+        self.served = Some(match self.served {
+            Some(known) => known.and(served),
+            None => served,
+        });
+        self
+    }
+
     /// Adds another list's rooms.
     #[must_use]
     pub fn join(mut self, other: Catalogue) -> Self {
         self.rooms.extend(other.rooms);
-        self
+        match other.served {
+            Some(served) => self.serves(served),
+            None => self,
+        }
+    }
+
+    /// What a service does for its callers, over all protocols; objectives are judged by it.
+    pub fn served(&self) -> Option<&Served> {
+        self.served.as_ref()
     }
 
     /// The rooms, in order.
@@ -90,10 +114,18 @@ impl Catalogue {
             }
             seen.push(declared);
         }
+        let mut runbooks = Vec::new();
         for signal in self.signals() {
-            let unknown = signal.expr().metrics().into_iter().find(|asked| !seen.contains(&asked));
+            let asked = signal.lines().iter().flat_map(|line| line.expr.metrics());
+            let unknown = asked.into_iter().find(|asked| !seen.contains(&asked));
             if let Some(Declared { name, .. }) = unknown {
                 return refuse(format!("signal `{}` asks `{name}`, which no room declares", signal.title()));
+            }
+            if let Some(Alert { runbook: Runbook { name, .. }, .. }) = signal.alert() {
+                if runbooks.contains(&name) {
+                    return refuse(format!("two signals have the alert `{name}`; give each its own runbook"));
+                }
+                runbooks.push(name);
             }
         }
         Ok(())
@@ -120,5 +152,9 @@ mod tests {
         let signal = Signal::new("Two", max(&TWO), Unit::Count);
         let stranger = Catalogue::default().room("a", vec![ONE.declared()], vec![signal]);
         assert!(stranger.check().unwrap_err().detail().contains("`Two` asks `two`"));
+        const HIGH: Runbook = Runbook { name: "high", means: "", look: &[], act: &[] };
+        let high = || Signal::new("One", max(&ONE), Unit::Count).page_when(above(1.0), HIGH);
+        let twice = Catalogue::default().room("a", vec![ONE.declared()], vec![high(), high()]);
+        assert!(twice.check().unwrap_err().detail().contains("two signals have the alert `high`"));
     }
 }

@@ -1,15 +1,25 @@
 //! What should a person see, and when should they be woken?
 
-use super::Expr;
+use super::{Expr, Scope};
 
 /// A panel of a dashboard, and perhaps an alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     title: &'static str,
-    expr: Expr,
+    lines: Vec<Line>,
     unit: Unit,
     board: Board,
+    golden: bool,
     alert: Option<Alert>,
+}
+
+/// One question of a panel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// What it is called beside others; empty where its labels say enough.
+    pub name: &'static str,
+    /// What is asked.
+    pub expr: Expr,
 }
 
 /// What a value is counted in.
@@ -36,8 +46,12 @@ pub enum Board {
     Service,
     /// What this service needs from others.
     Dependencies,
-    /// What it uses.
-    Resources,
+    /// What is turned away, and what is done without.
+    Overload,
+    /// Whom it knows, and how fresh that is.
+    Discovery,
+    /// What its processes use, write and lose.
+    Runtime,
 }
 
 /// When somebody is told, and what to do then.
@@ -47,8 +61,21 @@ pub struct Alert {
     pub when: Threshold,
     /// Wakes somebody; otherwise it waits for the morning.
     pub page: bool,
-    /// The runbook's name.
-    pub runbook: &'static str,
+    /// What to do then.
+    pub runbook: Runbook,
+}
+
+/// What somebody reads who was woken: in the words of the room that knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Runbook {
+    /// Its name, which is the alert's as well: `breaker-open`.
+    pub name: &'static str,
+    /// What has happened, and what it does to users.
+    pub means: &'static str,
+    /// Where to look, in this order.
+    pub look: &'static [&'static str],
+    /// What to do about it.
+    pub act: &'static [&'static str],
 }
 
 /// A bound that is reached, for a while.
@@ -85,12 +112,43 @@ impl Threshold {
     pub const fn minutes(&self) -> u32 {
         self.minutes
     }
+
+    /// The bound.
+    pub const fn bound(&self) -> f64 {
+        self.bound
+    }
+
+    /// Is it the low values that are bad?
+    pub fn is_below(&self) -> bool {
+        self.operator.starts_with('<')
+    }
 }
 
 impl Signal {
     /// A panel on the service's board.
     pub fn new(title: &'static str, expr: Expr, unit: Unit) -> Self {
-        Signal { title, expr, unit, board: Board::Service, alert: None }
+        let lines = vec![Line { name: "", expr }];
+        Signal { title, lines, unit, board: Board::Service, golden: false, alert: None }
+    }
+
+    /// What the first question is called, where others follow.
+    #[must_use]
+    pub fn named(mut self, name: &'static str) -> Self {
+        self.lines[0].name = name;
+        self
+    }
+
+    /// Another question of the same panel; alerts ask the first alone.
+    #[must_use]
+    pub fn and(mut self, name: &'static str, expr: Expr) -> Self {
+        self.lines.push(Line { name, expr });
+        self
+    }
+
+    /// One of the four that a service is asked first: traffic, errors, latency, saturation.
+    #[must_use]
+    pub fn golden(self) -> Self {
+        Signal { golden: true, ..self }
     }
 
     /// On another board.
@@ -101,13 +159,13 @@ impl Signal {
 
     /// Wakes somebody.
     #[must_use]
-    pub fn page_when(self, when: Threshold, runbook: &'static str) -> Self {
+    pub fn page_when(self, when: Threshold, runbook: Runbook) -> Self {
         Signal { alert: Some(Alert { when, page: true, runbook }), ..self }
     }
 
     /// Is looked at in the morning.
     #[must_use]
-    pub fn ticket_when(self, when: Threshold, runbook: &'static str) -> Self {
+    pub fn ticket_when(self, when: Threshold, runbook: Runbook) -> Self {
         Signal { alert: Some(Alert { when, page: false, runbook }), ..self }
     }
 
@@ -116,9 +174,14 @@ impl Signal {
         self.title
     }
 
-    /// What it shows.
+    /// What it shows, and what its alert asks.
     pub fn expr(&self) -> &Expr {
-        &self.expr
+        &self.lines[0].expr
+    }
+
+    /// Everything that it shows.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
     }
 
     /// What it is counted in.
@@ -131,15 +194,20 @@ impl Signal {
         self.board
     }
 
+    /// Is it one of those that a service is asked first?
+    pub fn is_golden(&self) -> bool {
+        self.golden
+    }
+
     /// When somebody is told.
     pub fn alert(&self) -> Option<Alert> {
         self.alert
     }
 
-    /// The alert's condition in PromQL, rates taken over `window`.
-    pub fn condition(&self, window: &str) -> Option<String> {
+    /// The alert's condition in PromQL, asked within `scope`.
+    pub fn condition(&self, scope: &Scope) -> Option<String> {
         let Alert { when: Threshold { operator, bound, .. }, .. } = self.alert?;
-        Some(format!("{} {operator} {bound}", self.expr.promql(window)))
+        Some(format!("{} {operator} {bound}", self.expr().promql_in(scope)))
     }
 }
 
@@ -153,13 +221,17 @@ mod tests {
     #[test]
     fn an_alert_is_the_panels_question_with_a_bound() {
         static OPEN: GaugeSpec<()> = GaugeSpec::new("open", "Open");
+        const OPEN_LONG: Runbook = Runbook { name: "breaker-open", means: "", look: &[], act: &[] };
+        let everywhere = Scope::over("5m");
         let signal = Signal::new("Open", max(&OPEN), Unit::Count).on(Board::Dependencies);
-        assert_eq!(signal.condition("5m"), None);
-        let signal = signal.page_when(at_least(2.0).for_minutes(5), "breaker-open");
-        assert_eq!(signal.condition("5m").as_deref(), Some("max(open) >= 2"));
+        assert_eq!(signal.condition(&everywhere), None);
+        let signal = signal.page_when(at_least(2.0).for_minutes(5), OPEN_LONG);
+        assert_eq!(signal.condition(&everywhere).as_deref(), Some("max(open) >= 2"));
         let alert = signal.alert().unwrap();
-        assert_eq!((alert.page, alert.when.minutes(), alert.runbook), (true, 5, "breaker-open"));
-        let ticket = signal.ticket_when(below(0.5), "idle");
-        assert_eq!(ticket.condition("5m").as_deref(), Some("max(open) < 0.5"));
+        assert_eq!((alert.page, alert.when.minutes(), alert.runbook), (true, 5, OPEN_LONG));
+        let ticket = signal.ticket_when(below(0.5), OPEN_LONG);
+        let orders = everywhere.only("service_name", "orders");
+        assert_eq!(ticket.condition(&orders).as_deref(), Some("max(open{service_name=\"orders\"}) < 0.5"));
+        assert!(ticket.alert().unwrap().when.is_below());
     }
 }

@@ -123,6 +123,12 @@ impl Declared {
     }
 }
 
+impl Spec for Declared {
+    fn declared(&self) -> Declared {
+        *self
+    }
+}
+
 impl<L: Labels> Spec for CounterSpec<L> {
     fn declared(&self) -> Declared {
         let (name, help) = (self.name, self.help);

@@ -1,0 +1,87 @@
+//! What does the person on call get, as files?
+//!
+//! Everything is rendered by `platform_core::ops`; here services are read and files are written.
+
+mod asked;
+mod binary;
+pub(crate) mod command;
+mod company;
+mod files;
+mod listener;
+
+use platform_core::{
+    Result,
+    ops::{self, Operated, Rendered, Teams, Tree},
+    telemetry::catalogue::Catalogue,
+};
+
+use self::{
+    asked::{Asked, Kind, Source},
+    files::{Files, Seen},
+};
+
+/// `platform ops …`, without these two words.
+///
+/// # Errors
+/// What cannot be read, rendered or written; [`Usage`](platform_core::ErrorKind::Usage) for a wrong use.
+pub(crate) fn run(arguments: &[&str], catalogue: &Catalogue) -> Result<Seen> {
+    let asked = Asked::parse(arguments)?;
+    let (services, teams) = read(&asked)?;
+    let tree = Tree::of(&services, &teams)?;
+    let mut notes = Vec::new();
+    let mut files = Files::new(asked.folder());
+    match asked.kind {
+        Kind::Boards => files.add("", ops::boards(catalogue)),
+        Kind::Rules => {
+            let mut all = Vec::new();
+            for service in &services {
+                let rules = ops::alerts(service, catalogue, &tree, &asked.places)?;
+                let name = &service.identity.name;
+                notes.extend(rules.notes().iter().map(|note| format!("{name}: {note}")));
+                all.push(Rendered { name: format!("{name}.yaml"), text: rules.yaml() });
+            }
+            files.add("rules", all);
+            files.add_once("runbooks", ops::runbooks(catalogue));
+        }
+        Kind::Alertmanager => {
+            notes.extend(tree.notes());
+            files.add("", vec![Rendered { name: "alertmanager.yaml".to_owned(), text: tree.alertmanager() }]);
+        }
+        Kind::Catalog => {
+            let entries = services.iter().map(|service| Rendered {
+                name: format!("{}.yaml", service.identity.name),
+                text: ops::entry(service, &asked.places),
+            });
+            let teams = Rendered { name: "teams.yaml".to_owned(), text: ops::company_entry(&tree) };
+            files.add("catalog", entries.chain([teams]).collect());
+        }
+    }
+    // Part of a company says nothing about the files of the others.
+    let whole = asked.kind == Kind::Boards || matches!(asked.sources[..], [Source::Folder(_)]);
+    let mut seen = if asked.check { files.check(whole)? } else { files.write(whole)? };
+    seen.notes.extend(notes);
+    Ok(seen)
+}
+
+fn read(asked: &Asked) -> Result<(Vec<Operated>, Teams)> {
+    let mut services: Vec<Operated> = Vec::new();
+    let mut teams = Teams::new();
+    for source in &asked.sources {
+        let found = match source {
+            Source::Folder(folder) => {
+                let company = company::read(folder, asked.profile.as_deref())?;
+                teams.extend(company.teams);
+                company.services
+            }
+            Source::Binary(command) => vec![binary::read(command)?],
+            Source::Url(url) => vec![listener::read(url, asked.token_file.as_deref())?],
+        };
+        services.extend(found);
+    }
+    services.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
+    let twice = services.windows(2).find(|pair| pair[0].identity.name == pair[1].identity.name);
+    if let Some([one, _]) = twice {
+        return Err(platform_core::Error::config(format!("two services are named {}", one.identity.name)));
+    }
+    Ok((services, teams))
+}
