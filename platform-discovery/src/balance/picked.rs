@@ -72,11 +72,6 @@ impl<C> Picked<C> {
         }
     }
 
-    /// How many calls of this process the endpoint has under way, this one included.
-    pub fn in_flight(&self) -> u32 {
-        self.member.in_flight()
-    }
-
     /// For a reply that may fail after its verdict: a stream that breaks off.
     pub fn late(&self) -> Late<C> {
         Late(Arc::clone(&self.member))

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use platform_core::{
     Result,
+    call::CarryCall as _,
     context::{TraceId, wire},
     fault::Abort,
     telemetry::trace::{Status, Value},
@@ -19,6 +20,7 @@ use super::{
     follow::follow,
     metrics::{Meter, Meters},
     peek::{Shape, peek},
+    request::CallersDeadline,
 };
 use crate::{
     classify::{Judged, name},
@@ -61,6 +63,21 @@ impl Dialect for Grpc {
     fn name(&self, request: &Request<Body>) -> Called {
         let path = request.uri().path();
         Called { meter: self.meters.of(bare(path)), method: self.method(path) }
+    }
+
+    /// The policy's limits are for a stream's head. A server that was told of them would cut the rest.
+    fn sends(&self, called: &Called, call: &mut Request<Body>) {
+        if called.method.unary == Some(true) {
+            return;
+        }
+        let deadline = call.extensions().get::<CallersDeadline>().and_then(|callers| callers.0);
+        let left = deadline.map(|deadline| deadline.remaining(call.body().context().now()));
+        call.headers_mut().remove(&wire::GRPC_TIMEOUT);
+        if let Some(left) = left
+            && let Ok(left) = HeaderValue::from_str(&format!("{}m", left.as_millis().min(MOST_MS)))
+        {
+            call.headers_mut().insert(&wire::GRPC_TIMEOUT, left);
+        }
     }
 
     fn judge(&self, called: &Called, reply: &Response<Body>) -> dialect::Judged<Code> {
@@ -140,3 +157,6 @@ impl Called {
 fn bare(path: &str) -> &str {
     path.strip_prefix('/').unwrap_or(path)
 }
+
+/// Eight digits, as the specification has it.
+const MOST_MS: u128 = 99_999_999;

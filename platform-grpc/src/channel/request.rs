@@ -31,6 +31,10 @@ pub(super) struct Made {
     pub(super) listens: Option<Listens>,
 }
 
+/// What a stream is to end by, whatever the policy allows its head.
+#[derive(Clone, Copy)]
+pub(super) struct CallersDeadline(pub(super) Option<Deadline>);
+
 /// Somebody waits for what is answered. Whoever stops listening has no more to say either, and the peer is told.
 pub(super) type Listens = oneshot::Sender<()>;
 
@@ -56,6 +60,9 @@ pub(super) fn make(request: Request<tonic::body::Body>, grpc: &Grpc, keep: u64) 
         if let Some(deadline) = Deadline::after(context.now(), timeout) {
             context.narrow(deadline);
         }
+    }
+    if unary != Some(true) {
+        head.extensions.insert(CallersDeadline(body.context().deadline()));
     }
     Ok(Made { request: Request::from_parts(head, body), unary: unary == Some(true), stream, listens })
 }

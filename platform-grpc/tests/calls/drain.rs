@@ -25,8 +25,8 @@ async fn restart(grace: &str, words: u32) -> (Code, u32) {
     let (caller, mut client) = caller([&one, &other]).await;
     let before = [one.asked(), other.asked()];
     let stream = Word { times: words, wait_ms: 10, ..word("a") };
-    let mut stream = soon(client.repeat(stream)).await.unwrap().into_inner();
-    soon(stream.message()).await.unwrap().unwrap();
+    let mut stream = soon(client.repeat(stream)).await.expect("it begins").into_inner();
+    soon(stream.message()).await.expect("it goes on").expect("a word");
     let (goes, stays) = if one.asked() > before[0] { (one, other) } else { (other, one) };
     let stopped = platform_core::context::spawn(goes.stop());
     let calls = platform_core::context::spawn(async move {
@@ -47,10 +47,10 @@ async fn restart(grace: &str, words: u32) -> (Code, u32) {
             Err(status) => break status.code(),
         }
     };
-    let count = soon(calls).await.unwrap().expect("no call is lost while one of two goes");
+    let count = soon(calls).await.expect("no panic").expect("no call is lost while one of two goes");
     assert!(count > 20, "{count}");
     assert!(stays.asked() > 20, "new calls go to the other one");
-    let ended = soon(stopped).await.unwrap();
+    let ended = soon(stopped).await.expect("no panic");
     assert_eq!(ended.code() == 0, code == Code::Ok, "what was cut is told in the exit status: {ended:?}");
     stays.end().await;
     caller.end().await;

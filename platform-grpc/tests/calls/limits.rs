@@ -127,6 +127,14 @@ async fn a_stream_outlives_the_policys_limit_and_a_handler_sees_its_deadline() {
     let mut words = soon(client.repeat(stream)).await.unwrap().into_inner();
     assert_eq!(loop_to_end(&mut words).await, (10, Code::Ok));
 
+    // Nor is the server told of a limit that is for the head, and cuts the rest itself.
+    let patient = House::open("").await;
+    let mut client = patient.tuned(|policy| policy.timeout = Some(Duration::from_millis(150)));
+    let mut words =
+        soon(client.repeat(Word { times: 10, wait_ms: 40, ..word("a") })).await.unwrap().into_inner();
+    assert_eq!(loop_to_end(&mut words).await, (10, Code::Ok));
+    patient.end().await;
+
     let left = soon(house.client().say(within(5_000, word("left")))).await.unwrap().into_inner().text;
     let left: u32 = left.trim_start_matches("Some(").trim_end_matches(')').parse().expect(&left);
     assert!(left <= 100, "the smallest of caller, client and server: {left}");

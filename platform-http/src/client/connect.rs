@@ -6,6 +6,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     task::{self, Poll},
     time::Duration,
 };
@@ -20,7 +24,10 @@ use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use platform_core::{Error, ErrorKind, Outcome, Result};
+use platform_core::{
+    Error, ErrorKind, Outcome, Result,
+    call::{CarryReply as _, Guard, Release},
+};
 use platform_discovery::{Endpoint, Place, Protocol as Spoken, Target, balance::Link};
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -28,7 +35,6 @@ use tower_service::Service;
 use super::{
     config::{Connect, Protocol},
     reach::{Dial, Reach},
-    slots::UnderWay,
     tls::{Stream, Tls, tcp},
 };
 use crate::{
@@ -51,12 +57,24 @@ pub(super) struct Connector {
 pub(super) struct Connection {
     /// Of HTTP/2 each lane is one connection, and the first is enough for [`STREAMS`] calls at a time; HTTP/1 has one
     /// lane, and a connection in it for each call.
-    lanes: Box<[legacy::Client<Way, Body>]>,
+    lanes: Box<[Arc<Lane>]>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
     /// The layers in the slot `endpoint`, where there are any.
     around: Option<Rest>,
+}
+
+/// Connections, of HTTP/2 one, and the calls that are under way on them.
+struct Lane {
+    client: legacy::Client<Way, Body>,
+    in_flight: AtomicU32,
+}
+
+impl Release for Lane {
+    fn release(&self, _ticket: u64) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Connector {
@@ -102,7 +120,9 @@ impl Connector {
             .set_host(false);
         let lanes = if h2 { self.settings.pool.per_endpoint.clamp(1, LANES) } else { 1 };
         Connection {
-            lanes: (0..lanes).map(|_| builder.build(way.clone())).collect(),
+            lanes: (0..lanes)
+                .map(|_| Arc::new(Lane { client: builder.build(way.clone()), in_flight: AtomicU32::new(0) }))
+                .collect(),
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             host: self.host.clone(),
@@ -118,18 +138,14 @@ impl Connection {
     }
 
     /// [`send`](Self::send), through the layers of the slot `endpoint`.
-    pub(super) fn through(&self, mut request: Request<Body>, in_flight: u32) -> Reply {
+    pub(super) fn through(&self, request: Request<Body>) -> Reply {
         match &self.around {
-            Some(around) => {
-                request.extensions_mut().insert(UnderWay(in_flight));
-                around.0.answer(request)
-            }
-            None => Box::pin(self.send(request, in_flight)),
+            Some(around) => around.0.answer(request),
+            None => Box::pin(self.send(request)),
         }
     }
 
-    /// Sends the request over a connection that is idle, else over a new one; `in_flight` are under way to this
-    /// endpoint, this one included.
+    /// Sends the request over a connection that is idle, else over a new one.
     ///
     /// A pooled connection that was closed before the request was written is replaced by hyper itself: nothing
     /// was sent, so it is no repeat.
@@ -138,11 +154,17 @@ impl Connection {
     pub(super) fn send(
         &self,
         mut request: Request<Body>,
-        in_flight: u32,
     ) -> impl Future<Output = Result<Response<Body>>> + Send + use<> {
         self.address(&mut request);
-        let reply = self.lane(in_flight).request(request);
-        async move { Ok(reply.await.map_err(explain)?.map(Body::answered)) }
+        let (lane, counted) = self.lane();
+        let reply = lane.client.request(request);
+        async move {
+            let mut reply = reply.await.map_err(explain)?.map(Body::answered);
+            if let Some(counted) = counted {
+                reply.body_mut().hold(counted);
+            }
+            Ok(reply)
+        }
     }
 
     /// Writes whom the request is for.
@@ -156,14 +178,18 @@ impl Connection {
         }
     }
 
-    /// As many lanes as calls under way need are used, any of them alike: what an earlier peak has left in one of them
-    /// is soon in all.
-    fn lane(&self, in_flight: u32) -> &legacy::Client<Way, Body> {
-        let needed = (in_flight.saturating_sub(1) / STREAMS) as usize;
-        match needed.min(self.lanes.len() - 1) {
-            0 => &self.lanes[0],
-            last => &self.lanes[fastrand::usize(..=last)],
-        }
+    /// The first lane that has room, so that a peak leaves nothing behind; where none has, the emptiest. Where there is
+    /// but one nothing has to be counted.
+    fn lane(&self) -> (&Lane, Option<Guard>) {
+        let [only] = &*self.lanes else {
+            let in_flight = |lane: &Lane| lane.in_flight.load(Relaxed);
+            let roomy = self.lanes.iter().find(|lane| in_flight(lane) < STREAMS);
+            let lane = roomy.or_else(|| self.lanes.iter().min_by_key(|lane| in_flight(lane)));
+            let lane = lane.expect("there is always a lane");
+            lane.in_flight.fetch_add(1, Relaxed);
+            return (lane, Some(Guard::new(Arc::clone(lane) as Arc<dyn Release>, 0)));
+        };
+        (only, None)
     }
 
     /// The request's path at this target: whatever host a request names, it goes nowhere else.

@@ -35,6 +35,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// What this request calls.
     fn name(&self, request: &Request<Body>) -> Self::Name;
 
+    /// The last look at what is sent, when its headers are written.
+    fn sends(&self, name: &Self::Name, call: &mut Request<Body>) {
+        let _ = (name, call);
+    }
+
     /// What a reply means by its head.
     fn judge(&self, name: &Self::Name, reply: &Response<Body>) -> Judged<Self::Answer>;
 

@@ -83,11 +83,12 @@ impl<D: Dialect> Wire for Http<D> {
             Ok(None) => {
                 // R7 Headers last: the choice may have waited, and the time that is left has to be true.
                 inject(&mut call, self.reader, &self.agent, D::HEADERS);
+                self.dialect.sends(&exchange.name, &mut call);
                 if D::LISTENS || self.slotted.is_some() {
                     // Apart: a plain call of HTTP has no room for it.
                     Box::pin(self.apart(&exchange.name, call, &picked, &mut heard)).await
                 } else {
-                    picked.service().send(call, picked.in_flight()).await
+                    picked.service().send(call).await
                 }
             }
             Err(error) => Err(error),
@@ -215,7 +216,7 @@ impl<D: Dialect> Http<D> {
     ) -> Result<Response<Body>> {
         let reply = match &self.slotted {
             Some(slotted) => slotted.send(call, picked).await?,
-            None => picked.service().send(call, picked.in_flight()).await?,
+            None => picked.service().send(call).await?,
         };
         if !D::LISTENS {
             return Ok(reply);

@@ -160,12 +160,12 @@ impl Attempts {
         mut request: Request<Body>,
         picked: &Picked<Connection>,
     ) -> Result<Response<Body>> {
-        let (connection, in_flight) = (picked.service(), picked.in_flight());
+        let connection = picked.service();
         // What is written last of all, so that a signature may cover it.
         connection.address(&mut request);
         let extensions = request.extensions_mut();
         extensions.insert(To(Arc::clone(picked.label())));
-        extensions.insert(Way { connection: connection.clone(), in_flight });
+        extensions.insert(Way { connection: connection.clone() });
         self.0.0.answer(request).await.map(|reply| reply.map(Body::into_reply))
     }
 }
@@ -217,12 +217,7 @@ struct Came {
 #[derive(Clone)]
 struct Way {
     connection: Connection,
-    in_flight: u32,
 }
-
-/// How many calls are under way to the endpoint, on the way through its slot.
-#[derive(Clone, Copy)]
-pub(super) struct UnderWay(pub(super) u32);
 
 /// Below the slot `call`.
 struct Inside<D> {
@@ -251,7 +246,7 @@ struct Chosen;
 impl Below for Chosen {
     fn answer(&self, mut request: Request<Body>) -> Reply {
         match request.extensions_mut().remove::<Way>() {
-            Some(way) => way.connection.through(request, way.in_flight),
+            Some(way) => way.connection.through(request),
             None => Box::pin(std::future::ready(Err(astray()))),
         }
     }
@@ -261,9 +256,8 @@ impl Below for Chosen {
 struct Connected(Connection);
 
 impl Below for Connected {
-    fn answer(&self, mut request: Request<Body>) -> Reply {
-        let in_flight = request.extensions_mut().remove::<UnderWay>().map_or(1, |under_way| under_way.0);
-        Box::pin(self.0.send(request, in_flight))
+    fn answer(&self, request: Request<Body>) -> Reply {
+        Box::pin(self.0.send(request))
     }
 }
 
