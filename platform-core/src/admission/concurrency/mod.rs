@@ -152,16 +152,26 @@ impl<A: Algorithm> Concurrency<A> {
     }
 
     fn enter(&self, now: impl Into<Tick>) -> Answer<Ticket> {
-        let since = now.into();
+        self.take(now.into()).map_or_else(|limit| self.refuse(limit), Answer::Go)
+    }
+
+    /// A slot, or the limit that was met. Who will not come again has to be [told of](Self::refused).
+    #[inline]
+    pub(crate) fn take(&self, since: Tick) -> Result<Ticket, u32> {
         loop {
             match self.slots.take() {
-                Ok(in_flight) => return Answer::Go(Ticket { since, in_flight }),
+                Ok(in_flight) => return Ok(Ticket { since, in_flight }),
                 Err(limit) if self.may_double(limit) => {
                     self.slots.grow(limit, limit.saturating_mul(2).min(self.max.load(Relaxed)));
                 }
-                Err(limit) => return self.refuse(limit),
+                Err(limit) => return Err(limit),
             }
         }
+    }
+
+    /// One who met the limit went away.
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
     }
 
     fn may_double(&self, limit: u32) -> bool {
@@ -170,7 +180,7 @@ impl<A: Algorithm> Concurrency<A> {
 
     #[cold]
     fn refuse(&self, limit: u32) -> Answer<Ticket> {
-        self.refused.fetch_add(1, Relaxed);
+        self.refused();
         Answer::No(Refusal::new(format!(
             "{} calls are under way and {limit} is what the target is believed to bear (concurrency.max = {})",
             self.slots.in_flight(),
