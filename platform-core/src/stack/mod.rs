@@ -51,8 +51,8 @@ pub use overlay::{GUARDS, Overlay};
 pub(crate) use parts::signals;
 pub use parts::{BUDGET, Parts, TargetLabels};
 pub use policy::{
-    ATTEMPT_TIMEOUT, ClassPolicy, ClientPolicy, Expired, MethodHedge, MethodPolicy, SERVER_TIMEOUT, ServerPolicy,
-    TIMEOUT,
+    ATTEMPT_TIMEOUT, ClassPolicy, ClientPolicy, Expired, MethodHedge, MethodPolicy, SERVER_TIMEOUT,
+    ServerPolicy, TIMEOUT,
 };
 pub(crate) use server::declared;
 pub use server::{DEFAULT, Entry, Guarding, ServerGuards, Slot};

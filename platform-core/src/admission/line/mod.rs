@@ -3,7 +3,8 @@
 //! A burst is over in milliseconds, and a request that waits for that long is served; a queue that stands is an
 //! overload, and every request in it is late by the whole queue. So a [`Line`] is short in time: who has waited
 //! `queue_wait` is refused. More important requests go first, and among equals the oldest, which is fair, until the
-//! line has stood for as long as anybody may wait: from then on the newest, because it has the most time left.
+//! line has stood for as long as anybody may wait: from then on the newest, because it has the most time left. Nobody is
+//! refused while somebody less important waits on, unless that would take twice as long.
 //!
 //! The limit in front of which it stands is [`Concurrency`], and all is exact: a slot that is freed while somebody
 //! waits is handed over. Where nobody waits a request touches one number.
@@ -30,7 +31,7 @@ use tokio::{sync::oneshot, time::timeout_at};
 
 pub use config::{Config, QUEUE_WAIT};
 
-use super::concurrency::{Concurrency, Ticket};
+use super::concurrency::{Concurrency, Queue, Ticket};
 use crate::{
     admission::Admission as _,
     context::{Context, Criticality},
@@ -70,7 +71,7 @@ impl Line {
     pub fn new(config: &Config, now: impl Into<Tick>) -> Self {
         let now = now.into();
         Line {
-            limit: Concurrency::new(&config.limit(), now),
+            limit: Concurrency::with(Queue::up_to(ABOVE_PEAK), &config.limit(), now),
             longest: AtomicU64::new(nanos(config.queue_wait)),
             most: AtomicU32::new(places(config)),
             waiting: AtomicU32::new(0),
@@ -116,9 +117,17 @@ impl Line {
         let now = context.now();
         let longest = Duration::from_nanos(self.longest.load(Relaxed));
         let left = context.deadline().map(|deadline| deadline.remaining(now));
-        let wait = left.map_or(longest, |left| left.min(longest));
+        let until = |wait: Duration| now.instant() + left.map_or(wait, |left| left.min(wait));
         let mut waiter = self.stand(class, now).ok_or(Vain::Full).inspect_err(|_| self.limit.refused())?;
-        let vain = match timeout_at(now.instant() + wait, &mut waiter.called).await {
+        let mut called = timeout_at(until(longest), &mut waiter.called).await;
+        let mut waited = longest;
+        if called.is_err() && self.has_less_important(class) {
+            // Slots may come free all at once, and who has just missed that is not sent away before those who matter
+            // less.
+            waited = longest * 2;
+            called = timeout_at(until(waited), &mut waiter.called).await;
+        }
+        let vain = match called {
             Ok(Ok(ticket)) => {
                 waiter.done = true;
                 return Ok(ticket);
@@ -128,12 +137,21 @@ impl Line {
             // The last look is for a slot that was handed over at the same moment.
             Err(_) => match waiter.leave() {
                 Some(ticket) => return Ok(ticket),
-                None if left.is_some_and(|left| left <= longest) => Vain::Expired,
+                None if left.is_some_and(|left| left <= waited) => Vain::Expired,
                 None => Vain::TooLong,
             },
         };
         self.limit.refused();
         Err(vain)
+    }
+
+    /// Does anybody wait who is less important than `class`?
+    fn has_less_important(&self, class: Criticality) -> bool {
+        let mut places = self.lock();
+        places[..class as usize].iter_mut().any(|queue| {
+            forget(queue);
+            !queue.is_empty()
+        })
     }
 
     /// A slot is free.
@@ -178,7 +196,8 @@ impl Line {
     fn serve(&self) {
         let mut places = self.lock();
         let now = Tick::now();
-        let stands = Duration::from_nanos(now.nanos_since(self.epoch).saturating_sub(self.since.load(Relaxed)));
+        let stands =
+            Duration::from_nanos(now.nanos_since(self.epoch).saturating_sub(self.since.load(Relaxed)));
         let newest_first = stands > Duration::from_nanos(self.longest.load(Relaxed));
         while self.waiting() > 0 {
             let Ok(ticket) = self.limit.take(now) else { return };
@@ -247,6 +266,10 @@ impl Drop for Waiter<'_> {
         }
     }
 }
+
+/// A client's limit has five times its peak, because what it refuses is lost. Here a burst waits in the line, and every
+/// request above what can be served makes all of them late: at five times a storm would begin with a queue of seconds.
+const ABOVE_PEAK: f64 = 2.0;
 
 /// Time bounds a line, and this only its memory: a request that waits costs some kilobytes.
 const FEWEST_PLACES: u32 = 100;

@@ -63,6 +63,21 @@ async fn who_waits_too_long_is_refused_and_who_is_expired_hears_that() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_refused_before_those_who_are_less_important() {
+    let line = line(1);
+    let _ = line.take(Tick::now());
+    let page = waits(&line, Criticality::Critical);
+    sleep(10 * MS).await;
+    // It would wait until 60 ms, so at 50 ms the page has somebody behind it.
+    let batch = waits(&line, Criticality::Sheddable);
+    sleep(45 * MS).await;
+    assert!(!page.is_finished());
+    line.release();
+    assert!(page.await.unwrap().is_ok());
+    assert_eq!(batch.await.unwrap(), Err(Vain::TooLong));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_more_important_go_first_then_the_oldest() {
     let line = line(1);
     let _ = line.take(Tick::now());
@@ -140,7 +155,8 @@ async fn a_full_line_sends_the_least_important_away() {
 
 #[test]
 fn threads_lose_no_slot_and_exceed_no_limit() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
     let line = line(3);
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();

@@ -179,6 +179,7 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::admission::rate_limit::RateLimit;

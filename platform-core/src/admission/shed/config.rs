@@ -68,10 +68,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused_with_what_to_write() {
-        for (sources, words) in [
-            (vec![], "is empty"),
-            (vec![Source::Cpu, Source::Memory, Source::Cpu], "names cpu twice"),
-        ] {
+        for (sources, words) in
+            [(vec![], "is empty"), (vec![Source::Cpu, Source::Memory, Source::Cpu], "names cpu twice")]
+        {
             let config = Config { sources, ..Config::default() };
             let error = crate::config::Config::default().check("shed", &config).unwrap_err();
             assert!(error.detail().contains(words), "{error}");

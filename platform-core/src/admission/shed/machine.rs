@@ -46,9 +46,8 @@ impl Machine {
         Machine {
             root: root.to_owned(),
             memory: group_memory(root, &groups).or_else(whole),
-            cpus: group_cpus(root, &groups).unwrap_or_else(|| {
-                thread::available_parallelism().map_or(1.0, |many| many.get() as f64)
-            }),
+            cpus: group_cpus(root, &groups)
+                .unwrap_or_else(|| thread::available_parallelism().map_or(1.0, |many| many.get() as f64)),
             usage: Usage::of_this_process(),
         }
     }
@@ -193,7 +192,10 @@ mod tests {
     #[test]
     fn the_limits_of_a_container_of_version_1() {
         let files = Files::of(&[
-            ("proc/self/cgroup", "9:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n"),
+            (
+                "proc/self/cgroup",
+                "9:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc\n",
+            ),
             // Its own group is mounted as the top.
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "2000\n"),
             ("sys/fs/cgroup/memory/memory.usage_in_bytes", "1900\n"),

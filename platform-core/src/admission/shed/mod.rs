@@ -44,7 +44,7 @@ pub use flow::{Flow, Looks};
 pub use machine::Machine;
 pub use plan::{Plan, Turned};
 pub use pressure::{CPU_COUNTS_FROM, Pressure, Source, Standing};
-pub use rank::{Rank, class_of};
+pub use rank::{Rank, class_of, one_lower};
 
 use crate::{config::Mode, tick::Tick};
 
@@ -87,6 +87,16 @@ impl Shed {
             self.plan_anew(share, fair, now);
         }
         self.plan.load().turns_away(rank, fair.enforces(), die)
+    }
+
+    /// Does the tenant of such a request ask for more than others do?
+    pub fn is_noisy(&self, rank: Rank) -> bool {
+        self.has_seen_enough() && self.plan.load().is_noisy(rank)
+    }
+
+    /// Does it know whose requests are asked about? Before that it refuses nobody.
+    pub fn has_seen_enough(&self) -> bool {
+        self.count.load(Relaxed) >= FEWEST
     }
 
     /// Nothing is short any more: who comes next time is another crowd.

@@ -62,6 +62,11 @@ impl Plan {
         (self.all.share_of(rank.level()) > die).then_some(Turned::Level)
     }
 
+    /// Does its tenant ask for more than others do?
+    pub fn is_noisy(&self, rank: Rank) -> bool {
+        self.tenants.iter().any(|(tenant, _)| *tenant == rank.tenant())
+    }
+
     fn tenant_share(&self, rank: Rank) -> f64 {
         let cut = self.tenants.iter().find(|(tenant, _)| *tenant == rank.tenant());
         cut.map_or(0.0, |(_, cut)| cut.share_of(rank.level()))
@@ -188,7 +193,8 @@ mod tests {
 
     #[test]
     fn two_noisy_tenants_end_equal() {
-        let told = refused(&[(10, 256, 1), (400, 256, 2), (600, 256, 3), (10, 256, 4), (10, 256, 5)], 0.5, true);
+        let told =
+            refused(&[(10, 256, 1), (400, 256, 2), (600, 256, 3), (10, 256, 4), (10, 256, 5)], 0.5, true);
         let left = [400.0 * (1.0 - told[1]), 600.0 * (1.0 - told[2])];
         assert!((left[0] - left[1]).abs() < 5.0, "{left:?}");
         assert_eq!((told[0], told[3], told[4]), (0.0, 0.0, 0.0));

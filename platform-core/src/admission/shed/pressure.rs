@@ -129,7 +129,12 @@ impl Standing {
     pub fn add(&mut self, reading: Duration) -> Duration {
         self.latest[self.next] = Some(reading);
         self.next = (self.next + 1) % LOOKS;
-        self.latest.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min()).unwrap_or_default()
+        self.latest
+            .iter()
+            .copied()
+            .collect::<Option<Vec<_>>>()
+            .and_then(|all| all.into_iter().min())
+            .unwrap_or_default()
     }
 }
 

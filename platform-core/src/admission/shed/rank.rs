@@ -46,9 +46,12 @@ impl Rank {
 
 /// The class that counts here: a repeat's is one lower.
 pub fn class_of(context: &Context) -> Criticality {
-    let class = context.criticality();
+    if context.attempt() == 0 { context.criticality() } else { one_lower(context.criticality()) }
+}
+
+/// The class below it, if there is one.
+pub fn one_lower(class: Criticality) -> Criticality {
     match class {
-        _ if context.attempt() == 0 => class,
         Criticality::CriticalPlus => Criticality::Critical,
         Criticality::Critical => Criticality::SheddablePlus,
         Criticality::SheddablePlus | Criticality::Sheddable => Criticality::Sheddable,
@@ -57,9 +60,8 @@ pub fn class_of(context: &Context) -> Criticality {
 
 /// FNV-1a on 32 bits; two tenants of one hash share one share.
 fn hash(bytes: &[u8]) -> u32 {
-    let hash = bytes
-        .iter()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     hash.max(1)
 }
 

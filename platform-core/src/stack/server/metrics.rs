@@ -17,14 +17,18 @@ pub(super) static REFUSALS: CounterSpec<RefusalLabels> = CounterSpec::new(
     "platform_server_refusals",
     "Requests that a guard of the server refused, or would have in mode observe",
 );
-pub(super) static LIMIT: GaugeSpec<ClassLabels> =
-    GaugeSpec::new("platform_server_concurrency_limit", "Requests that the server believes it can bear at a time");
+pub(super) static LIMIT: GaugeSpec<ClassLabels> = GaugeSpec::new(
+    "platform_server_concurrency_limit",
+    "Requests that the server believes it can bear at a time",
+);
 pub(super) static IN_FLIGHT: GaugeSpec<ClassLabels> = GaugeSpec::new(
     "platform_server_in_flight",
     "Requests that hold a slot; of class stream, replies that are still being made",
 );
-pub(super) static PRESSURE: GaugeSpec<SourceLabels> =
-    GaugeSpec::new("platform_server_pressure_ratio", "Share of the work that has to go because this is short");
+pub(super) static PRESSURE: GaugeSpec<SourceLabels> = GaugeSpec::new(
+    "platform_server_pressure_ratio",
+    "Share of the work that has to go because this is short",
+);
 pub(super) static QUEUE_WAIT: HistogramSpec<ClassLabels> = HistogramSpec::new(
     "platform_server_queue_wait_seconds",
     "Time that requests waited for a slot, of those that had to wait",

@@ -35,10 +35,11 @@ use crate::{
         concurrency::Ticket,
         line::{Line, Vain},
         rate_limit::Keyed,
-        shed::{Looks, Pressure, Rank, Shed, Source, Turned, class_of},
+        shed::{Looks, Pressure, Rank, Shed, Source, Turned, class_of, one_lower},
     },
+    call::{Guard, Release},
     config::Mode,
-    context::Context,
+    context::{Context, Criticality},
     error::{Error, ErrorKind, Result},
     outcome::{Outcome, Verdict},
     telemetry::Metrics,
@@ -86,13 +87,8 @@ pub enum Guarding {
 
 impl Guarding {
     /// Every guard, in the order in which they are asked.
-    pub const ALL: [Guarding; 5] = [
-        Guarding::Expired,
-        Guarding::RateLimit,
-        Guarding::FairShare,
-        Guarding::Shed,
-        Guarding::Concurrency,
-    ];
+    pub const ALL: [Guarding; 5] =
+        [Guarding::Expired, Guarding::RateLimit, Guarding::FairShare, Guarding::Shed, Guarding::Concurrency];
 
     /// The word in errors, labels and on the admin page.
     pub const fn as_str(self) -> &'static str {
@@ -110,8 +106,8 @@ impl Guarding {
 pub enum Entry {
     /// It goes, with a slot if it was given one, or it is refused.
     Now(Result<Option<Slot>>),
-    /// Soon perhaps: [`ServerGuards::wait`].
-    Wait,
+    /// Soon perhaps: [`ServerGuards::wait`], as important as this.
+    Wait(Criticality),
 }
 
 impl ServerGuards {
@@ -123,7 +119,8 @@ impl ServerGuards {
         now: impl Into<Tick>,
     ) -> Arc<Self> {
         let now = now.into();
-        let own = (DEFAULT.to_owned(), ClassPolicy { timeout: policy.timeout, concurrency: policy.concurrency });
+        let own =
+            (DEFAULT.to_owned(), ClassPolicy { timeout: policy.timeout, concurrency: policy.concurrency });
         let class = |(name, policy): &(String, ClassPolicy)| {
             let name: Arc<str> = Arc::from(name.as_str());
             Class {
@@ -231,19 +228,29 @@ impl ServerGuards {
             of.meters.refused(Guarding::Concurrency, false, class_of(context));
             return Entry::Now(Ok(None));
         }
-        // A free slot is nobody's loss, so who could have one is not asked; a line that stands is for who may stay.
-        if common <= 0.0
-            && queue > 0.0
-            && waiting > 0
-            && let Err(refusal) = self.shed(class, context, queue)
-        {
-            return Entry::Now(Err(refusal));
+        // A free slot is nobody's loss, so who could have one is not asked. A line that stands is for who may stay;
+        // where nobody waits, who may not is the last to be served.
+        let mut importance = class_of(context);
+        if common <= 0.0 && queue > 0.0 {
+            match self.turns_away(class, context, queue) {
+                Some(guard) if waiting > 0 => {
+                    if let Err(refusal) = self.turn_away(class, guard, context) {
+                        return Entry::Now(Err(refusal));
+                    }
+                }
+                Some(_) => importance = Criticality::Sheddable,
+                // Whoever asks for more than others waits behind them.
+                None if self.mode(Guarding::FairShare).enforces() && of.shed.is_noisy(Rank::of(context)) => {
+                    importance = one_lower(importance);
+                }
+                None => {}
+            }
         }
         if !of.looks.are_on() {
             of.looks.begin(now);
             of.looks.arrive(now, waiting);
         }
-        Entry::Wait
+        Entry::Wait(importance)
     }
 
     /// Waits for a slot after [`Entry::Wait`]. After that the context's clock reading is new.
@@ -254,11 +261,12 @@ impl ServerGuards {
     pub fn wait<'a>(
         self: &'a Arc<Self>,
         class: u16,
+        importance: Criticality,
         context: &'a mut Context,
     ) -> Pin<Box<dyn Future<Output = Result<Option<Slot>>> + Send + 'a>> {
         Box::pin(async move {
             let (of, came) = (self.of(class), context.now());
-            let answer = of.line.wait(context, class_of(context)).await;
+            let answer = of.line.wait(context, importance).await;
             let now = Tick::now();
             context.set_now(now);
             of.meters.queue_wait.observe(now.since(came), None);
@@ -317,22 +325,35 @@ impl ServerGuards {
     }
 
     fn shed(&self, class: u16, context: &Context, share: f64) -> Result<()> {
-        if !self.mode(Guarding::Shed).is_on() {
-            return Ok(());
+        match self.turns_away(class, context, share) {
+            None => Ok(()),
+            Some(guard) => self.turn_away(class, guard, context),
         }
-        let of = self.of(class);
+    }
+
+    /// Who would refuse this request, if such a share has to go?
+    fn turns_away(&self, class: u16, context: &Context, share: f64) -> Option<Guarding> {
+        if !self.mode(Guarding::Shed).is_on() {
+            return None;
+        }
         let fair = self.mode(Guarding::FairShare);
-        let fair = if self.mode(Guarding::Shed).enforces() { fair } else { fair.min_of(Mode::Observe) };
-        let guard = match of.shed.ask(Rank::of(context), share, fair, context.now(), fastrand::f64()) {
-            None => return Ok(()),
-            Some(Turned::Tenant) => Guarding::FairShare,
-            Some(Turned::Level) => Guarding::Shed,
-        };
+        let turned =
+            self.of(class).shed.ask(Rank::of(context), share, fair, context.now(), fastrand::f64())?;
+        Some(match turned {
+            Turned::Tenant => Guarding::FairShare,
+            Turned::Level => Guarding::Shed,
+        })
+    }
+
+    #[cold]
+    fn turn_away(&self, class: u16, guard: Guarding, context: &Context) -> Result<()> {
         let why = match guard {
-            Guarding::FairShare => "more is asked than can be served, and this tenant asks for more than others",
+            Guarding::FairShare => {
+                "more is asked than can be served, and this tenant asks for more than others"
+            }
             _ => "more is asked than can be served, and other requests are more important",
         };
-        self.refuse(class, guard, context, || self.busy(of, why))
+        self.refuse(class, guard, context, || self.busy(self.of(class), why))
     }
 
     /// What is told to who comes while too much is asked.
@@ -352,15 +373,27 @@ impl ServerGuards {
         context: &Context,
         make: impl FnOnce() -> Error,
     ) -> Result<()> {
-        let enforces = self.mode(guard).enforces();
-        if self.mode(guard).is_on() {
+        // What goes first of what is shed is a part of shedding.
+        let mode = self.mode(guard);
+        let mode = if guard == Guarding::FairShare { mode.min_of(self.mode(Guarding::Shed)) } else { mode };
+        let enforces = mode.enforces();
+        if mode.is_on() {
             self.of(class).meters.refused(guard, enforces, class_of(context));
         }
         if enforces { Err(make().at_layer(guard.as_str())) } else { Ok(()) }
     }
 
+    fn free(&self, class: u16, held: Held) {
+        match held {
+            Held::Slot(_) => self.of(class).line.release(),
+            Held::Stream => {
+                self.streams.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+
     fn slot(self: &Arc<Self>, class: u16, ticket: Ticket) -> Slot {
-        Slot { guards: Arc::clone(self), class, held: Held::Slot(ticket) }
+        Slot { guards: Some(Arc::clone(self)), class, held: Held::Slot(ticket) }
     }
 
     #[inline]
@@ -381,7 +414,8 @@ impl ServerGuards {
 /// A place among the requests that are served. It is free when this is dropped: when the reply has been sent.
 #[must_use = "dropping it frees the place"]
 pub struct Slot {
-    guards: Arc<ServerGuards>,
+    /// `None` once the place is somebody else's to free.
+    guards: Option<Arc<ServerGuards>>,
     class: u16,
     held: Held,
 }
@@ -401,32 +435,49 @@ impl Slot {
     /// The request came to this; told once, when its reply is ready.
     #[inline]
     pub fn report(&self, outcome: Outcome, at: Tick) {
-        if let Held::Slot(ticket) = self.held {
-            self.guards.of(self.class).line.limit().report(ticket, &Verdict::new(outcome, at));
+        if let (Held::Slot(ticket), Some(guards)) = (self.held, &self.guards) {
+            guards.of(self.class).line.limit().report(ticket, &Verdict::new(outcome, at));
         }
     }
 
     /// Its reply is made while it is sent, for as long as somebody listens: it is one of those, and its place is free.
     pub fn stream(&mut self) {
-        if matches!(self.held, Held::Slot(_)) {
+        if let (Held::Slot(_), Some(guards)) = (self.held, &self.guards) {
+            guards.streams.fetch_add(1, Relaxed);
+            guards.of(self.class).line.release();
             self.held = Held::Stream;
-            self.guards.streams.fetch_add(1, Relaxed);
-            self.guards.of(self.class).line.release();
         }
+    }
+
+    /// The same for the body of a reply, which keeps it until it has been sent.
+    pub fn into_guard(mut self) -> Option<Guard> {
+        let word = match self.held {
+            Held::Slot(_) => u64::from(self.class),
+            Held::Stream => STREAM,
+        };
+        self.guards.take().map(|guards| Guard::new(guards, word))
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        match self.held {
-            Held::Slot(_) => self.guards.of(self.class).line.release(),
-            Held::Stream => {
-                self.guards.streams.fetch_sub(1, Relaxed);
-            }
+        if let Some(guards) = &self.guards {
+            guards.free(self.class, self.held);
         }
     }
 }
 
+impl Release for ServerGuards {
+    fn release(&self, word: u64) {
+        match u16::try_from(word) {
+            Ok(class) => self.of(class).line.release(),
+            Err(_) => self.free(0, Held::Stream),
+        }
+    }
+}
+
+/// In place of a class.
+const STREAM: u64 = u64::MAX;
 
 /// The class of a request that has no other.
 pub const DEFAULT: &str = "default";

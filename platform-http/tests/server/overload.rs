@@ -1,0 +1,102 @@
+//! A service whose capacity is four sleeping slots, asked for twice, five and ten times of what it can do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::{Router, routing::get};
+use platform_core::context;
+use platform_http::Server;
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::served::Served;
+
+/// The slots' work so far, in microseconds.
+#[derive(Clone, Default)]
+struct Worked(Arc<AtomicU64>);
+
+fn routes(worked: &Worked) -> Router {
+    let (slots, worked) = (Arc::new(Semaphore::new(SLOTS)), worked.clone());
+    let work = move || {
+        let (slots, worked) = (Arc::clone(&slots), worked.clone());
+        async move {
+            let _slot = slots.acquire().await.expect("nobody closes it");
+            let begun = Instant::now();
+            sleep(WORK).await;
+            worked.0.fetch_add(begun.elapsed().as_micros() as u64, Relaxed);
+            "done"
+        }
+    };
+    Router::new().route("/", get(work))
+}
+
+/// One request that was answered, or not.
+struct Told {
+    came: Instant,
+    ended: Instant,
+    good: bool,
+    critical: bool,
+}
+
+/// Requests come at their times, whatever becomes of those before; every `critical`th is important.
+async fn ask(served: &Arc<Served>, per_second: f64, critical: usize, length: Duration) -> Vec<Told> {
+    let (begun, mut asked, mut told) = (Instant::now(), JoinSet::new(), Vec::new());
+    let many = (per_second * length.as_secs_f64()) as u32;
+    for number in 0..many {
+        sleep_until(begun + length * number / many).await;
+        let (served, critical) = (Arc::clone(served), number as usize % critical == 0);
+        let class = if critical { "critical" } else { "sheddable" };
+        asked.spawn(context::scope(platform_core::Context::root(Instant::now()), async move {
+            let headers = format!("platform-timeout-ms: 1000\r\nbaggage: platform-criticality={class}\r\n");
+            let came = Instant::now();
+            let good = served.get("/", &headers).await.status == 200;
+            Told { came, ended: Instant::now(), good, critical }
+        }));
+    }
+    while let Some(Ok(one)) = asked.join_next().await {
+        told.push(one);
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overload_leaves_the_goodput_where_it_was_and_what_is_important_is_served() {
+    let worked = Worked::default();
+    let served = Arc::new(Served::start(Server::new(routes(&worked)).canonical_lines(false), "").await);
+    let capacity = SLOTS as f64 / WORK.as_secs_f64();
+    // Long enough for a limit to have been found.
+    ask(&served, 0.7 * capacity, 1, Duration::from_secs(3)).await;
+    let (mut important, mut lost) = (0, 0);
+    for (times, bar) in [(2, 0.95), (5, 0.92), (10, 0.90)] {
+        let (begun, before) = (Instant::now(), worked.0.load(Relaxed));
+        // What is important is half of what can be done.
+        let told = ask(&served, f64::from(times) * capacity, 2 * times as usize, STORM).await;
+        let end = begun + STORM;
+        let after = Instant::now();
+        let calm = ask(&served, 0.7 * capacity, 1, Duration::from_secs(3)).await;
+        let good: Vec<&Told> = told.iter().filter(|one| one.good && one.ended <= end).collect();
+        // What a slot's work really takes on this machine.
+        let many = told.iter().chain(&calm).filter(|one| one.good).count();
+        let mean = (worked.0.load(Relaxed) - before) as f64 / 1e6 / many.max(1) as f64;
+        let goodput = good.len() as f64 * mean / (SLOTS as f64 * STORM.as_secs_f64());
+        assert!(goodput >= bar, "{times}x: {:.1} % of what the slots can do", 100.0 * goodput);
+        important += told.iter().filter(|one| one.critical).count();
+        lost += told.iter().filter(|one| one.critical && !one.good).count();
+        let late: Vec<&Told> = calm.iter().filter(|one| one.came >= after + Duration::from_secs(2)).collect();
+        let bad = late.iter().filter(|one| !one.good).count();
+        assert_eq!(bad, 0, "{times}x: of {} two seconds after it", late.len());
+    }
+    assert!(lost * 1000 <= important * 6, "{lost} of {important} important ones");
+}
+
+const SLOTS: usize = 4;
+const WORK: Duration = Duration::from_millis(50);
+const STORM: Duration = Duration::from_secs(4);
