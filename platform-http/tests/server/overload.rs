@@ -93,7 +93,8 @@ async fn overload_leaves_the_goodput_where_it_was_and_what_is_important_is_serve
         let many = told.iter().chain(&calm).filter(|one| one.good).count();
         let mean = (worked.0.load(Relaxed) - before) as f64 / 1e6 / many.max(1) as f64;
         let goodput = good.len() as f64 * mean / (SLOTS as f64 * STORM.as_secs_f64());
-        let of = |guard: &str| served.metric("platform_server_refusals_total", &[&format!("guard=\"{guard}\"")]);
+        let of =
+            |guard: &str| served.metric("platform_server_refusals_total", &[&format!("guard=\"{guard}\"")]);
         assert!(
             goodput >= bar,
             "{times}x: {:.1} % of what the slots can do; refused by shed {}, concurrency {}, limit {}",
