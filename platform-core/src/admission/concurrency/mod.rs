@@ -9,7 +9,7 @@
 //! # The first window
 //! Nothing is known at the start, and a limit of 20 would refuse half of a healthy service with 500 ms at 100 calls
 //! a second. So until the first window has been closed, a limit that is full *doubles*, up to `max`, as long as no
-//! call ended in overload or a timeout; calls that began while no more than `start` were under way give the
+//! call ended in overload or a timeout and those that came in a crowd do not take twice as long; calls that began while no more than `start` were under way give the
 //! baseline, and if the window shows a queue, the limit goes at once to twice what needs none. A flood at a cold
 //! start thus meets no limit for a second or two, or twice the latency: deadlines and the server's own queue
 //! bound that.
@@ -78,6 +78,8 @@ pub struct Concurrency<A = Queue> {
     slots: Slots,
     /// Nothing is known yet: the first window is open.
     is_new: AtomicBool,
+    /// And it has shown that calls wait for one another.
+    shows_queue: AtomicBool,
     latencies: Latencies,
     quiet: Latencies,
     done: AtomicU32,
@@ -121,6 +123,7 @@ impl<A: Algorithm> Concurrency<A> {
             max: AtomicU32::new(max),
             slots: Slots::new(start),
             is_new: AtomicBool::new(true),
+            shows_queue: AtomicBool::new(false),
             latencies: Latencies::new(),
             quiet: Latencies::new(),
             done: AtomicU32::new(0),
@@ -175,7 +178,21 @@ impl<A: Algorithm> Concurrency<A> {
     }
 
     fn may_double(&self, limit: u32) -> bool {
-        self.is_new.load(Acquire) && self.drops.load(Relaxed) == 0 && limit < self.max.load(Relaxed)
+        self.is_new.load(Acquire)
+            && self.drops.load(Relaxed) == 0
+            && limit < self.max.load(Relaxed)
+            && !self.shows_queue.load(Relaxed)
+            && !self.look_for_queue()
+    }
+
+    /// Do those that came in a crowd take twice as long as those before it? Then what is asked for is not room.
+    #[cold]
+    fn look_for_queue(&self) -> bool {
+        let (all, quiet) = (self.latencies.quantile(SHARE), self.quiet.quantile(SHARE));
+        let (Some((all, seen)), Some((quiet, _))) = (all, quiet) else { return false };
+        let shows = seen >= FEWEST && all > quiet * 2;
+        self.shows_queue.store(shows, Relaxed);
+        shows
     }
 
     #[cold]
