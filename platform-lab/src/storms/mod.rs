@@ -134,11 +134,6 @@ mod tests {
     }
 
     #[test]
-    fn s6_what_is_important_and_who_is_quiet_is_served() {
-        passes("S6");
-    }
-
-    #[test]
     fn s4_a_slow_down_is_survived_where_the_naive_client_stays_dead() {
         passes("S4");
     }

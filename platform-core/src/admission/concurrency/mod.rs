@@ -9,7 +9,7 @@
 //! # The first window
 //! Nothing is known at the start, and a limit of 20 would refuse half of a healthy service with 500 ms at 100 calls
 //! a second. So until the first window has been closed, a limit that is full *doubles*, up to `max`, as long as no
-//! call ended in overload or a timeout and those that came in a crowd do not take twice as long; calls that began while no more than `start` were under way give the
+//! call ended in overload or a timeout and those that came in a crowd do not take three times as long; calls that began while no more than `start` were under way give the
 //! baseline, and if the window shows a queue, the limit goes at once to twice what needs none. A flood at a cold
 //! start thus meets no limit for a second or two, or twice the latency: deadlines and the server's own queue
 //! bound that.
@@ -185,12 +185,12 @@ impl<A: Algorithm> Concurrency<A> {
             && !self.look_for_queue()
     }
 
-    /// Do those that came in a crowd take twice as long as those before it? Then what is asked for is not room.
+    /// Do those that came in a crowd take far longer than those before it? Then what is asked for is not room.
     #[cold]
     fn look_for_queue(&self) -> bool {
-        let (all, quiet) = (self.latencies.quantile(SHARE), self.quiet.quantile(SHARE));
-        let (Some((all, seen)), Some((quiet, _))) = (all, quiet) else { return false };
-        let shows = seen >= FEWEST && all > quiet * 2;
+        let (all, quiet) = (self.latencies.quantile(0.5), self.quiet.quantile(0.5));
+        let (Some((all, seen)), Some((quiet, calm))) = (all, quiet) else { return false };
+        let shows = seen >= FEWEST && calm >= FEWEST_CALM && all > quiet * CROWDED;
         self.shows_queue.store(shows, Relaxed);
         shows
     }
@@ -304,6 +304,10 @@ const SHARE: f64 = 0.9;
 
 /// Of fewer calls, a 90th percentile is the latency of five.
 const FEWEST: u32 = 50;
+
+/// A median of ten is off by a half now and then, and by three times only where calls wait for one another.
+const FEWEST_CALM: u32 = 10;
+const CROWDED: u32 = 3;
 
 const SHORTEST: u64 = Duration::from_secs(1).as_nanos() as u64;
 const LONGEST: u64 = Duration::from_secs(30).as_nanos() as u64;

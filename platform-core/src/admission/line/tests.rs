@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::context::Deadline;
+use crate::context::{self, Deadline};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -24,7 +24,7 @@ fn root() -> Context {
 /// One who waits in a task of its own.
 fn waits(line: &Arc<Line>, class: Criticality) -> tokio::task::JoinHandle<Result<Ticket, Vain>> {
     let line = Arc::clone(line);
-    tokio::spawn(async move { line.wait(&root(), class).await })
+    context::spawn(async move { line.wait(&root(), class).await })
 }
 
 async fn settled() {
@@ -89,7 +89,7 @@ async fn the_more_important_go_first_then_the_oldest() {
         ("payment", Criticality::CriticalPlus),
     ] {
         let (line, order) = (Arc::clone(&line), Arc::clone(&order));
-        tokio::spawn(async move {
+        context::spawn(async move {
             if line.wait(&root(), class).await.is_ok() {
                 order.lock().unwrap().push(name);
             }

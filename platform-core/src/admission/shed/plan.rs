@@ -44,7 +44,7 @@ impl Plan {
             }
         }
         let plan = Plan { all: Cut::default(), tenants };
-        let mut left: Vec<(u16, f64)> = seen
+        let mut left: Levels = seen
             .iter()
             .map(|rank| (rank.level(), if fair { 1.0 - plan.tenant_share(*rank) } else { 1.0 }))
             .collect();
@@ -74,7 +74,7 @@ impl Plan {
 }
 
 impl Cut {
-    /// The cut that takes `refuse` of these, which are levels with weights.
+    /// The cut that takes `refuse` of these.
     fn of(levels: &mut [(u16, f64)], refuse: f64) -> Cut {
         levels.sort_unstable_by_key(|(level, _)| *level);
         let mut taken = 0.0;
@@ -99,10 +99,13 @@ impl Cut {
     }
 }
 
+/// Levels with weights.
+type Levels = Vec<(u16, f64)>;
+
 /// The tenants that ask for clearly more than an equal share, with the levels of their requests, and how many of
 /// those are too many if `refuse` of all have to go.
-fn noisy(seen: &[Rank], refuse: f64) -> Vec<(u32, Vec<(u16, f64)>, f64)> {
-    let mut levels: HashMap<u32, Vec<(u16, f64)>> = HashMap::new();
+fn noisy(seen: &[Rank], refuse: f64) -> Vec<(u32, Levels, f64)> {
+    let mut levels: HashMap<u32, Levels> = HashMap::new();
     for rank in seen {
         levels.entry(rank.tenant()).or_default().push((rank.level(), 1.0));
     }
