@@ -54,7 +54,7 @@ async fn ask(served: &Arc<Served>, per_second: f64, critical: usize, length: Dur
     let many = (per_second * length.as_secs_f64()) as u32;
     for number in 0..many {
         sleep_until(begun + length * number / many).await;
-        let (served, critical) = (Arc::clone(served), number as usize % critical == 0);
+        let (served, critical) = (Arc::clone(served), (number as usize).is_multiple_of(critical));
         let class = if critical { "critical" } else { "sheddable" };
         asked.spawn(context::scope(platform_core::Context::root(Instant::now()), async move {
             let headers = format!("platform-timeout-ms: 1000\r\nbaggage: platform-criticality={class}\r\n");
