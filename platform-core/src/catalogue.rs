@@ -24,6 +24,6 @@ pub fn catalogue() -> Catalogue {
             ],
             admission::metrics::signals(),
         )
-        .room("stack", vec![stack::BUDGET.declared()], stack::signals())
+        .room("stack", [vec![stack::BUDGET.declared()], stack::declared()].concat(), stack::signals())
         .room("app", vec![app::CHANGES.declared()], app::signals())
 }

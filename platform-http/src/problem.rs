@@ -134,7 +134,7 @@ pub(crate) fn render_as(status: StatusCode, error: &Error, teller: &Teller<'_>) 
 }
 
 /// `retry-after` speaks whole seconds, at least one: coming back too early is worse than a little late.
-fn whole_seconds(after: Duration) -> u64 {
+pub(crate) fn whole_seconds(after: Duration) -> u64 {
     after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1)
 }
 

@@ -20,11 +20,13 @@ pub mod breaker;
 pub mod bulkhead;
 pub mod concurrency;
 mod gate;
+pub mod line;
 pub mod metrics;
 mod permit;
 pub mod rate_limit;
 mod refusal;
 mod service;
+pub mod shed;
 pub mod throttle;
 
 use std::future::{Future, ready};

@@ -33,6 +33,12 @@ impl Mode {
         !matches!(self, Mode::Off)
     }
 
+    /// The lesser of two.
+    #[must_use]
+    pub fn min_of(self, other: Mode) -> Mode {
+        if (self as u8) < other as u8 { self } else { other }
+    }
+
     /// May the guard change what happens?
     pub const fn enforces(self) -> bool {
         matches!(self, Mode::Enforce)

@@ -177,6 +177,12 @@ impl Context {
         self.deadline = Some(self.deadline.map_or(deadline, |known| known.earlier(deadline)));
     }
 
+    /// This important: where a request enters, before anything has heard of it. From there on it is only
+    /// [lowered](Self::lower).
+    pub fn enter_as(&mut self, criticality: Criticality) {
+        self.criticality = criticality;
+    }
+
     /// At most this important.
     pub fn lower(&mut self, criticality: Criticality) {
         self.criticality = self.criticality.min(criticality);

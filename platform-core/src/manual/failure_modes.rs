@@ -17,6 +17,8 @@
 //! | the registry forgets everybody (wiped, or frozen past the leases) | nothing: who vanishes is believed in for `removals.hold`, and is registered again before that | a warning of each instance, which registers anew |
 //! | an instance is killed | the answer of another, until its lease ends or its next life takes the name | attempts `unreachable` and `retry` |
 //! | a dependency that is optional | the page without it, marked `platform-degraded` ([`fallback`](crate::fallback)) | `platform_server_degraded_requests_total` |
+//! | more is asked of a service than it can serve | what it could serve before is served; who cannot be is refused within 50 ms, the least important and the noisiest first, and is told to go elsewhere or to come back | `platform_server_refusals_total`, `platform_server_pressure_ratio`; `overload` on the line |
+//! | a service's memory or processors run out | the same, before it is killed | pressure of `memory`, `cpu` or `scheduling_delay` |
 //!
 //! # What is cancelled
 //! A deadline drops the work where it stands. Right for a slot, wrong for work that must finish: give that to

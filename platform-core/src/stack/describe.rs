@@ -25,6 +25,8 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Storey {
+    /// Once per request that is served.
+    Request,
     /// Once per call.
     Call,
     /// Once per try.
@@ -101,6 +103,11 @@ pub(super) fn with_wire(mut rows: Vec<Row>, wire: Vec<Row>) -> Vec<Row> {
     rows.splice(under..under, slot);
     rows.extend(below);
     rows
+}
+
+/// The settings of a room as they would be written in a file.
+pub(super) fn settings(room: &impl Serialize) -> BTreeMap<String, String> {
+    erased::Settings::each(room)
 }
 
 /// The setting in a breaker's row that nobody has set: where it stands, which says other times at each look.

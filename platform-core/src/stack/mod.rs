@@ -39,6 +39,7 @@ mod parts;
 mod policy;
 mod recover;
 mod seats;
+mod server;
 mod targets;
 
 pub use around::Around;
@@ -50,6 +51,9 @@ pub use overlay::{GUARDS, Overlay};
 pub(crate) use parts::signals;
 pub use parts::{BUDGET, Parts, TargetLabels};
 pub use policy::{
-    ATTEMPT_TIMEOUT, ClientPolicy, MethodHedge, MethodPolicy, SERVER_TIMEOUT, ServerPolicy, TIMEOUT,
+    ATTEMPT_TIMEOUT, ClassPolicy, ClientPolicy, Expired, MethodHedge, MethodPolicy, SERVER_TIMEOUT,
+    ServerPolicy, TIMEOUT,
 };
+pub(crate) use server::declared;
+pub use server::{DEFAULT, Entry, Guarding, ServerGuards, Slot};
 pub use targets::Targets;

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::describe::Shown as _;
+use super::{Guarding, describe::Shown as _};
 use crate::{
-    admission::{breaker, bulkhead, concurrency, rate_limit, throttle},
+    admission::{breaker, bulkhead, concurrency, line, rate_limit, shed, throttle},
     config::{Config, Mode, Ratio, Refusal, Rules, duration},
     error::Result,
     recovery::{BudgetConfig, Hedge, Recovery, Retry},
@@ -84,6 +84,35 @@ pub struct ServerPolicy {
     /// (`"none"`) lifts the limit.
     #[serde(with = "duration::or_none")]
     pub timeout: Option<Duration>,
+    /// Work for which nobody waits any more.
+    pub expired: Expired,
+    /// How much can be borne at a time, and how long a request waits for its turn.
+    pub concurrency: line::Config,
+    /// What goes first when not all can stay.
+    pub shed: shed::Config,
+    /// Whether tenants that ask for more than others go before that.
+    pub fair_share: shed::FairShare,
+    /// How often each tenant may ask.
+    pub rate_limit: rate_limit::PerTenant,
+}
+
+/// What is done with work for which nobody waits any more: `[server.policy.expired]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Expired {
+    /// How much it may do.
+    pub mode: Mode,
+}
+
+/// What protects one class of a server's requests: `[server.classes.NAME.policy]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClassPolicy {
+    /// As the server's own.
+    #[serde(with = "duration::or_none")]
+    pub timeout: Option<Duration>,
+    /// How much of this class can be borne at a time, and how long a request waits for its turn.
+    pub concurrency: line::Config,
 }
 
 impl Default for ClientPolicy {
@@ -241,11 +270,41 @@ impl Rules for MethodPolicy {
 
 impl Default for ServerPolicy {
     fn default() -> Self {
-        ServerPolicy { timeout: Some(SERVER_TIMEOUT) }
+        ServerPolicy {
+            timeout: Some(SERVER_TIMEOUT),
+            expired: Expired::default(),
+            concurrency: line::Config::default(),
+            shed: shed::Config::default(),
+            fair_share: shed::FairShare::default(),
+            rate_limit: rate_limit::PerTenant::default(),
+        }
+    }
+}
+
+impl Default for Expired {
+    fn default() -> Self {
+        Expired { mode: Mode::Enforce }
+    }
+}
+
+impl Default for ClassPolicy {
+    fn default() -> Self {
+        ClassPolicy { timeout: Some(SERVER_TIMEOUT), concurrency: line::Config::default() }
     }
 }
 
 impl ServerPolicy {
+    /// The mode that is set for a guard.
+    pub(super) fn mode(&self, guard: Guarding) -> Mode {
+        match guard {
+            Guarding::Expired => self.expired.mode,
+            Guarding::RateLimit => self.rate_limit.mode,
+            Guarding::FairShare => self.fair_share.mode,
+            Guarding::Shed => self.shed.mode,
+            Guarding::Concurrency => self.concurrency.mode,
+        }
+    }
+
     /// Refuses what cannot be meant.
     ///
     /// # Errors
@@ -257,7 +316,20 @@ impl ServerPolicy {
 
 impl Rules for ServerPolicy {
     fn refusals(&self) -> Vec<Refusal> {
-        positive("timeout", self.timeout).into_iter().collect()
+        let rooms: [(&str, &dyn Rules); 3] =
+            [("concurrency", &self.concurrency), ("shed", &self.shed), ("rate_limit", &self.rate_limit)];
+        let rooms = rooms
+            .into_iter()
+            .flat_map(|(name, room)| room.refusals().into_iter().map(move |refusal| refusal.under(name)));
+        positive("timeout", self.timeout).into_iter().chain(rooms).collect()
+    }
+}
+
+impl Rules for ClassPolicy {
+    fn refusals(&self) -> Vec<Refusal> {
+        let concurrency = self.concurrency.refusals();
+        let concurrency = concurrency.into_iter().map(|refusal| refusal.under("concurrency"));
+        positive("timeout", self.timeout).into_iter().chain(concurrency).collect()
     }
 }
 

@@ -1,14 +1,17 @@
 //! Server: a team's routes, and what stands around them.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use platform_core::{
     App, Error, ErrorKind, Result,
+    admission::rate_limit::PerTenant,
     app::{Bound, Boxed, Serve, Served},
     config::{Refusal, Rules},
-    lifecycle::Drain,
+    context::Criticality,
+    lifecycle::{Drain, OnDeath},
+    stack::ServerPolicy,
 };
 use serde::{Deserialize, Serialize};
 use tower_http::{cors::CorsLayer, sensitive_headers::SetSensitiveRequestHeadersLayer};
@@ -17,6 +20,8 @@ use tower_service::Service;
 
 use super::{
     Connections, Limits, Listener, Peer, Times, TlsConfig, TrustConfig,
+    admit::Door,
+    classes::{ClassConfig, Named},
     dialect::Dialect,
     edge::{Answer, Edge, Whole},
     no_address,
@@ -29,6 +34,7 @@ use super::{
 };
 use crate::{
     Body,
+    admin::Views,
     tls::{Acceptor, Refresh},
 };
 
@@ -47,6 +53,7 @@ use crate::{
 pub struct Server {
     serving: Serving,
     slots: Slots,
+    named: Named,
     lines: bool,
     dialect: Option<Arc<dyn Dialect>>,
     protocol: &'static str,
@@ -84,7 +91,9 @@ pub struct Config {
     /// How long.
     pub times: Times,
     /// The policy of every request.
-    pub policy: platform_core::stack::ServerPolicy,
+    pub policy: ServerPolicy,
+    /// Classes of requests with limits of their own ([`Server::class`]).
+    pub classes: BTreeMap<String, ClassConfig>,
 }
 
 impl Default for Config {
@@ -95,7 +104,8 @@ impl Default for Config {
             tls: TlsConfig::default(),
             limits: Limits::default(),
             times: Times::default(),
-            policy: platform_core::stack::ServerPolicy::default(),
+            policy: ServerPolicy::default(),
+            classes: BTreeMap::new(),
         }
     }
 }
@@ -132,7 +142,11 @@ impl Rules for Config {
                 "is not set, and `trust.inbound = \"mtls\"` goes by peers' certificates",
             )
         });
-        listen.into_iter().chain(blind).chain(parts).collect()
+        let classes = self.classes.iter().flat_map(|(name, class)| {
+            let refusals = class.policy.refusals();
+            refusals.into_iter().map(move |refusal| refusal.under(&format!("classes.{name}.policy")))
+        });
+        listen.into_iter().chain(blind).chain(parts).chain(classes).collect()
     }
 }
 
@@ -159,6 +173,7 @@ impl Server {
         Server {
             serving,
             slots: Slots::default(),
+            named: Named::default(),
             lines: true,
             dialect: None,
             protocol: PROTOCOL,
@@ -202,6 +217,26 @@ impl Server {
         self
     }
 
+    /// Requests with these paths (as routes are written: `/reports/{id}`; a gRPC method is `/film.Ratings/Get`) belong
+    /// to the class `name`: they have a limit and a line of their own, and `[server.classes.NAME]` says which. What is
+    /// slow on purpose, a report or a long poll, then neither fills the limit of what is fast nor teaches it that all
+    /// is slow.
+    pub fn class(mut self, name: &str, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.named.class(name, paths.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Requests with these paths are so important: where strangers come in, exactly so; from services of ours, at
+    /// most.
+    pub fn criticality(
+        mut self,
+        criticality: Criticality,
+        paths: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.named.criticality(criticality, paths.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Answers browsers of other origins as `cors` says. Routes only.
     pub fn cors(self, cors: CorsLayer) -> Self {
         self.around(|routes| routes.layer(cors))
@@ -235,12 +270,27 @@ impl Serve for Server {
             let listener = Listener::bind(&config.listen).await;
             let listener = listener.map_err(|error| of_the_key(app, "server.listen", &error))?;
             let address = listener.local_addr();
+            let (guards, paths) = self.named.guards(app, &config.policy, &config.classes)?;
+            let (shown, metrics) = (Arc::clone(&guards), app.metrics().clone());
+            Views::of(app)
+                .add("stack", move || serde_json::json!({ "server": NAME, "layers": shown.describe() }));
+            let watched = Arc::clone(&guards);
+            app.spawn("server pressure", OnDeath::Restart, move |_drain| {
+                let watch = Arc::clone(&watched).watch(metrics.clone());
+                async move {
+                    watch.await;
+                    Ok(())
+                }
+            });
             self.bound = Some(Ready {
                 listener,
                 observer: Observer::new(app, self.lines, self.dialect.take(), scheme(&config.tls)),
                 settings: Settings {
                     trust: config.trust,
-                    timeout: config.policy.timeout,
+                    asks_below: self.slots.has_identity(),
+                    quota: quota(&config.policy.rate_limit),
+                    guards,
+                    paths: Arc::new(paths),
                     body: config.limits.body,
                     body_idle: config.times.body_idle,
                 },
@@ -259,6 +309,7 @@ impl Serve for Server {
                 Error::new(ErrorKind::Internal, "a server serves only after it has taken its address");
             return Box::pin(async { Err(error) });
         };
+        let door = ready.door();
         match serving {
             Serving::Routes(routes) => {
                 let around = NoteRoute::new(ready.observer.routes());
@@ -267,17 +318,23 @@ impl Serve for Server {
                 if slots.is_empty() {
                     return Box::pin(ready.serve(Edge(routes), drain, grace));
                 }
-                Box::pin(ready.serve(Whole(slots.around(Rest::routes(routes))), drain, grace))
+                Box::pin(ready.serve(Whole(slots.around(Rest::routes(routes), door)), drain, grace))
             }
             Serving::Service(service) if slots.is_empty() => service.begin(ready, drain, grace),
             Serving::Service(service) => {
-                Box::pin(ready.serve(Whole(slots.around(service.rest())), drain, grace))
+                Box::pin(ready.serve(Whole(slots.around(service.rest(), door)), drain, grace))
             }
         }
     }
 }
 
 impl Ready {
+    /// Where the guards are asked, if not by the page.
+    fn door(&self) -> Option<Door> {
+        let Settings { guards, paths, asks_below, .. } = &self.settings;
+        asks_below.then(|| Door { guards: Arc::clone(guards), paths: Arc::clone(paths) })
+    }
+
     fn serve<S: Answer>(
         self,
         service: S,
@@ -333,6 +390,16 @@ impl std::fmt::Debug for Server {
 
 fn scheme(tls: &TlsConfig) -> &'static str {
     if tls.is_off() { "http" } else { "https" }
+}
+
+/// `q` requests in `w` seconds, as draft-ietf-httpapi-ratelimit-headers writes it.
+fn quota(rate: &PerTenant) -> Option<HeaderValue> {
+    let (requests, window) = if rate.per_second >= 1.0 {
+        (rate.per_second.floor() as u64, 1)
+    } else {
+        (1, (1.0 / rate.per_second).ceil() as u64)
+    };
+    HeaderValue::try_from(format!("\"tenant\";q={requests};w={window}")).ok()
 }
 
 /// The section, and the name of the address.

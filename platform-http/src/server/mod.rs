@@ -18,8 +18,10 @@
 //! A timeout layer of your own inside the router: two clocks, and the smaller one knows nothing of the caller's
 //! deadline. Change `server.policy.timeout` instead.
 
+mod admit;
 mod age;
 mod builder;
+mod classes;
 mod config;
 mod connection;
 pub mod dialect;
@@ -41,6 +43,7 @@ mod stream;
 mod trust;
 
 pub use builder::{Config, Server};
+pub use classes::ClassConfig;
 pub use config::{Clients, Limits, Times, TlsConfig};
 pub use connection::{Connections, Served};
 pub use line::Peer;

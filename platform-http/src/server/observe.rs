@@ -17,21 +17,23 @@ use std::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use platform_core::{
-    App, Context, Error, ErrorKind, Outcome,
+    App, Context, Error, ErrorKind, Outcome, Tick,
+    call::CarryReply as _,
     context::{
         Notes, SpanId,
         wire::{Field, Rejected},
     },
     deadline::Limit,
     lifecycle::panic_text,
+    stack::Slot,
     telemetry::{
         Counter, CounterFamily, Gauge, Line, Logs, Operation, Traces,
         trace::{Kind, Span, Status, Value},
     },
-    tick::Tick,
 };
 
 use super::{
+    admit::Carried,
     dialect::Dialect,
     durations::{CellKey, METHODS, Route, method_index},
     load::Load,
@@ -78,6 +80,7 @@ pub(super) struct Seen {
     status: StatusCode,
     reason: Option<ErrorKind>,
     spoken: Option<Box<Spoken>>,
+    slot: Option<Slot>,
 }
 
 impl Observer {
@@ -156,6 +159,7 @@ impl Observer {
             status: StatusCode::OK,
             reason: None,
             spoken: self.0.dialect.as_ref().and_then(|dialect| Spoken::of(dialect, request)),
+            slot: None,
         }
     }
 }
@@ -181,6 +185,18 @@ impl Seen {
         self.observer.0.load.report(self.rif)
     }
 
+    /// It is served in this place: free when its reply has been sent, whatever becomes of it.
+    pub(super) fn hold(&mut self, slot: Option<Slot>) {
+        self.slot = slot;
+    }
+
+    /// Nothing of its reply is ready, and its head is out: it is made while it is sent.
+    pub(super) fn waits(&mut self) {
+        if let Some(slot) = &mut self.slot {
+            slot.stream();
+        }
+    }
+
     /// Whether a route of the router matched.
     pub(super) fn is_routed(&self) -> bool {
         self.route() != 0
@@ -195,6 +211,9 @@ impl Seen {
         to_strangers: bool,
     ) {
         self.status = response.status();
+        if let Some(carried) = response.extensions_mut().remove::<Carried>() {
+            self.slot = carried.take();
+        }
         if let Some(Refused(error)) = response.extensions_mut().remove() {
             self.reason = Some(error.kind());
             // What the caller did wrong he is told; what went wrong inside has no other place.
@@ -210,7 +229,10 @@ impl Seen {
         if streams {
             // How long somebody listens belongs into no latency: the metric gets the time to the head, though
             // only at the end, when it is known whether the stream broke off.
-            self.head = Some(Tick::now().since(self.began));
+            let now = Tick::now();
+            self.head = Some(now.since(self.began));
+            // What a slot's limit learns from is the head.
+            self.report_slot(now);
             if self.spoken.is_none()
                 && let Some(notes) = self.context.notes()
             {
@@ -223,6 +245,7 @@ impl Seen {
                 context: self.context.clone(),
                 client: self.client.take(),
                 spoken: self.spoken.take(),
+                slot: self.slot.take(),
                 ..*self
             };
             self.told = true;
@@ -232,7 +255,21 @@ impl Seen {
                 None => Body::reply_stream(Stream::new(body, seen)),
             };
         } else {
-            self.tell();
+            let now = Tick::now();
+            if !streams {
+                self.report_slot(now);
+            }
+            if let Some(guard) = self.slot.take().and_then(Slot::into_guard) {
+                response.body_mut().hold(guard);
+            }
+            self.tell(now);
+        }
+    }
+
+    fn report_slot(&self, now: Tick) {
+        if let Some(slot) = &self.slot {
+            let spoken = self.spoken.as_ref().and_then(|spoken| spoken.status).map(|status| status.outcome);
+            slot.report(spoken.unwrap_or_else(|| self.outcome()), now);
         }
     }
 
@@ -240,7 +277,7 @@ impl Seen {
     pub(super) fn finish(&mut self, reason: Option<ErrorKind>) {
         if !self.told {
             self.reason = reason.or(self.reason);
-            self.tell();
+            self.tell(Tick::now());
         }
     }
 
@@ -286,9 +323,9 @@ impl Seen {
             .with_source(panic_text(panic))
     }
 
-    fn tell(&mut self) {
+    fn tell(&mut self, now: Tick) {
         self.told = true;
-        let duration = Tick::now().since(self.began);
+        let duration = now.since(self.began);
         let inner = &*self.observer.0;
         inner.active[usize::from(self.method)].dec();
         inner.load.leave();
@@ -405,7 +442,7 @@ impl Drop for Seen {
         if !self.told {
             self.reason = Some(ErrorKind::Abandoned);
             self.status = crate::problem::status(ErrorKind::Abandoned);
-            self.tell();
+            self.tell(Tick::now());
         }
     }
 }

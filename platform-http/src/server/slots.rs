@@ -61,6 +61,7 @@ use platform_core::{call::CarryCall as _, context};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::admit::Door;
 pub use crate::layers::{Around, Rest};
 use crate::{
     Body,
@@ -94,9 +95,18 @@ impl Slots {
         self.handler.push(Wrap::new(layer));
     }
 
-    /// The routes with everything in its slot.
-    pub(super) fn around(self, routes: Rest) -> Slotted {
+    /// Does anybody find out here who asks?
+    pub(super) fn has_identity(&self) -> bool {
+        !self.identity.is_empty()
+    }
+
+    /// The routes with everything in its slot; `door` is asked between the two, if there is one.
+    pub(super) fn around(self, routes: Rest, door: Option<Door>) -> Slotted {
         let inner = within(&self.handler, routes);
+        let inner = match door {
+            Some(door) => Rest(Arc::new(Behind(door, inner))),
+            None => inner,
+        };
         Slotted(within(&self.identity, Rest(Arc::new(Scoped(inner)))))
     }
 }
@@ -171,6 +181,21 @@ impl Below for Scoped {
             notes.set_tenant(tenant);
         }
         Box::pin(context::scope(context, self.0.0.answer(request)))
+    }
+}
+
+/// What is behind the server's guards.
+struct Behind(Door, Rest);
+
+impl Below for Behind {
+    fn answer(&self, mut request: Request<Body>) -> Reply {
+        let (door, rest) = (self.0.clone(), self.1.clone());
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            let serving = door.enter(&path, request.body_mut().context_mut()).await?;
+            let reply = rest.0.answer(request).await;
+            Ok(serving.answered(reply))
+        })
     }
 }
 

@@ -163,7 +163,10 @@ impl http_body::Body for Saying {
                 this.seen.finish(None);
                 Poll::Ready(None)
             }
-            Poll::Pending => this.poll_limit(cx).map(|error| Some(Ok(this.fail(&error)))),
+            Poll::Pending => {
+                this.seen.waits();
+                this.poll_limit(cx).map(|error| Some(Ok(this.fail(&error))))
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 //! | respond | what is the reply to a refusal? |
 //! | deadline | how long may it take? |
 //! | body limit | how large may it be? |
+//! | guards | may it be served now? ([`ServerGuards`]; below an identity layer, if there is one) |
 //! | catch panic | what if the handler is wrong? |
 //! | scope | what may business code know? |
 
@@ -24,13 +25,16 @@ use platform_core::{
         self, Notes,
         wire::{self, Trust},
     },
-    deadline::{Limit, within},
+    deadline::{Limit, Whose, within},
     identity::Identity,
+    stack::{Guarding, ServerGuards},
 };
 use tokio::time::Instant;
 
 use super::{
-    Peer,
+    Peer, admit,
+    admit::Carried,
+    classes::Paths,
     dialect::Dialect,
     edge::{Answer, Landing},
     observe::{Observer, Seen},
@@ -52,8 +56,12 @@ pub(super) struct Stack<S> {
 struct Shared {
     observer: Observer,
     identity: Arc<Identity>,
+    guards: Arc<ServerGuards>,
+    paths: Arc<Paths>,
+    /// An identity layer asks the guards, below it.
+    asks_below: bool,
+    quota: Option<HeaderValue>,
     trust: TrustConfig,
-    timeout: Option<Duration>,
     body: u64,
     body_idle: Duration,
 }
@@ -61,15 +69,19 @@ struct Shared {
 /// What a stack is set to.
 pub(super) struct Settings {
     pub(super) trust: TrustConfig,
-    pub(super) timeout: Option<Duration>,
+    pub(super) guards: Arc<ServerGuards>,
+    pub(super) paths: Arc<Paths>,
+    pub(super) asks_below: bool,
+    pub(super) quota: Option<HeaderValue>,
     pub(super) body: u64,
     pub(super) body_idle: Duration,
 }
 
 impl<S: Answer> Stack<S> {
     pub(super) fn new(observer: Observer, identity: Arc<Identity>, settings: Settings, inner: S) -> Self {
-        let Settings { trust, timeout, body, body_idle } = settings;
-        Stack { shared: Arc::new(Shared { observer, identity, trust, timeout, body, body_idle }), inner }
+        let Settings { trust, guards, paths, asks_below, quota, body, body_idle } = settings;
+        let shared = Shared { observer, identity, guards, paths, asks_below, quota, trust, body, body_idle };
+        Stack { shared: Arc::new(shared), inner }
     }
 
     /// How the peer is believed; whom its certificate names goes on with the request.
@@ -91,11 +103,19 @@ impl<S: Answer> Stack<S> {
     ) -> Response<Body> {
         let shared = &*self.shared;
         // Everything below reads the context. The one clock reading of the way in.
-        let (mut context, parent) = shared.extract(&request, trust, Instant::now());
+        let (mut context, parent, class) = shared.extract(&request, trust, Instant::now());
         // R1 Count everything: every refusal below is on the graph, with its final status.
         let mut seen = shared.observer.begin(&request, &context, parent, trust.internal);
+        let mut admitted = shared.admit(&request, &mut context, class, &seen);
+        if admitted.is_ok() && !shared.asks_below {
+            // Importance and capacity: a refusal runs no handler and reads no body.
+            match admit::enter(&shared.guards, class, &mut context).await {
+                Ok(slot) => seen.hold(slot),
+                Err(refusal) => admitted = Err(refusal),
+            }
+        }
         let mut reply = None;
-        let (ended, limit) = match shared.admit(&request, &mut context, &seen) {
+        let (ended, limit) = match admitted {
             Err(refusal) => (Err(refusal), None),
             Ok(limit) => {
                 let whole = seen.dialect().is_some();
@@ -106,7 +126,13 @@ impl<S: Answer> Stack<S> {
                 // A panic passes through the layers above like any error.
                 let caught = AssertUnwindSafe(scoped).catch_unwind();
                 // R5 One clock: everything in here ends with it.
-                (Ok(within(limit, caught).await), limit)
+                let ended = within(limit, caught).await;
+                if let Err(limit) = &ended
+                    && limit.whose() == Whose::Caller
+                {
+                    shared.guards.wasted(class);
+                }
+                (Ok(ended), limit)
             }
         };
         shared.judge(ended, &mut reply, &seen);
@@ -126,7 +152,7 @@ impl Shared {
         request: &Request<B>,
         trust: Trust,
         now: Instant,
-    ) -> (Context, Option<context::SpanId>) {
+    ) -> (Context, Option<context::SpanId>, u16) {
         let arrival = wire::read(request.headers(), trust, now);
         if !arrival.rejected.is_empty() {
             self.observer.count_rejected(arrival.rejected);
@@ -143,7 +169,14 @@ impl Shared {
             notes.add("peer", identity.as_str().to_owned());
         }
         context.set_notes(Arc::new(notes));
-        (context, arrival.parent)
+        let kind = self.paths.of(request.uri().path());
+        match kind.criticality {
+            None => {}
+            // Here it enters, and nobody has said before how important it is.
+            Some(criticality) if !trust.internal => context.enter_as(criticality),
+            Some(criticality) => context.lower(criticality),
+        }
+        (context, arrival.parent, kind.class)
     }
 
     /// May it be served, and until when?
@@ -151,18 +184,20 @@ impl Shared {
         &self,
         request: &Request<B>,
         context: &mut Context,
+        class: u16,
         seen: &Seen,
     ) -> Result<Option<Limit>> {
-        let now = context.now();
-        // R9 Dead work takes no slot.
-        let limit = Limit::of_call(context.deadline(), self.timeout, now);
-        if let Some(limit) = limit {
-            if limit.deadline().has_passed(now) {
-                return Err(
-                    Error::new(ErrorKind::Expired, "the deadline had passed on arrival").at_layer("deadline")
-                );
+        let (now, timeout) = (context.now(), self.guards.timeout(class));
+        let mut limit = Limit::of_call(context.deadline(), timeout, now);
+        if let Some(known) = limit {
+            // R9 Dead work takes no slot.
+            if known.deadline().has_passed(now) {
+                self.guards.expired(class, context)?;
+                // What may only be counted is served as if nobody had said until when.
+                limit = Limit::of_call(None, timeout, now);
+            } else {
+                context.narrow(known.deadline());
             }
-            context.narrow(limit.deadline());
         }
         // R2 What the head says needs no reading.
         let is_host = |(name, _): &(&HeaderName, _)| *name == header::HOST;
@@ -203,8 +238,13 @@ impl Shared {
             (Ok(Ok(Err(panic))), None) => Some(self.refuse(&seen.panicked(&*panic), seen)),
             (Ok(Err(limit)), None) => Some(self.refuse(&out_of_time(limit), seen)),
         };
-        if instead.is_some() {
-            *reply = instead;
+        if let Some(mut instead) = instead {
+            // The place that was taken below an identity layer is that of the request, whatever is answered.
+            if let Some(carried) = reply.as_mut().and_then(|reply| reply.extensions_mut().remove::<Carried>())
+            {
+                instead.extensions_mut().insert(carried);
+            }
+            *reply = Some(instead);
         }
     }
 
@@ -275,6 +315,21 @@ impl Shared {
         self.refuse_as(problem::status(error.kind()), error, seen)
     }
 
+    /// What a tenant may ask, and when again (the IETF's RateLimit fields).
+    #[cold]
+    fn tell_quota(&self, response: &mut Response<Body>, error: &Error) {
+        // A handler's own limit is not ours to explain.
+        let (Some(policy), true) = (&self.quota, error.layer() == Guarding::RateLimit.as_str()) else {
+            return;
+        };
+        let seconds = error.hint().after.map_or(0, problem::whole_seconds);
+        let left = HeaderValue::try_from(format!("\"tenant\";r=0;t={seconds}"));
+        response.headers_mut().insert(RATE_POLICY, policy.clone());
+        if let Ok(left) = left {
+            response.headers_mut().insert(RATE_LEFT, left);
+        }
+    }
+
     fn refuse_as(&self, status: StatusCode, error: &Error, seen: &Seen) -> Response<Body> {
         let context = seen.context();
         let trace_id = context.trace().trace_id().to_string();
@@ -284,6 +339,9 @@ impl Shared {
             to_strangers: !seen.is_internal(),
         };
         let mut response = render_as(status, error, &teller);
+        if error.kind() == ErrorKind::RateLimited {
+            self.tell_quota(&mut response, error);
+        }
         response.extensions_mut().insert(Refused(error.clone()));
         response
     }
@@ -303,6 +361,10 @@ impl Shared {
         response
     }
 }
+
+/// draft-ietf-httpapi-ratelimit-headers.
+const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// How a handler's future ended: with a reply, with a panic, or not in time.
 type Ended = Result<std::thread::Result<()>, Limit>;
@@ -328,7 +390,7 @@ fn refusal(response: &Response<Body>, seen: &Seen) -> Option<Error> {
 /// The server's own words for a limit that was reached.
 pub(super) fn out_of_time(limit: Limit) -> Error {
     let why = match limit.whose() {
-        platform_core::deadline::Whose::Caller => "all that the caller had left",
+        Whose::Caller => "all that the caller had left",
         _ => "the limit of this server (server.policy.timeout)",
     };
     Error::new(ErrorKind::Timeout, format!("no answer within {:?}, {why}", limit.length()))

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{self, Poll, ready},
+    task::{self, Poll},
 };
 
 use bytes::Bytes;
@@ -35,7 +35,10 @@ impl http_body::Body for Stream {
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Stream { body, seen } = self.get_mut();
-        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+            seen.waits();
+            return Poll::Pending;
+        };
         match &frame {
             Some(Ok(_)) => {}
             // Its head is out and said that all is well; what is told says that it was not.

@@ -5,7 +5,9 @@ mod served;
 mod bad_input;
 #[cfg(feature = "compression")]
 mod compression;
+mod guards;
 mod limits;
+mod overload;
 mod signals;
 mod slots;
 mod streams;

@@ -7,6 +7,7 @@ use platform_core::{
     identity::Identity,
     stack::{ClientPolicy, ClientStack, Parts},
     telemetry::Metrics,
+    testing::Ask,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -74,9 +75,14 @@ impl Client {
     }
 
     pub(crate) async fn call(&self) -> Felt {
+        self.call_as(root()).await
+    }
+
+    /// A call on somebody's behalf; naive clients tell nobody about it.
+    pub(crate) async fn call_as(&self, ask: Ask) -> Felt {
         let begun = Instant::now();
         let (good, refused) = match (&self.stack, &self.way) {
-            (Some(stack), _) => match stack.call(root(), &*self.lane).await {
+            (Some(stack), _) => match stack.call(ask, &*self.lane).await {
                 Ok(answered) => (is_good(&answered.reply), false),
                 Err(error) => (false, is_refusal(error.kind())),
             },

@@ -86,8 +86,7 @@ impl Wire for Lane {
     async fn send(&self, mut call: Ask, asked: &Asked) -> Result<Told> {
         let mut picked = self.balance.pick_for(&mut call.context, asked, die()).await?;
         asked.set(picked.label());
-        let deadline = call.context.deadline().map(|deadline| deadline.instant());
-        let (outcome, hint) = self.town.ask(*picked.service(), deadline).await;
+        let (outcome, hint) = self.town.ask_as(*picked.service(), &call.context).await;
         picked.report(&Verdict::new(outcome, Tick::now()).with_hint(hint));
         Ok(told(outcome, hint))
     }

@@ -3,8 +3,8 @@
 //! Storms in paused time: a town of replicas with queues and slots, ten client processes on the production stack
 //! with the preset `interactive`, and a naive client beside them with the same seed. One bar for each storm; a bar
 //! is missed if two of three seeds miss it. The client's balancer is the production one too, and stands beside round
-//! robin, two choices by load, and tower's peak EWMA. The server's own guards are not in the town, so S4 shows what a
-//! client can do alone. S7 has a rolling deploy, S9 a thousand ways to one server, S10 a registry that dies,
+//! robin, two choices by load, and tower's peak EWMA. S0, S3 and S6 have the production server's guards in front of each
+//! replica; the others have none, so S4 shows what a client can do alone. S7 has a rolling deploy, S9 a thousand ways to one server, S10 a registry that dies,
 //! freezes and lies, with the production leases, watches and balancers around it.
 
 mod chain;
@@ -15,6 +15,7 @@ mod found;
 mod herd;
 mod lane;
 mod outage;
+mod overload;
 mod registry;
 mod runs;
 mod told;
@@ -80,18 +81,21 @@ pub(crate) fn names() -> String {
 /// A storm for one seed.
 type Storm = fn(u64, runs::Scale) -> runs::Run;
 
-const STORMS: [(&str, Storm); 10] = [
+const STORMS: [(&str, Storm); 12] = [
     ("S0", |seed, scale| Box::pin(runs::s0(seed, scale))),
     ("S1", |seed, scale| Box::pin(choosing::s1(seed, scale))),
     ("S2", |seed, scale| Box::pin(choosing::s2(seed, scale))),
+    ("S3", |seed, scale| Box::pin(overload::s3(seed, scale))),
     ("S4", |seed, scale| Box::pin(runs::s4(seed, scale))),
     ("S5", |seed, scale| Box::pin(choosing::s5(seed, scale))),
+    ("S6", |seed, scale| Box::pin(overload::s6(seed, scale))),
     ("S7", |seed, scale| Box::pin(deploy::s7(seed, scale))),
     ("S8", |seed, scale| Box::pin(choosing::s8(seed, scale))),
     ("S9", |seed, _| Box::pin(herd::s9(seed))),
     ("S10", |seed, scale| Box::pin(outage::s10(seed, scale))),
     ("S11", |seed, scale| Box::pin(runs::s11(seed, scale))),
 ];
+
 /// Published, and fewer than three make no majority.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
@@ -122,6 +126,11 @@ mod tests {
     #[test]
     fn s2_a_grey_replica_is_not_felt() {
         passes("S2");
+    }
+
+    #[test]
+    fn s3_an_overload_leaves_the_goodput_where_it_was() {
+        passes("S3");
     }
 
     #[test]

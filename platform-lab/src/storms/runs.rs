@@ -2,7 +2,10 @@
 
 use std::{future::Future, pin::Pin, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use platform_core::{Result, stack::ClientPolicy};
+use platform_core::{
+    Result,
+    stack::{ClientPolicy, ServerPolicy},
+};
 use platform_http::client::Preset;
 use tokio::time::{Instant, sleep};
 
@@ -84,7 +87,12 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
             seed(number);
             // A log-normal queue is no storm where there are slots for all.
             let slots = if mean == MEAN { 4 } else { 1_000 };
-            let town = Town::new(10, slots, Weather::fair(mean));
+            let weather = Weather::fair(mean);
+            let town = if arm == "no guards" {
+                Town::new(10, slots, weather)
+            } else {
+                Town::guarded(10, slots, weather, &ServerPolicy::default())
+            };
             let clients = clients(&town, way)?;
             let length = Duration::from_secs(scale.storm).max(2 * mean);
             let felt = if burst {
@@ -100,13 +108,17 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
             if arm != "no guards" {
                 let open: usize = clients.iter().filter(|client| has_opened(client)).count();
                 let ejected: u64 = clients.iter().map(ejections).sum();
-                passed &= told.refused == 0 && open == 0 && ejected == 0;
+                let at_server = town.refused();
+                passed &= told.refused == 0 && at_server == 0 && open == 0 && ejected == 0;
                 rows.push(told.row(
                     "S0",
                     what,
                     arm,
                     number,
-                    &format!("{} refused, {open} open, {ejected} ejected", told.refused),
+                    &format!(
+                        "{} refused, {at_server} by servers, {open} open, {ejected} ejected",
+                        told.refused
+                    ),
                 ));
             } else {
                 rows.push(told.row("S0", what, arm, number, ""));

@@ -10,9 +10,12 @@ use std::{
 };
 
 use platform_core::{
-    Context, Hint, Mark, Outcome, Verdict,
+    Context, Error, Hint, Mark, Outcome, Tick, Verdict,
     call::Reply as _,
-    context,
+    context::{self, Deadline},
+    identity::Identity,
+    stack::{Entry, ServerGuards, ServerPolicy, Slot},
+    telemetry::Metrics,
     testing::{Ask, Told},
 };
 use tokio::{
@@ -50,6 +53,12 @@ pub(crate) struct Replica {
     wasted: AtomicU64,
     worked: AtomicU64,
     requests: AtomicU64,
+    /// The server's guards in front of it, where it has some.
+    guards: Option<Arc<ServerGuards>>,
+    /// What refusing costs: as much of a slot's time, in microseconds, which the next request pays.
+    owed: AtomicU64,
+    refused: AtomicU64,
+    served: AtomicU64,
     born: Instant,
 }
 
@@ -108,12 +117,33 @@ impl Weather {
 impl Town {
     /// So many replicas of so many slots each.
     pub(crate) fn new(replicas: usize, slots: usize, weather: Weather) -> Self {
-        let one = |_| Replica {
+        Town::of(replicas, slots, weather, |_| None)
+    }
+
+    /// The same, each behind the production server's guards under `policy`.
+    pub(crate) fn guarded(replicas: usize, slots: usize, weather: Weather, policy: &ServerPolicy) -> Self {
+        Town::of(replicas, slots, weather, |_| {
+            let metrics = Metrics::new(&Identity::default());
+            Some(ServerGuards::new(policy, &[], &metrics, Instant::now()))
+        })
+    }
+
+    fn of(
+        replicas: usize,
+        slots: usize,
+        weather: Weather,
+        guards: impl Fn(usize) -> Option<Arc<ServerGuards>>,
+    ) -> Self {
+        let one = |index| Replica {
             slots: Semaphore::new(slots),
             weather: parking::Live::new(weather),
             wasted: AtomicU64::new(0),
             worked: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            guards: guards(index),
+            owed: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            served: AtomicU64::new(0),
             born: Instant::now(),
         };
         Town((0..replicas).map(one).collect())
@@ -146,14 +176,39 @@ impl Town {
         self.0[index].requests.load(Relaxed)
     }
 
-    /// One way there and back. Whoever leaves does not stop the work.
+    /// Requests that the replicas' guards refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.0.iter().map(|replica| replica.refused.load(Relaxed)).sum()
+    }
+
+    /// What all slots together can do in a second, by what requests really took.
+    pub(crate) fn capacity(&self, slots: usize) -> f64 {
+        let of = |read: fn(&Replica) -> &AtomicU64| -> f64 {
+            self.0.iter().map(|replica| read(replica).load(Relaxed) as f64).sum()
+        };
+        let mean = of(|replica| &replica.worked) / of(|replica| &replica.served).max(1.0) / 1e6;
+        (self.0.len() * slots) as f64 / mean.max(1e-6)
+    }
+
+    /// One way there and back, for a caller of whom nothing is known but the deadline.
     pub(crate) async fn ask(&self, index: usize, deadline: Option<Instant>) -> Answer {
+        let mut context = Context::root(Instant::now());
+        if let Some(deadline) = deadline {
+            context.narrow(Deadline::at(deadline));
+        }
+        self.ask_as(index, &context).await
+    }
+
+    /// One way there and back. Whoever leaves does not stop the work.
+    pub(crate) async fn ask_as(&self, index: usize, context: &Context) -> Answer {
         sleep(NETWORK).await;
         let (tell, told) = oneshot::channel();
         let town = self.clone();
+        let mut context = context.clone();
+        context.set_now(Instant::now());
         let work = async move {
             // Who has left hears nothing.
-            let _ = tell.send(town.serve(index, deadline).await);
+            let _ = tell.send(town.answer(index, context).await);
         };
         drop(context::spawn(work));
         told.await.unwrap_or((Outcome::ServerFault, Hint::NONE))
@@ -166,6 +221,34 @@ impl Town {
         };
         let worked = of(|replica| &replica.worked);
         if worked == 0 { 0.0 } else { of(|replica| &replica.wasted) as f64 / worked as f64 }
+    }
+
+    /// What replica `index` answers: its guards first, as the server's page asks them.
+    async fn answer(&self, index: usize, mut context: Context) -> Answer {
+        let deadline = context.deadline().map(Deadline::instant);
+        let replica = &self.0[index];
+        let Some(guards) = &replica.guards else { return self.serve(index, deadline).await };
+        let slot = match enter(guards, &mut context).await {
+            Ok(slot) => slot,
+            Err(refusal) => {
+                replica.requests.fetch_add(1, Relaxed);
+                replica.refused.fetch_add(1, Relaxed);
+                replica.owed.fetch_add(REFUSAL, Relaxed);
+                return (refusal.outcome(), refusal.hint());
+            }
+        };
+        let work = self.serve(index, deadline);
+        let answer = match deadline {
+            // A server of ours ends a handler whose deadline passes, wherever it stands.
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline, work).await.unwrap_or((Outcome::Timeout, Hint::NONE))
+            }
+            None => work.await,
+        };
+        if let Some(slot) = slot {
+            slot.report(answer.0, Tick::now());
+        }
+        answer
     }
 
     /// What replica `index` makes of a request. Its caller may leave: the replica does not notice.
@@ -193,8 +276,9 @@ impl Town {
             return (Outcome::Timeout, Hint::NONE);
         }
         let begun = Instant::now();
+        let owed = Duration::from_micros(replica.owed.swap(0, Relaxed));
         let work = async {
-            sleep(log_normal(weather.mean).mul_f64(weather.slower)).await;
+            sleep(log_normal(weather.mean).mul_f64(weather.slower) + owed).await;
             // And what is under way stops with it.
             sleep(replica.stall_left(index, self.0.len(), weather)).await;
         };
@@ -209,10 +293,22 @@ impl Town {
         let now = Instant::now();
         let micros = u64::try_from((now - begun).as_micros()).unwrap_or(u64::MAX);
         replica.worked.fetch_add(micros, Relaxed);
+        replica.served.fetch_add(1, Relaxed);
         if deadline.is_some_and(|deadline| deadline < now) {
             replica.wasted.fetch_add(micros, Relaxed);
         }
         if cut { (Outcome::Timeout, Hint::NONE) } else { (Outcome::Success, Hint::NONE) }
+    }
+}
+
+/// The server's page, as far as it is about guards.
+async fn enter(guards: &Arc<ServerGuards>, context: &mut Context) -> Result<Option<Slot>, Error> {
+    if context.deadline().is_some_and(|deadline| deadline.has_passed(context.now())) {
+        guards.expired(0, context)?;
+    }
+    match guards.enter(0, context) {
+        Entry::Now(entered) => entered,
+        Entry::Wait(importance) => guards.wait(0, importance, context).await,
     }
 }
 
@@ -271,6 +367,8 @@ pub(crate) fn log_normal(mean: Duration) -> Duration {
     mean.mul_f64((variance.sqrt() * normal - variance / 2.0).exp())
 }
 
+/// A refusal costs as much of a slot as a fiftieth of a request of 10 ms.
+const REFUSAL: u64 = 200;
 /// There and back within a data centre takes half of that; tokio's timers know whole milliseconds.
 const NETWORK: Duration = Duration::from_millis(1);
 /// Longer than any storm.

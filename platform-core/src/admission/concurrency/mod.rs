@@ -9,7 +9,7 @@
 //! # The first window
 //! Nothing is known at the start, and a limit of 20 would refuse half of a healthy service with 500 ms at 100 calls
 //! a second. So until the first window has been closed, a limit that is full *doubles*, up to `max`, as long as no
-//! call ended in overload or a timeout; calls that began while no more than `start` were under way give the
+//! call ended in overload or a timeout and those that came in a crowd do not take three times as long; calls that began while no more than `start` were under way give the
 //! baseline, and if the window shows a queue, the limit goes at once to twice what needs none. A flood at a cold
 //! start thus meets no limit for a second or two, or twice the latency: deadlines and the server's own queue
 //! bound that.
@@ -78,6 +78,8 @@ pub struct Concurrency<A = Queue> {
     slots: Slots,
     /// Nothing is known yet: the first window is open.
     is_new: AtomicBool,
+    /// And it has shown that calls wait for one another.
+    shows_queue: AtomicBool,
     latencies: Latencies,
     quiet: Latencies,
     done: AtomicU32,
@@ -121,6 +123,7 @@ impl<A: Algorithm> Concurrency<A> {
             max: AtomicU32::new(max),
             slots: Slots::new(start),
             is_new: AtomicBool::new(true),
+            shows_queue: AtomicBool::new(false),
             latencies: Latencies::new(),
             quiet: Latencies::new(),
             done: AtomicU32::new(0),
@@ -152,25 +155,49 @@ impl<A: Algorithm> Concurrency<A> {
     }
 
     fn enter(&self, now: impl Into<Tick>) -> Answer<Ticket> {
-        let since = now.into();
+        self.take(now.into()).map_or_else(|limit| self.refuse(limit), Answer::Go)
+    }
+
+    /// A slot, or the limit that was met. Who will not come again has to be [told of](Self::refused).
+    #[inline]
+    pub(crate) fn take(&self, since: Tick) -> Result<Ticket, u32> {
         loop {
             match self.slots.take() {
-                Ok(in_flight) => return Answer::Go(Ticket { since, in_flight }),
+                Ok(in_flight) => return Ok(Ticket { since, in_flight }),
                 Err(limit) if self.may_double(limit) => {
                     self.slots.grow(limit, limit.saturating_mul(2).min(self.max.load(Relaxed)));
                 }
-                Err(limit) => return self.refuse(limit),
+                Err(limit) => return Err(limit),
             }
         }
     }
 
+    /// One who met the limit went away.
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
     fn may_double(&self, limit: u32) -> bool {
-        self.is_new.load(Acquire) && self.drops.load(Relaxed) == 0 && limit < self.max.load(Relaxed)
+        self.is_new.load(Acquire)
+            && self.drops.load(Relaxed) == 0
+            && limit < self.max.load(Relaxed)
+            && !self.shows_queue.load(Relaxed)
+            && !self.look_for_queue()
+    }
+
+    /// Do those that came in a crowd take far longer than those before it? Then what is asked for is not room.
+    #[cold]
+    fn look_for_queue(&self) -> bool {
+        let (all, quiet) = (self.latencies.quantile(0.5), self.quiet.quantile(0.5));
+        let (Some((all, seen)), Some((quiet, calm))) = (all, quiet) else { return false };
+        let shows = seen >= FEWEST && calm >= FEWEST_CALM && all > quiet * CROWDED;
+        self.shows_queue.store(shows, Relaxed);
+        shows
     }
 
     #[cold]
     fn refuse(&self, limit: u32) -> Answer<Ticket> {
-        self.refused.fetch_add(1, Relaxed);
+        self.refused();
         Answer::No(Refusal::new(format!(
             "{} calls are under way and {limit} is what the target is believed to bear (concurrency.max = {})",
             self.slots.in_flight(),
@@ -277,6 +304,10 @@ const SHARE: f64 = 0.9;
 
 /// Of fewer calls, a 90th percentile is the latency of five.
 const FEWEST: u32 = 50;
+
+/// A median of ten is off by a half now and then, and by three times only where calls wait for one another.
+const FEWEST_CALM: u32 = 10;
+const CROWDED: u32 = 3;
 
 const SHORTEST: u64 = Duration::from_secs(1).as_nanos() as u64;
 const LONGEST: u64 = Duration::from_secs(30).as_nanos() as u64;

@@ -31,8 +31,10 @@ use super::{
 };
 
 /// failsafe-go's rule, with a start that is not in the way and a fall that is as fast as the queue is long.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
+    /// The limit rises to so many times the recent peak.
+    factor: f64,
     /// The last latencies, for a median that one bad window does not move.
     latest: VecDeque<f64>,
     recent: Option<f64>,
@@ -75,7 +77,22 @@ impl Algorithm for Queue {
 impl Queue {
     /// An algorithm that has seen nothing.
     pub fn new() -> Self {
-        Queue::default()
+        Queue::up_to(FACTOR)
+    }
+
+    /// The same whose limit stays within so many times the recent peak.
+    pub fn up_to(factor: f64) -> Self {
+        Queue {
+            factor,
+            latest: VecDeque::new(),
+            recent: None,
+            baseline: None,
+            throughput: Correlation::default(),
+            latency: Correlation::default(),
+            has_fallen: false,
+            full_windows: 0,
+            look: None,
+        }
     }
 
     fn judge(&mut self, sample: &Sample) -> f64 {
@@ -120,7 +137,7 @@ impl Queue {
         if is_full && waits && gain.is_known && (gain.slope < 0.0 || (cost.slope > 0.5 && flat)) {
             return limit - log;
         }
-        let most = peak * FACTOR;
+        let most = peak * self.factor;
         if queue >= SHORT * log || limit >= most {
             return limit;
         }
@@ -169,6 +186,12 @@ impl Queue {
 /// Twice what would need no queue: after a first window in which everything went, steps would take minutes.
 fn first_guess(sample: &Sample, baseline: f64) -> f64 {
     (sample.throughput() * baseline * 2.0).ceil()
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue::new()
+    }
 }
 
 /// An exponential average that remembers about `age` values.

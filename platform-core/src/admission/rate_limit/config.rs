@@ -59,6 +59,57 @@ impl Rules for Config {
     }
 }
 
+/// How often each tenant may ask a server.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PerTenant {
+    /// How much it may do.
+    pub mode: Mode,
+    /// Requests a second for ever, of each tenant.
+    pub per_second: f64,
+    /// Requests at once after a pause.
+    pub burst: u32,
+    /// So many tenants are remembered.
+    pub max_keys: u32,
+}
+
+impl PerTenant {
+    /// The rate of one tenant.
+    pub fn rate(&self) -> Config {
+        let PerTenant { mode, per_second, burst, .. } = *self;
+        Config { mode, per_second, burst }
+    }
+}
+
+impl Default for PerTenant {
+    fn default() -> Self {
+        let Config { mode, per_second, burst } = Config::default();
+        PerTenant { mode, per_second, burst: 2 * burst, max_keys: DEFAULT_MAX_KEYS }
+    }
+}
+
+impl PartialEq for PerTenant {
+    fn eq(&self, other: &Self) -> bool {
+        self.rate() == other.rate() && self.max_keys == other.max_keys
+    }
+}
+
+impl Eq for PerTenant {}
+
+impl Rules for PerTenant {
+    fn refusals(&self) -> Vec<Refusal> {
+        let mut refusals = self.rate().refusals();
+        if self.max_keys == 0 {
+            let why = "is 0, and then nobody's use is remembered; write at least 1";
+            refusals.push(Refusal::new("max_keys", why));
+        }
+        refusals
+    }
+}
+
+/// Some ten megabytes: more tenants than ask one process within the time of a burst.
+pub const DEFAULT_MAX_KEYS: u32 = 100_000;
+
 /// A round number to be replaced; nobody can guess a contract.
 pub const DEFAULT_PER_SECOND: f64 = 100.0;
 

@@ -6,8 +6,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::time::Instant;
-
 use super::{Config, Gcra, Rule};
 use crate::{admission::Answer, tick::Tick};
 
@@ -48,7 +46,7 @@ struct Entry {
 
 impl Keyed {
     /// The rate of `config` for each of at most `max_keys` keys (at least one).
-    pub fn new(config: &Config, max_keys: usize, epoch: Instant) -> Self {
+    pub fn new(config: &Config, max_keys: usize, epoch: impl Into<Tick>) -> Self {
         let max_keys = max_keys.max(1);
         let shards = (max_keys / KEYS_FOR_A_SHARD).clamp(1, MOST_SHARDS);
         let shard = |index| {
@@ -70,18 +68,18 @@ impl Keyed {
     }
 
     /// May `key` call at `now`? Going counts.
-    pub fn ask(&self, key: &str, now: Instant) -> Answer<()> {
+    pub fn ask(&self, key: &str, now: impl Into<Tick>) -> Answer<()> {
         let [first, second] = &self.fingerprints;
         let (first, second) = (first.hash_one(key), second.hash_one(key));
         let key = (u128::from(first) << 64) | u128::from(second);
         let place = usize::try_from(first % self.shards.len() as u64).expect("an index of a shard fits");
-        lock(&self.shards[place]).ask(key, Tick::from(now).nanos_since(self.epoch))
+        lock(&self.shards[place]).ask(key, now.into().nanos_since(self.epoch))
     }
 
     /// Allows what `config` says from `now` on. What a key has used stays used, in calls, and never counts for more
     /// than an empty burst.
-    pub fn configure(&self, config: &Config, now: Instant) {
-        let now = Tick::from(now).nanos_since(self.epoch);
+    pub fn configure(&self, config: &Config, now: impl Into<Tick>) {
+        let now = now.into().nanos_since(self.epoch);
         for shard in &self.shards {
             let mut shard = lock(shard);
             let rule = Rule::new(config);
@@ -181,6 +179,7 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::admission::rate_limit::RateLimit;

@@ -35,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-pub use config::{Config, DEFAULT_BURST, DEFAULT_PER_SECOND};
+pub use config::{Config, DEFAULT_BURST, DEFAULT_MAX_KEYS, DEFAULT_PER_SECOND, PerTenant};
 pub use keys::Keyed;
 
 use self::gcra::Gcra;

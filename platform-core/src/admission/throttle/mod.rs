@@ -48,8 +48,12 @@ use self::{
     ratio::{Answers, share},
     window::Window,
 };
-use super::{Admission, Answer, Refusal};
+use super::{
+    Admission, Answer, Refusal,
+    shed::{Rank, Shed},
+};
 use crate::{
+    config::Mode,
     context::Context,
     outcome::{Outcome, Verdict},
     tick::Tick,
@@ -65,17 +69,21 @@ pub struct Throttle {
     doubtful: AtomicU64,
     /// When the next call goes on that would be turned away, in nanoseconds since `epoch`.
     probe: AtomicU64,
+    /// Whose calls are turned away.
+    shed: Shed,
 }
 
 impl Throttle {
     /// A throttle that has heard nothing yet.
     pub fn new(config: &Config, epoch: impl Into<Tick>) -> Self {
+        let epoch = epoch.into();
         Throttle {
-            epoch: epoch.into(),
+            epoch,
             config: ArcSwap::from_pointee(*config),
             window: Window::new(config.memory),
             doubtful: AtomicU64::new(doubtful(config)),
             probe: AtomicU64::new(0),
+            shed: Shed::new(epoch),
         }
     }
 
@@ -92,22 +100,26 @@ impl Throttle {
         share(self.window.answers(self.since(now)), config.k, config.max_share)
     }
 
-    /// Does a call go on at `now`, with this throw of the dice (from 0 to 1)?
-    fn decide(&self, now: impl Into<Tick>, dice: impl FnOnce() -> f64) -> Answer<()> {
+    /// Does a call go on at `now`? `turned` says whether it is one of a share that does not.
+    fn decide(&self, now: impl Into<Tick>, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
         let at = self.since(now);
         // What every call of a target that is well comes to.
         if at >= self.doubtful.load(Relaxed) {
             return Answer::Go(());
         }
-        self.decide_closely(at, dice)
+        self.decide_closely(at, turned)
     }
 
-    fn decide_closely(&self, at: u64, dice: impl FnOnce() -> f64) -> Answer<()> {
+    fn decide_closely(&self, at: u64, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
         let config = self.config.load();
         let answers = self.window.answers(at);
         let share = share(answers, config.k, config.max_share);
-        // No dice are thrown for a target that is well.
-        if share <= 0.0 || dice() >= share || self.may_probe(at) {
+        // Nobody looks at the calls to a target that is well.
+        if share <= 0.0 {
+            self.shed.rest();
+            return Answer::Go(());
+        }
+        if !turned(share) || self.may_probe(at) {
             return Answer::Go(());
         }
         Answer::No(refusal(answers, share, &config))
@@ -144,7 +156,11 @@ impl Admission for Throttle {
     type Ticket = ();
 
     fn ask(&self, context: &Context) -> Answer<()> {
-        self.decide(context.now(), fastrand::f64)
+        self.decide(context.now(), |share| {
+            let (now, die) = (context.now(), fastrand::f64());
+            let turned = self.shed.ask(Rank::of(context), share, Mode::Enforce, now, die);
+            if self.shed.has_seen_enough() { turned.is_some() } else { die < share }
+        })
     }
 
     fn report(&self, (): (), verdict: &Verdict) {
@@ -217,7 +233,7 @@ mod tests {
         for ms in 0..5_000 {
             let now = start + MS * ms;
             throttle.hear(Outcome::Overload, now);
-            match throttle.decide(now, || 0.0) {
+            match throttle.decide(now, |share| share > 0.0) {
                 Answer::Go(()) => went += 1,
                 Answer::No(refusal) if ms == 4_999 => assert_eq!(
                     refusal.why,
@@ -238,9 +254,9 @@ mod tests {
         for _ in 0..100 {
             throttle.hear(Outcome::Overload, now);
         }
-        assert!(goes(&throttle.decide(now, || 0.0)), "the probe of this second");
+        assert!(goes(&throttle.decide(now, |share| share > 0.0)), "the probe of this second");
         for (dice, expected) in [(0.0, false), (0.799, false), (0.8, true), (0.999, true)] {
-            assert_eq!(goes(&throttle.decide(now, || dice)), expected, "{dice}");
+            assert_eq!(goes(&throttle.decide(now, |share| dice < share)), expected, "{dice}");
         }
     }
 
@@ -268,7 +284,9 @@ mod tests {
             for tick in 0..100 {
                 let now = start + MS * (second * 1_000 + tick * 10);
                 let asked = offered(second);
-                let sent = (0..asked).filter(|_| goes(&throttle.decide(now, || dice.f64()))).count() as u32;
+                let sent = (0..asked)
+                    .filter(|_| goes(&throttle.decide(now, |share| dice.f64() < share)))
+                    .count() as u32;
                 let accepted = sent.min(capacity);
                 // The answers come one network delay later.
                 let at = now + MS * 5;
@@ -313,7 +331,7 @@ mod tests {
         for i in 0..100 {
             let now = start + MS * (i * 120);
             throttle.hear(Outcome::Overload, now);
-            assert!(goes(&throttle.decide(now, || 0.0)), "at most nine in any second");
+            assert!(goes(&throttle.decide(now, |share| share > 0.0)), "at most nine in any second");
         }
     }
 }

@@ -1,0 +1,489 @@
+//! What protects a server: its guards, asked in order.
+//!
+//! One page, like the client's: each line says why it stands there. What a request costs where nothing is short is
+//! a few loads and one slot.
+//!
+//! | layer | question |
+//! |---|---|
+//! | expired | does anybody wait for it? |
+//! | rate-limit | how often may this tenant ask? |
+//! | fair-share, shed | whose request goes, when not all can stay? |
+//! | concurrency | how much can we bear right now, and who waits? |
+
+mod metrics;
+mod rows;
+mod watch;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+pub(crate) use metrics::declared;
+
+use metrics::Meters;
+
+use super::policy::{ClassPolicy, ServerPolicy};
+use crate::{
+    admission::{
+        Admission as _, Answer,
+        concurrency::Ticket,
+        line::{Line, Vain},
+        rate_limit::Keyed,
+        shed::{Looks, Pressure, Rank, Shed, Source, Turned, class_of, one_lower},
+    },
+    call::{Guard, Release},
+    config::Mode,
+    context::{Context, Criticality},
+    error::{Error, ErrorKind, Result},
+    outcome::{Outcome, Verdict},
+    telemetry::Metrics,
+    tick::Tick,
+};
+
+/// The guards of a server, shared by all of its requests.
+pub struct ServerGuards {
+    policy: ServerPolicy,
+    modes: [AtomicU8; Guarding::ALL.len()],
+    pressure: Pressure,
+    rates: Keyed,
+    /// The first is the one of requests that have no other.
+    classes: Box<[Class]>,
+    streams: AtomicU32,
+}
+
+/// Requests with a limit and a line of their own.
+struct Class {
+    name: Arc<str>,
+    policy: ClassPolicy,
+    line: Line,
+    looks: Looks,
+    shed: Shed,
+    meters: Meters,
+    /// May a request go without a closer look, as long as nothing is short?
+    plain: AtomicBool,
+}
+
+/// A guard of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Guarding {
+    /// Work for which nobody waits.
+    Expired,
+    /// A tenant's contract.
+    RateLimit,
+    /// Tenants that ask for more than others.
+    FairShare,
+    /// Importance.
+    Shed,
+    /// What can be borne at a time.
+    Concurrency,
+}
+
+impl Guarding {
+    /// Every guard, in the order in which they are asked.
+    pub const ALL: [Guarding; 5] =
+        [Guarding::Expired, Guarding::RateLimit, Guarding::FairShare, Guarding::Shed, Guarding::Concurrency];
+
+    /// The word in errors, labels and on the admin page.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Guarding::Expired => "expired",
+            Guarding::RateLimit => "rate-limit",
+            Guarding::FairShare => "fair-share",
+            Guarding::Shed => "shed",
+            Guarding::Concurrency => "concurrency",
+        }
+    }
+}
+
+/// May it go on?
+pub enum Entry {
+    /// It goes, with a slot if it was given one, or it is refused.
+    Now(Result<Option<Slot>>),
+    /// Soon perhaps: [`ServerGuards::wait`], as important as this.
+    Wait(Criticality),
+}
+
+impl ServerGuards {
+    /// The guards of a server under `policy`, with classes of these names beside the first.
+    pub fn new(
+        policy: &ServerPolicy,
+        classes: &[(String, ClassPolicy)],
+        metrics: &Metrics,
+        now: impl Into<Tick>,
+    ) -> Arc<Self> {
+        let now = now.into();
+        let own =
+            (DEFAULT.to_owned(), ClassPolicy { timeout: policy.timeout, concurrency: policy.concurrency });
+        let class = |(name, policy): &(String, ClassPolicy)| {
+            let name: Arc<str> = Arc::from(name.as_str());
+            Class {
+                policy: *policy,
+                line: Line::new(&policy.concurrency, now),
+                looks: Looks::new(now),
+                shed: Shed::new(now),
+                meters: Meters::of(&name, metrics),
+                plain: AtomicBool::new(false),
+                name,
+            }
+        };
+        let modes = Guarding::ALL.map(|guard| AtomicU8::new(policy.mode(guard) as u8));
+        let guards = ServerGuards {
+            pressure: Pressure::new(&policy.shed.sources),
+            rates: Keyed::new(&policy.rate_limit.rate(), policy.rate_limit.max_keys as usize, now),
+            classes: std::iter::once(&own).chain(classes).map(class).collect(),
+            streams: AtomicU32::new(0),
+            policy: policy.clone(),
+            modes,
+        };
+        guards.settle();
+        Arc::new(guards)
+    }
+
+    /// The number of the class of this name.
+    pub fn class(&self, name: &str) -> Option<u16> {
+        self.classes.iter().position(|class| &*class.name == name).and_then(|place| u16::try_from(place).ok())
+    }
+
+    /// The longest that a request of this class may take.
+    #[inline]
+    pub fn timeout(&self, class: u16) -> Option<Duration> {
+        self.of(class).policy.timeout
+    }
+
+    /// How much a guard may do now.
+    pub fn mode(&self, guard: Guarding) -> Mode {
+        let mode = self.modes[guard as usize].load(Relaxed);
+        Mode::ALL.into_iter().find(|known| *known as u8 == mode).unwrap_or(Mode::Off)
+    }
+
+    /// How much it may do from now on; requests that are under way go on.
+    pub fn set_mode(&self, guard: Guarding, mode: Mode) {
+        self.modes[guard as usize].store(mode as u8, Relaxed);
+        self.settle();
+    }
+
+    /// R9: nobody waits for a request whose deadline had passed when it came, or when its turn came.
+    ///
+    /// # Errors
+    /// The refusal, in mode enforce.
+    #[cold]
+    pub fn expired(&self, class: u16, context: &Context) -> Result<()> {
+        let why = "the deadline had passed on arrival";
+        self.refuse(class, Guarding::Expired, context, || Error::new(ErrorKind::Expired, why))
+    }
+
+    /// May this request of class `class` go on?
+    #[inline]
+    pub fn enter(self: &Arc<Self>, class: u16, context: &Context) -> Entry {
+        let of = self.of(class);
+        // Nothing is short, nobody waits and nobody counts: all that is left to ask for is a slot.
+        if of.plain.load(Relaxed)
+            && self.pressure.is_calm()
+            && !of.looks.are_on()
+            && let Some(ticket) = of.line.take(context.now())
+        {
+            return Entry::Now(Ok(Some(self.slot(class, ticket))));
+        }
+        self.enter_closely(class, context)
+    }
+
+    #[cold]
+    fn enter_closely(self: &Arc<Self>, class: u16, context: &Context) -> Entry {
+        let of = self.of(class);
+        // R2 Arithmetic: one tenant's flood is its own and fills nobody's line.
+        if let Err(refusal) = self.ask_rate(class, context) {
+            return Entry::Now(Err(refusal));
+        }
+        let (now, waiting) = (context.now(), of.line.waiting());
+        if of.looks.are_on() {
+            of.looks.arrive(now, waiting);
+        }
+        let (common, queue) = (self.pressure.common(), self.queue_share(of));
+        if common <= 0.0 && queue <= 0.0 {
+            of.shed.rest();
+        }
+        // Importance decides before capacity does, where what is short is everybody's.
+        if common > 0.0
+            && let Err(refusal) = self.shed(class, context, common.max(queue))
+        {
+            return Entry::Now(Err(refusal));
+        }
+        if !self.mode(Guarding::Concurrency).is_on() || !of.policy.concurrency.mode.is_on() {
+            return Entry::Now(Ok(None));
+        }
+        if let Some(ticket) = of.line.take(now) {
+            of.looks.admit();
+            of.looks.empty();
+            return Entry::Now(Ok(Some(self.slot(class, ticket))));
+        }
+        if !self.mode(Guarding::Concurrency).enforces() || !of.policy.concurrency.mode.enforces() {
+            of.line.limit().refused();
+            of.meters.refused(Guarding::Concurrency, false, class_of(context));
+            return Entry::Now(Ok(None));
+        }
+        // A free slot is nobody's loss, so who could have one is not asked. A line that stands is for who may stay;
+        // where nobody waits, who may not is the last to be served.
+        let mut importance = class_of(context);
+        if common <= 0.0 && queue > 0.0 {
+            match self.turns_away(class, context, queue) {
+                Some(guard) if waiting > 0 => {
+                    if let Err(refusal) = self.turn_away(class, guard, context) {
+                        return Entry::Now(Err(refusal));
+                    }
+                }
+                Some(_) => importance = Criticality::Sheddable,
+                // Whoever asks for more than others waits behind them.
+                None if self.mode(Guarding::FairShare).enforces() && of.shed.is_noisy(Rank::of(context)) => {
+                    importance = one_lower(importance);
+                }
+                None => {}
+            }
+        }
+        if !of.looks.are_on() {
+            of.looks.begin(now);
+            of.looks.arrive(now, waiting);
+        }
+        Entry::Wait(importance)
+    }
+
+    /// Waits for a slot after [`Entry::Wait`]. After that the context's clock reading is new.
+    ///
+    /// # Errors
+    /// There was none in time.
+    // Boxed: it is rare and long, and its state should not be part of every request's.
+    pub fn wait<'a>(
+        self: &'a Arc<Self>,
+        class: u16,
+        importance: Criticality,
+        context: &'a mut Context,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<Slot>>> + Send + 'a>> {
+        Box::pin(async move {
+            let (of, came) = (self.of(class), context.now());
+            let answer = of.line.wait(context, importance).await;
+            let now = Tick::now();
+            context.set_now(now);
+            of.meters.queue_wait.observe(now.since(came), None);
+            if of.line.waiting() == 0 {
+                of.looks.empty();
+            }
+            let vain = match answer {
+                Ok(ticket) => {
+                    of.looks.admit();
+                    return Ok(Some(self.slot(class, ticket)));
+                }
+                Err(vain) => vain,
+            };
+            let why = match vain {
+                Vain::Expired => {
+                    let why = "the deadline passed while the request waited for a slot";
+                    of.meters.refused(Guarding::Expired, true, class_of(context));
+                    return Err(Error::new(ErrorKind::Expired, why).at_layer(Guarding::Expired.as_str()));
+                }
+                Vain::TooLong => "no slot was free in time (concurrency.queue_wait)",
+                Vain::Full => "as many requests wait for a slot as may, and none of them is less important",
+            };
+            let make = || self.busy(of, why);
+            // Its mode may have changed while it waited; it has no slot, so it goes on without one.
+            self.refuse(class, Guarding::Concurrency, context, make).map(|()| None)
+        })
+    }
+
+    /// A request of this class held a slot until its caller's deadline had passed.
+    #[cold]
+    pub fn wasted(&self, class: u16) {
+        self.of(class).meters.wasted.inc();
+    }
+
+    fn ask_rate(&self, class: u16, context: &Context) -> Result<()> {
+        if !self.mode(Guarding::RateLimit).is_on() {
+            return Ok(());
+        }
+        // Who has no name has no contract.
+        let Some(tenant) = context.tenant() else { return Ok(()) };
+        match self.rates.ask(tenant.as_str(), context.now()) {
+            Answer::No(refusal) => self.refuse(class, Guarding::RateLimit, context, || {
+                let error = Error::new(ErrorKind::RateLimited, refusal.why);
+                match refusal.after {
+                    Some(after) => error.retry_after(after),
+                    None => error,
+                }
+            }),
+            Answer::Go(()) | Answer::Wait => Ok(()),
+        }
+    }
+
+    /// The share that has to go because others wait.
+    fn queue_share(&self, of: &Class) -> f64 {
+        if of.looks.are_on() && self.pressure.uses(Source::QueueWait) { of.looks.share() } else { 0.0 }
+    }
+
+    fn shed(&self, class: u16, context: &Context, share: f64) -> Result<()> {
+        match self.turns_away(class, context, share) {
+            None => Ok(()),
+            Some(guard) => self.turn_away(class, guard, context),
+        }
+    }
+
+    /// Who would refuse this request, if such a share has to go?
+    fn turns_away(&self, class: u16, context: &Context, share: f64) -> Option<Guarding> {
+        if !self.mode(Guarding::Shed).is_on() {
+            return None;
+        }
+        let fair = self.mode(Guarding::FairShare);
+        let turned =
+            self.of(class).shed.ask(Rank::of(context), share, fair, context.now(), fastrand::f64())?;
+        Some(match turned {
+            Turned::Tenant => Guarding::FairShare,
+            Turned::Level => Guarding::Shed,
+        })
+    }
+
+    #[cold]
+    fn turn_away(&self, class: u16, guard: Guarding, context: &Context) -> Result<()> {
+        let why = match guard {
+            Guarding::FairShare => {
+                "more is asked than can be served, and this tenant asks for more than others"
+            }
+            _ => "more is asked than can be served, and other requests are more important",
+        };
+        self.refuse(class, guard, context, || self.busy(self.of(class), why))
+    }
+
+    /// What is told to who comes while too much is asked.
+    fn busy(&self, of: &Class, why: &'static str) -> Error {
+        let error = Error::new(ErrorKind::Overloaded, why);
+        // One of many instances may be busy for a moment, and then another answers at once. Where a good part has to
+        // go, trying again soon only adds to it.
+        let share = self.pressure.common().max(self.queue_share(of));
+        if share >= MUCH { error.retry_after(COME_BACK) } else { error }
+    }
+
+    /// The refusal of `guard`, or a count of what it would have been.
+    fn refuse(
+        &self,
+        class: u16,
+        guard: Guarding,
+        context: &Context,
+        make: impl FnOnce() -> Error,
+    ) -> Result<()> {
+        // What goes first of what is shed is a part of shedding.
+        let mode = self.mode(guard);
+        let mode = if guard == Guarding::FairShare { mode.min_of(self.mode(Guarding::Shed)) } else { mode };
+        let enforces = mode.enforces();
+        if mode.is_on() {
+            self.of(class).meters.refused(guard, enforces, class_of(context));
+        }
+        if enforces { Err(make().at_layer(guard.as_str())) } else { Ok(()) }
+    }
+
+    fn free(&self, class: u16, held: Held) {
+        match held {
+            Held::Slot(_) => self.of(class).line.release(),
+            Held::Stream => {
+                self.streams.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+
+    fn slot(self: &Arc<Self>, class: u16, ticket: Ticket) -> Slot {
+        Slot { guards: Some(Arc::clone(self)), class, held: Held::Slot(ticket) }
+    }
+
+    #[inline]
+    fn of(&self, class: u16) -> &Class {
+        // A number that nobody gave out is the first's.
+        self.classes.get(usize::from(class)).unwrap_or(&self.classes[0])
+    }
+
+    /// Which requests need no closer look.
+    fn settle(&self) {
+        let plain = self.mode(Guarding::Concurrency).is_on() && !self.mode(Guarding::RateLimit).is_on();
+        for class in &self.classes {
+            class.plain.store(plain && class.policy.concurrency.mode.is_on(), Relaxed);
+        }
+    }
+}
+
+/// A place among the requests that are served. It is free when this is dropped: when the reply has been sent.
+#[must_use = "dropping it frees the place"]
+pub struct Slot {
+    /// `None` once the place is somebody else's to free.
+    guards: Option<Arc<ServerGuards>>,
+    class: u16,
+    held: Held,
+}
+
+#[derive(Clone, Copy)]
+enum Held {
+    Slot(Ticket),
+    Stream,
+}
+
+impl Slot {
+    /// Which class the request belongs to.
+    pub fn class(&self) -> u16 {
+        self.class
+    }
+
+    /// The request came to this; told once, when its reply is ready.
+    #[inline]
+    pub fn report(&self, outcome: Outcome, at: Tick) {
+        if let (Held::Slot(ticket), Some(guards)) = (self.held, &self.guards) {
+            guards.of(self.class).line.limit().report(ticket, &Verdict::new(outcome, at));
+        }
+    }
+
+    /// Its reply is made while it is sent, for as long as somebody listens: it is one of those, and its place is free.
+    pub fn stream(&mut self) {
+        if let (Held::Slot(_), Some(guards)) = (self.held, &self.guards) {
+            guards.streams.fetch_add(1, Relaxed);
+            guards.of(self.class).line.release();
+            self.held = Held::Stream;
+        }
+    }
+
+    /// The same for the body of a reply, which keeps it until it has been sent.
+    pub fn into_guard(mut self) -> Option<Guard> {
+        let word = match self.held {
+            Held::Slot(_) => u64::from(self.class),
+            Held::Stream => STREAM,
+        };
+        self.guards.take().map(|guards| Guard::new(guards, word))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(guards) = &self.guards {
+            guards.free(self.class, self.held);
+        }
+    }
+}
+
+impl Release for ServerGuards {
+    fn release(&self, word: u64) {
+        match u16::try_from(word) {
+            Ok(class) => self.of(class).line.release(),
+            Err(_) => self.free(0, Held::Stream),
+        }
+    }
+}
+
+/// In place of a class.
+const STREAM: u64 = u64::MAX;
+
+/// The class of a request that has no other.
+pub const DEFAULT: &str = "default";
+
+/// From a quarter on, who was refused does not try elsewhere at once.
+const MUCH: f64 = 0.25;
+
+/// The shortest that HTTP can say.
+const COME_BACK: Duration = Duration::from_secs(1);

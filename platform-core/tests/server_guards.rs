@@ -1,0 +1,174 @@
+//! What a server's guards promise, in paused time: a service of four slots of 10 ms behind them.
+
+use std::{sync::Arc, time::Duration};
+
+use platform_core::{
+    Context, ErrorKind, Outcome, Tick,
+    context::{Criticality, Deadline, Tenant},
+    identity::Identity,
+    stack::{Entry, Guarding, ServerGuards, ServerPolicy},
+    telemetry::Metrics,
+};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+/// A service behind its guards.
+#[derive(Clone)]
+struct Service {
+    guards: Arc<ServerGuards>,
+    slots: Arc<Semaphore>,
+    metrics: Metrics,
+}
+
+impl Service {
+    fn with(policy: &ServerPolicy) -> Self {
+        let metrics = Metrics::new(&Identity::default());
+        let guards = ServerGuards::new(policy, &[], &metrics, Instant::now());
+        Service { guards, slots: Arc::new(Semaphore::new(4)), metrics }
+    }
+
+    /// Serves a request, or says which layer refused it.
+    async fn serve(&self, mut context: Context) -> Result<(), String> {
+        let entered = match self.guards.enter(0, &context) {
+            Entry::Now(entered) => entered,
+            Entry::Wait(importance) => self.guards.wait(0, importance, &mut context).await,
+        };
+        let slot = entered.map_err(|refusal| {
+            assert!(matches!(refusal.kind(), ErrorKind::Overloaded | ErrorKind::RateLimited), "{refusal}");
+            refusal.layer().to_owned()
+        })?;
+        let place = self.slots.acquire().await.expect("nobody closes it");
+        sleep(Duration::from_millis(10)).await;
+        drop(place);
+        if let Some(slot) = slot {
+            slot.report(Outcome::Success, Tick::now());
+        }
+        Ok(())
+    }
+
+    /// So many requests a second for so long, each made by `make` of its number; the share of each group that was
+    /// served, of those that came after the first two seconds: the service starts cold in the flood.
+    async fn flood(
+        &self,
+        per_second: u32,
+        seconds: u32,
+        make: impl Fn(u32, &mut Context) -> usize,
+    ) -> Vec<f64> {
+        let (begun, mut asked) = (Instant::now(), JoinSet::new());
+        for number in 0..per_second * seconds {
+            sleep_until(begun + Duration::from_secs(1) * number / per_second).await;
+            let mut context = Context::root(Instant::now());
+            let group = make(number, &mut context);
+            let (service, counts) = (self.clone(), number >= 2 * per_second);
+            asked.spawn(platform_core::context::scope(context.clone(), async move {
+                let good = service.serve(context).await.is_ok();
+                (counts.then_some(group), good)
+            }));
+        }
+        let mut groups: Vec<(u32, u32)> = Vec::new();
+        while let Some(Ok((group, good))) = asked.join_next().await {
+            let Some(group) = group else { continue };
+            groups.resize(groups.len().max(group + 1), (0, 0));
+            groups[group].0 += u32::from(good);
+            groups[group].1 += 1;
+        }
+        groups.into_iter().map(|(good, all)| f64::from(good) / f64::from(all.max(1))).collect()
+    }
+
+    fn refusals(&self, label: &str) -> f64 {
+        let text = self.metrics.encode();
+        let lines = text.lines().filter(|line| line.starts_with("platform_server_refusals_total{"));
+        lines
+            .filter(|line| line.contains(label))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+/// The mode of all guards.
+fn policy(mode: platform_core::config::Mode) -> ServerPolicy {
+    let mut policy = ServerPolicy::default();
+    policy.expired.mode = mode;
+    policy.concurrency.mode = mode;
+    policy.shed.mode = mode;
+    policy.fair_share.mode = mode;
+    policy
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_well_refuses_nobody() {
+    fastrand::seed(1);
+    let service = Service::with(&ServerPolicy::default());
+    assert_eq!(service.flood(240, 5, |_, _| 0).await, [1.0]);
+    assert_eq!(service.refusals(""), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_three_times_too_much_the_important_half_of_the_capacity_is_served() {
+    fastrand::seed(1);
+    let service = Service::with(&ServerPolicy::default());
+    let served = service
+        .flood(1_200, 6, |number, context| {
+            let important = number % 6 == 0;
+            context.lower(if important { Criticality::Critical } else { Criticality::Sheddable });
+            usize::from(!important)
+        })
+        .await;
+    // 200 a second are important and 400 can be served: of the other 1,000 a fifth.
+    assert!(served[0] >= 0.994 && (0.15..0.25).contains(&served[1]), "{served:?}");
+    assert!(service.refusals("guard=\"shed\"") > 100.0);
+    assert!(service.refusals("criticality=\"critical\"") < service.refusals("") / 10.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_noisy_tenant_pays_for_itself() {
+    fastrand::seed(1);
+    let service = Service::with(&ServerPolicy::default());
+    let served = service
+        .flood(1_000, 6, |number, context| {
+            let quiet = number % 10 == 0;
+            let name = if quiet { format!("quiet-{}", number / 10 % 5) } else { "noisy".to_owned() };
+            context.set_tenant(Tenant::parse(&name).expect("a token"));
+            usize::from(!quiet)
+        })
+        .await;
+    assert!(served[0] >= 0.99 && (0.25..0.40).contains(&served[1]), "{served:?}");
+    assert!(service.refusals("guard=\"fair-share\"") > 100.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_mode_observe_everybody_is_let_in_and_counted() {
+    fastrand::seed(1);
+    let service = Service::with(&policy(platform_core::config::Mode::Observe));
+    // More than the maximum under way: at 100 s of queue nobody would have been let in.
+    assert_eq!(service.flood(2_000, 3, |_, _| 0).await, [1.0]);
+    assert!(service.refusals("mode=\"observe\"") > 100.0);
+    assert_eq!(service.refusals("mode=\"enforce\""), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_mode_off_nobody_is_asked() {
+    let service = Service::with(&policy(platform_core::config::Mode::Off));
+    assert_eq!(service.flood(2_000, 3, |_, _| 0).await, [1.0]);
+    assert_eq!(service.refusals(""), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_work_is_refused_in_mode_enforce_alone() {
+    let mut context = Context::root(Instant::now());
+    context.narrow(Deadline::at(Instant::now()));
+    let service = Service::with(&ServerPolicy::default());
+    let refusal = service.guards.expired(0, &context).unwrap_err();
+    assert_eq!((refusal.kind(), refusal.layer()), (ErrorKind::Expired, "expired"));
+    for (mode, counted) in
+        [(platform_core::config::Mode::Observe, 1.0), (platform_core::config::Mode::Off, 0.0)]
+    {
+        let before = service.refusals("mode=\"observe\"");
+        service.guards.set_mode(Guarding::Expired, mode);
+        assert!(service.guards.expired(0, &context).is_ok());
+        assert_eq!(service.refusals("mode=\"observe\"") - before, counted);
+    }
+}
