@@ -40,6 +40,7 @@ pub use family::{Counter, CounterFamily, Gauge, GaugeFamily};
 pub use histogram::{Histogram, HistogramFamily};
 pub use log::Logs;
 pub use metrics::{Metrics, OPENMETRICS, PLAIN};
+pub use process::{Process, Usage};
 pub(crate) use signals::signals;
 pub use trace::Traces;
 

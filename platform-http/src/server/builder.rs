@@ -19,6 +19,7 @@ use super::{
     Connections, Limits, Listener, Peer, Times, TlsConfig, TrustConfig,
     dialect::Dialect,
     edge::{Answer, Edge, Whole},
+    metrics::SCHEMES,
     no_address,
     observe::Observer,
     of_the_key,
@@ -332,7 +333,7 @@ impl std::fmt::Debug for Server {
 }
 
 fn scheme(tls: &TlsConfig) -> &'static str {
-    if tls.is_off() { "http" } else { "https" }
+    SCHEMES[usize::from(!tls.is_off())]
 }
 
 /// The section, and the name of the address.

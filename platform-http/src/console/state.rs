@@ -1,0 +1,236 @@
+//! State: what one process shows of itself, as data.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use platform_core::{
+    Outcome,
+    lifecycle::Report,
+    observe::CALL_DURATION,
+    stack::Targets,
+    telemetry::{Metrics, catalogue::Spec as _},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{
+    Console,
+    tally::{History, Tally},
+    worry::worries,
+};
+
+impl Console {
+    /// Reads what was counted by `now`.
+    pub(super) fn look(&self, now: Instant) {
+        let metrics = self.app.metrics();
+        let (served, mut called) = (served(metrics), called(metrics));
+        // A target that was never called has no series, which is a count of 0.
+        for parts in Targets::of(&self.app).called(None).unwrap_or_default() {
+            called.entry(parts.target().to_string()).or_default();
+        }
+        let usage = self.process.usage();
+        let mut past = self.past();
+        past.served.push(now, served);
+        past.called.retain(|target, _| called.contains_key(target));
+        for (target, tally) in called {
+            past.called.entry(target).or_default().push(now, tally);
+        }
+        if let Some(used) = usage.cpu_seconds {
+            let before = past.cpu.replace((now, used));
+            past.cpu_share = before.map(|(then, before)| {
+                ((used - before) / (now - then).as_secs_f64().max(f64::MIN_POSITIVE)).max(0.0)
+            });
+        }
+    }
+
+    /// What the page shows.
+    pub(super) fn now(&self, ready: &Report) -> Value {
+        let targets = self.targets();
+        let faults = self.rooms.faults();
+        let (served, cpu) = {
+            let past = self.past();
+            (shown(&past.served), past.cpu_share)
+        };
+        let memory = self.process.usage().resident_bytes;
+        let zones = zones(&targets);
+        let changes: Vec<_> = self.app.changes().latest().into_iter().take(CHANGES).collect();
+        let worries = worries(ready, &served, &targets, &faults);
+        json!({
+            "now_unix_ms": unix_ms(),
+            "info": self.rooms.info(),
+            "ready": ready,
+            "worries": worries,
+            "served": served,
+            "in_flight": crate::server::in_flight(self.app.metrics()),
+            "cpu": cpu.map(|share| (share * 1_000.0).round() / 1_000.0),
+            "memory_bytes": memory,
+            "targets": targets,
+            "zones": zones,
+            "changes": changes,
+            "faults": faults,
+        })
+    }
+
+    /// Each target: what its callers felt, what protects them, and what discovery knows.
+    fn targets(&self) -> Vec<Value> {
+        let now = Instant::now();
+        let parts = Targets::of(&self.app).called(None).unwrap_or_default();
+        let mut all: BTreeMap<String, Value> = {
+            let past = self.past();
+            past.called.iter().map(|(target, history)| (target.clone(), shown(history))).collect()
+        };
+        for parts in &parts {
+            entry(&mut all, parts.target())["budget"] = json!(parts.budget_left(now));
+        }
+        for client in self.rooms.view("stack") {
+            let target = entry(&mut all, client["target"].as_str().unwrap_or_default());
+            let rows = client["layers"].as_array().cloned().unwrap_or_default();
+            if let Some(breaker) = rows.iter().find(|row| row["layer"] == "breaker") {
+                let breaker = &breaker["settings"];
+                push(target, "breakers", json!({ "mode": breaker["mode"], "state": breaker["state"] }));
+            }
+            push(target, "clients", Value::Array(rows));
+        }
+        for view in self.rooms.view("targets") {
+            entry(&mut all, view["target"].as_str().unwrap_or_default())["known"] = known(&view);
+        }
+        all.into_iter()
+            .map(|(name, mut target)| {
+                target["target"] = json!(name);
+                target
+            })
+            .collect()
+    }
+}
+
+/// What a client's endpoints come to, and each that is not well.
+fn known(view: &Value) -> Value {
+    let endpoints = view["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is = |endpoint: &Value, key: &str| endpoint[key] == true;
+    let draining = |endpoint: &Value| endpoint["state"] == "draining";
+    let well =
+        |endpoint: &&Value| !draining(endpoint) && !is(endpoint, "ejected") && !is(endpoint, "connecting");
+    let count = |wanted: &dyn Fn(&&Value) -> bool| endpoints.iter().filter(|one| wanted(one)).count();
+    let by = |key: &str| {
+        let mut by: BTreeMap<&str, usize> = BTreeMap::new();
+        for endpoint in endpoints {
+            *by.entry(endpoint[key].as_str().unwrap_or_default()).or_default() += 1;
+        }
+        json!(by)
+    };
+    let unwell = endpoints.iter().filter(|one| !well(one) || one["sick"].is_string()).take(UNWELL);
+    let unwell = unwell.map(|one| {
+        let keys =
+            ["instance", "address", "admin", "zone", "version", "state", "ejected", "connecting", "sick"];
+        Value::Object(keys.iter().map(|key| ((*key).to_owned(), one[*key].clone())).collect())
+    });
+    let mut known = json!({
+        "all": endpoints.len(),
+        "ready": count(&well),
+        "draining": count(&|one| draining(one)),
+        "ejected": count(&|one| is(one, "ejected")),
+        "connecting": count(&|one| is(one, "connecting") && !is(one, "ejected")),
+        "zones": by("zone"),
+        "versions": by("version"),
+        "variants": by("variant"),
+        "unwell": unwell.collect::<Vec<_>>(),
+    });
+    for key in ["uri", "source", "age_ms", "failing", "suspect", "panic", "evacuated", "held"] {
+        known[key] = view[key].clone();
+    }
+    known
+}
+
+fn zones(targets: &[Value]) -> Vec<Value> {
+    let (mut zones, mut evacuated) = (BTreeSet::new(), BTreeSet::new());
+    for target in targets {
+        let known = &target["known"];
+        zones.extend(known["zones"].as_object().into_iter().flat_map(|zones| zones.keys().cloned()));
+        let out = known["evacuated"].as_array().into_iter().flatten();
+        evacuated.extend(out.filter_map(|zone| zone.as_str().map(str::to_owned)));
+    }
+    zones.remove("");
+    zones.iter().map(|zone| json!({ "zone": zone, "evacuated": evacuated.contains(zone) })).collect()
+}
+
+fn shown(history: &History) -> Value {
+    let (tally, length) = history.window();
+    let mut shown = tally.shown(length);
+    shown["line"] = json!(history.line());
+    shown
+}
+
+/// What was served, in HTTP and in gRPC.
+pub(super) fn served(metrics: &Metrics) -> Tally {
+    let mut served = Tally::default();
+    metrics.each_histogram(HTTP_SERVED, &mut |labels, histogram| {
+        let status = label(labels, "http_response_status_code").parse().unwrap_or_default();
+        served.add(of_status(status), histogram);
+    });
+    metrics.each_histogram(RPC_SERVED, &mut |labels, histogram| {
+        let outcome = match (label(labels, "rpc_response_status_code"), label(labels, "error_type")) {
+            ("OK", _) => Outcome::Success,
+            ("CANCELLED", _) => Outcome::Abandoned,
+            (_, "") => Outcome::CallerFault,
+            ("DEADLINE_EXCEEDED", _) => Outcome::Timeout,
+            ("RESOURCE_EXHAUSTED", _) => Outcome::Overload,
+            _ => Outcome::ServerFault,
+        };
+        served.add(outcome, histogram);
+    });
+    served
+}
+
+/// What was called, by target.
+fn called(metrics: &Metrics) -> BTreeMap<String, Tally> {
+    let mut called: BTreeMap<String, Tally> = BTreeMap::new();
+    metrics.each_histogram(CALL_DURATION.declared().name, &mut |labels, histogram| {
+        let told = label(labels, "outcome");
+        let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.label() == told);
+        if let Some(outcome) = outcome {
+            called.entry(label(labels, "target").to_owned()).or_default().add(outcome, histogram);
+        }
+    });
+    called
+}
+
+fn of_status(status: u16) -> Outcome {
+    match status {
+        499 => Outcome::Abandoned,
+        429 => Outcome::Overload,
+        400..=498 => Outcome::CallerFault,
+        504 => Outcome::Timeout,
+        500.. => Outcome::ServerFault,
+        _ => Outcome::Success,
+    }
+}
+
+fn label<'a>(labels: &'a [(&'static str, String)], name: &str) -> &'a str {
+    labels.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+}
+
+fn entry<'a>(all: &'a mut BTreeMap<String, Value>, target: &str) -> &'a mut Value {
+    all.entry(target.to_owned()).or_insert_with(|| shown(&History::default()))
+}
+
+fn push(target: &mut Value, key: &str, value: Value) {
+    match &mut target[key] {
+        Value::Array(several) => several.push(value),
+        none => *none = json!([value]),
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+const HTTP_SERVED: &str = "http_server_request_duration_seconds";
+/// Declared by the crate above, which this one does not know.
+const RPC_SERVED: &str = "rpc_server_call_duration_seconds";
+/// As many as a person reads; `/platform/changes` has the others.
+const CHANGES: usize = 50;
+/// Endpoints of one target that are listed because they are not well; the count tells of the others.
+const UNWELL: usize = 20;

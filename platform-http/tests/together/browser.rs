@@ -1,0 +1,166 @@
+//! The live page in a real browser: what a person sees and clicks when all is well, when a dependency fails, when
+//! something fails on purpose, and when the process that it looks at is replaced.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use platform_core::context;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::town::{House, Town};
+
+/// A person with a browser, driven by a script in Python.
+struct Person {
+    script: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Person {
+    /// Nobody, where there is no browser to have.
+    fn sits_down() -> Option<Person> {
+        let python = env::var("PLATFORM_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let has_playwright = Command::new(&python)
+            .args(["-c", "import playwright.sync_api"])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+        let chromium = chromium.into_iter().find(|path| Path::new(path).exists());
+        let (true, Some(chromium)) = (has_playwright, chromium) else {
+            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
+            assert!(!required, "playwright (a package of {python}) or chromium is missing");
+            eprintln!("skipped: playwright (a package of {python}) or chromium is missing");
+            return None;
+        };
+        let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live-page");
+        std::fs::create_dir_all(&shots).expect("a folder for pictures");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/together/browser.py");
+        let mut script = Command::new(python)
+            .arg(script)
+            .arg(chromium)
+            .arg(shots)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it ran a moment ago");
+        let stdin = script.stdin.take().expect("it is piped");
+        let stdout = BufReader::new(script.stdout.take().expect("it is piped"));
+        let mut person = Person { script, stdin, stdout };
+        assert_eq!(person.answer(), "ok");
+        Some(person)
+    }
+
+    /// Does one step, and fails if it fails.
+    #[track_caller]
+    fn does(&mut self, step: Value) {
+        // The services are on other threads.
+        tokio::task::block_in_place(|| {
+            writeln!(self.stdin, "{step}").expect("the script reads");
+            assert_eq!(self.answer(), "ok", "{step}");
+        });
+    }
+
+    #[track_caller]
+    fn sees(&mut self, place: &str, text: &str) {
+        self.does(json!({ "do": "see", "where": place, "text": text }));
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("the script answers");
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        // Without an input it would end by itself, if it were not in the middle of something.
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+/// Callers of the edge, until they are aborted.
+fn traffic(edge: &House) -> JoinHandle<()> {
+    let address = edge.address;
+    context::spawn(async move {
+        loop {
+            let _ = crate::town::try_ask(address, "/films/1").await;
+            tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_finds_what_hurts_and_acts_on_it() {
+    let Some(mut person) = Person::sits_down() else { return };
+    let town = Town::new();
+    let catalog = town.catalog("catalog-1", "[service]\nzone = \"a\"").await;
+    let toml = "[service]\nowner = \"team-edge\"\nwhy = \"<img src=x onerror=alert(1)>\"\n\
+                runbook = \"javascript:alert(2)\"\n[clients.catalog.policy]\nrecovery = \"none\"";
+    let edge = town.edge(toml).await;
+    let (admin, url) = (edge.admin, format!("http://{}/", edge.admin));
+    let callers = traffic(&edge);
+
+    person.does(json!({ "do": "open", "url": url }));
+    person.sees("#what", "team-edge");
+    person.sees("#what", "<img src=x onerror=alert(1)>");
+    person.does(json!({ "do": "miss", "where": "#what a, #what img" }));
+    person.sees("#who", "no failures");
+    person.sees("#well", "It is well.");
+    person.does(json!({ "do": "unfold", "text": "catalog: " }));
+    person.sees("#layers table", "attempt-deadline");
+    person.does(json!({ "do": "named" }));
+    person.does(json!({ "do": "shot", "name": "healthy" }));
+
+    // On purpose.
+    let fault = r#"{"name":"drill","target":"catalog","abort":503,"share":0.3,"why":"a drill","for":"5m"}"#;
+    assert_eq!(crate::faults::change(&edge, "POST", "/platform/faults", fault).await, 200);
+    person.sees("#purpose", "fault drill");
+    person.sees("#well", "on purpose: fault drill");
+    person.sees("#who", "% fail");
+    person.does(json!({ "do": "shot", "name": "chaos" }));
+    person.does(json!({ "do": "phone", "url": url, "name": "chaos-phone-dark" }));
+    person.does(json!({ "do": "change", "button": "Stop…", "why": "seen enough" }));
+    person.sees("#purpose", "Nothing:");
+    person.sees("#changed", "fault `drill` stopped");
+
+    // By hand, with and without a mouse, and back.
+    person.does(json!({ "do": "change", "button": "Hold open…", "why": "to see it" }));
+    person.sees("#who", "held open by hand");
+    person.does(json!({ "do": "change", "button": "Undo…", "why": "seen" }));
+    person.sees("#who", "closed");
+    person.does(json!({ "do": "keyboard", "key": "zone a", "why": "a flood" }));
+    person.sees("#act", "zone a is evacuated");
+    person.does(json!({ "do": "change", "button": "Undo…", "why": "it is dry" }));
+    // Another App of this test has the log, so this one says why it has not.
+    let refusal = "this process's log belongs to the App that started first";
+    person.does(json!({ "do": "refused", "button": "Log more for ten minutes…", "text": refusal }));
+    person.does(json!({ "do": "change", "button": "observe", "why": "it is time", "field": "off" }));
+    person.sees("#purpose", "catalog off");
+
+    // The dependency goes away.
+    catalog.end().await;
+    person.sees("#well", "Callers are being failed.");
+    person.sees("#who", "0 ready");
+    person.does(json!({ "do": "shot", "name": "degraded" }));
+
+    // The process is replaced under the open page.
+    person.does(json!({ "do": "change", "button": "Drain this process…", "why": "it is replaced" }));
+    callers.abort();
+    assert_eq!(edge.ended().await.code(), 0);
+    person.does(json!({ "do": "lost" }));
+    person.does(json!({ "do": "shot", "name": "lost" }));
+    let catalog = town.catalog("catalog-2", "").await;
+    let edge = town.edge_at(&admin.to_string(), "edge-2", "").await;
+    person.does(json!({ "do": "back", "text": "edge-2" }));
+    person.sees("#purpose", "Nothing:");
+    edge.end().await;
+    catalog.end().await;
+}
