@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::{RawQuery, Request, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Problem,
-    console::{PAGE, POLICY, Rooms},
+    console::{Of, PAGE, POLICY, Rooms},
 };
 
 /// What this room tells the page.
@@ -43,10 +43,33 @@ pub(super) async fn state(State(desk): State<Desk>) -> Result<Response, Problem>
     Ok(json_text(desk.console.shown().await?))
 }
 
-/// `GET /platform/stream`: the state once a second, as server-sent events.
-pub(super) async fn stream(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, Problem> {
+/// `GET /platform/stream`, of this process or with `?of=fleet`: once a second, as server-sent events.
+pub(super) async fn stream(
+    State(desk): State<Desk>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     check_site(&headers)?;
-    Ok(events(Body::from_stream(desk.console.stream()?)))
+    let of = match query.as_deref() {
+        None | Some("") => Of::Process,
+        Some("of=fleet") => Of::Fleet,
+        Some(_) => {
+            return Err(Problem::invalid("a stream is of this process, or with `?of=fleet` of the fleet"));
+        }
+    };
+    Ok(events(Body::from_stream(desk.console.stream(of)?)))
+}
+
+/// `GET /platform/fleet`.
+pub(super) async fn fleet(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, Problem> {
+    check_site(&headers)?;
+    Ok(json_text(desk.console.fleet().await?))
+}
+
+/// `GET /platform/pulse`: what the fleet view of another instance reads. Open, because it tells hardly
+/// more than the metrics.
+pub(super) async fn pulse(State(desk): State<Desk>) -> Response {
+    json_text(desk.console.pulse())
 }
 
 impl Rooms for Told {

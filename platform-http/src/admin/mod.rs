@@ -16,7 +16,7 @@
 //!
 //! | who | may |
 //! |---|---|
-//! | anybody | `/livez`, `/readyz`, `/startupz`, `/metrics`, and the live page at `/`, which is empty until it may read |
+//! | anybody | `/livez`, `/readyz`, `/startupz`, `/metrics`, `/platform/pulse`, and the live page at `/`, which is empty until it may read |
 //! | this machine, or a token of `admin.token_file` | read everything |
 //! | this machine with a name (`x-platform-actor`), or a token | change something, with a reason, for a time |
 //!

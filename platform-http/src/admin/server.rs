@@ -143,10 +143,12 @@ fn routes(desk: &Desk) -> Router {
         .route("/readyz", get(health::ready))
         .route("/startupz", get(health::started))
         .route("/metrics", get(metrics::scrape))
+        .route("/platform/pulse", get(console::pulse))
         .route("/", get(console::root));
     let read = Router::new()
         .route("/platform/state", get(console::state))
         .route("/platform/stream", get(console::stream))
+        .route("/platform/fleet", get(console::fleet))
         .route("/platform/info", get(info::info))
         .route("/platform/config", get(info::config))
         .route("/platform/changes", get(changes::latest))

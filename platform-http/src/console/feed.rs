@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use platform_core::{Error, ErrorKind, Result, lifecycle::Drain};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::Instant,
 };
 
@@ -14,6 +14,7 @@ use tokio::{
 #[derive(Debug)]
 pub(super) struct Feed {
     latest: watch::Sender<Bytes>,
+    opened: Notify,
 }
 
 /// How many may look at once, at whatever feed.
@@ -46,12 +47,19 @@ impl Places {
 
 impl Feed {
     pub(super) fn new() -> Self {
-        Feed { latest: watch::Sender::new(Bytes::new()) }
+        Feed { latest: watch::Sender::new(Bytes::new()), opened: Notify::new() }
     }
 
     /// Does anybody look?
     pub(super) fn is_read(&self) -> bool {
         self.latest.receiver_count() > 0
+    }
+
+    /// Waits until somebody looks.
+    pub(super) async fn opened(&self) {
+        while !self.is_read() {
+            self.opened.notified().await;
+        }
     }
 
     /// Shows `json` to everybody who looks, under the event's name.
@@ -70,6 +78,7 @@ impl Feed {
         // What was shown to others may be hours old.
         texts.mark_unchanged();
         let reader = Reader { texts, drain, took: None, _place: places.take()? };
+        self.opened.notify_one();
         Ok(stream::unfold(reader, |mut reader| async move {
             let text = reader.next().await?;
             Some((Ok(text), reader))

@@ -13,7 +13,10 @@
 //! its policy (CSP) runs no script but its own.
 
 mod feed;
+mod fleet;
 mod page;
+mod poll;
+mod pulse;
 mod state;
 mod tally;
 mod worry;
@@ -21,12 +24,13 @@ mod worry;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    pin::pin,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, Stream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use platform_core::{
     App, Error, ErrorKind, Result,
     lifecycle::{Drain, Report},
@@ -47,9 +51,19 @@ pub(crate) struct Console {
     process: Process,
     places: Places,
     state: Feed,
+    fleet: Feed,
     drain: OnceLock<Drain>,
     past: Mutex<Past>,
     ready: tokio::sync::Mutex<Option<(Instant, Report)>>,
+}
+
+/// What a stream is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// This process.
+    Process,
+    /// Every instance that discovery knows.
+    Fleet,
 }
 
 /// What other rooms tell the page.
@@ -80,6 +94,7 @@ impl Console {
             process: Process::of_this_process(),
             places: Places::new(),
             state: Feed::new(),
+            fleet: Feed::new(),
             drain: OnceLock::new(),
             past: Mutex::default(),
             ready: tokio::sync::Mutex::default(),
@@ -92,8 +107,16 @@ impl Console {
         let _ = self.drain.set(drain.clone());
     }
 
-    /// Looks once a second, and tells who is there; never ends.
+    /// Tells who is there; never ends.
     pub(crate) async fn run(&self) -> Infallible {
+        tokio::select! {
+            never = self.run_state() => never,
+            never = self.run_fleet() => never,
+        }
+    }
+
+    /// Looks once a second.
+    async fn run_state(&self) -> Infallible {
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -119,10 +142,27 @@ impl Console {
     }
 
     /// The same from now on, once a second, until the drain.
-    pub(crate) fn stream(&self) -> Result<impl Stream<Item = Result<Bytes, Infallible>> + Send + use<>> {
+    pub(crate) fn stream(
+        &self,
+        of: Of,
+    ) -> Result<impl Stream<Item = Result<Bytes, Infallible>> + Send + use<>> {
         let drain = self.drain.get().cloned();
         let drain = drain.ok_or_else(|| Error::new(ErrorKind::Draining, "this listener does not serve"))?;
-        self.state.read(&self.places, drain)
+        match of {
+            Of::Process => self.state.read(&self.places, drain),
+            Of::Fleet => self.fleet.read(&self.places, drain),
+        }
+    }
+
+    /// The whole fleet, as JSON: a look at the others takes a second or two.
+    pub(crate) async fn fleet(&self) -> Result<String> {
+        let mut texts = pin!(self.stream(Of::Fleet)?);
+        let text = tokio::time::timeout(LOOK, texts.next()).await.ok().flatten();
+        let late = || Error::new(ErrorKind::Timeout, format!("the fleet was not seen within {LOOK:?}"));
+        let Ok(text) = text.ok_or_else(late)?;
+        let text = String::from_utf8_lossy(&text);
+        let json = text.split_once("data: ").map_or("", |(_, json)| json.trim_end());
+        Ok(json.to_owned())
     }
 
     /// Readiness, not asked more often than probes would: a check may be a question to a database.
@@ -145,5 +185,7 @@ impl Console {
     }
 }
 
+/// A second until everybody is asked, one until they have answered, and as long again for a slow machine.
+const LOOK: Duration = Duration::from_secs(5);
 /// As old as the answers of checks may be that the page shows.
 const FRESH: Duration = Duration::from_secs(5);

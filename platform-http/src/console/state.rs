@@ -58,7 +58,7 @@ impl Console {
         let changes: Vec<_> = self.app.changes().latest().into_iter().take(CHANGES).collect();
         let worries = worries(ready, &served, &targets, &faults);
         json!({
-            "now_unix_ms": unix_ms(),
+            "now_unix_ms": unix_ms(SystemTime::now()),
             "info": self.rooms.info(),
             "ready": ready,
             "worries": worries,
@@ -222,8 +222,9 @@ fn push(target: &mut Value, key: &str, value: Value) {
     }
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+/// Milliseconds since 1970.
+pub(super) fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

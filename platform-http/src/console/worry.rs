@@ -102,8 +102,13 @@ fn known(known: &Value, name: &str, tell: &mut impl FnMut(Level, &str, String)) 
 }
 
 /// Does it look at nothing and refuse nothing?
-pub(super) fn is_calm(breaker: &str) -> bool {
+fn is_calm(breaker: &str) -> bool {
     breaker == "closed"
+}
+
+/// Does a breaker in this state keep calls back?
+pub(super) fn refuses(breaker: &str) -> bool {
+    ["open", "half-open", "held open"].iter().any(|state| breaker.starts_with(state))
 }
 
 fn failing(shown: &Value) -> Option<Level> {

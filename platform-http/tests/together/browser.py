@@ -111,6 +111,15 @@ class Person:
         self.page.keyboard.press("Enter")
         expect(self.page.locator("#ask")).to_be_hidden()
 
+    def do_turn(self, view):
+        self.page.get_by_role("button", name=view).click()
+        expect(self.page.locator("#news")).to_contain_text("live")
+
+    def do_visit(self, instance):
+        """A box of the fleet leads to the page of its instance."""
+        self.page.locator(f'[data-key="box {instance}"]').click()
+        expect(self.page.locator("#name")).to_contain_text(instance)
+
     def do_unfold(self, text):
         self.page.get_by_text(text).first.click()
 

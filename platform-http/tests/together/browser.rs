@@ -164,3 +164,48 @@ async fn a_person_finds_what_hurts_and_acts_on_it() {
     edge.end().await;
     catalog.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_sees_the_whole_fleet_and_goes_to_one_of_it() {
+    let Some(mut person) = Person::sits_down() else { return };
+    let town = Town::new();
+    let one = town.catalog("catalog-1", "[service]\nowner = \"team-catalog\"\nzone = \"a\"").await;
+    let two = town.catalog("catalog-2", "[service]\nversion = \"2.0.0\"\nvariant = \"canary\"").await;
+    let edge = town.edge("[clients.catalog.balance]\nvariants = { canary = 0.3 }").await;
+    let (url, callers) = (format!("http://{}/", edge.admin), traffic(&edge));
+
+    person.does(json!({ "do": "open", "url": url }));
+    person.does(json!({ "do": "turn", "view": "Fleet" }));
+    person.sees("#total", "3 instances of 2 services");
+    person.sees("#services", "2.0.0 (canary)");
+    person.sees("#services", "no failures");
+    person.does(json!({ "do": "named" }));
+
+    // Somebody else wrote into the registry, and nobody answers where he says.
+    let version = "<img src=x onerror=alert(1)>";
+    crate::fleet::write_record(
+        &town.registry(),
+        "evil",
+        &json!({
+            "name": "catalog", "instance": "evil", "address": "127.0.0.1:1", "admin": "127.0.0.1:1",
+            "version": version, "variant": "stable", "owner": "<b>owner</b>",
+        }),
+    );
+    person.sees("#services", version);
+    person.sees("#services", "evil: silent");
+    person.does(json!({ "do": "miss", "where": "#services img, #services b" }));
+    // What has happened by now fills the lines.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    person.does(json!({ "do": "shot", "name": "fleet" }));
+    person.does(json!({ "do": "phone", "url": format!("{url}#fleet"), "name": "fleet-phone-dark" }));
+
+    // One leaves in order, and is gone without a freeze.
+    let gone = one.stop();
+    person.sees("#total", "3 instances of 2 services");
+    assert_eq!(gone.await.expect("it does not panic").expect("it ends well").code(), 0);
+    person.does(json!({ "do": "visit", "instance": "catalog-2" }));
+    person.sees("#what", "2.0.0");
+    callers.abort();
+    edge.end().await;
+    two.end().await;
+}

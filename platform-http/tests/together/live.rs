@@ -137,16 +137,20 @@ async fn the_places_are_few_and_not_for_other_sites() {
     panic!("the place is never free again");
 }
 
-/// A reader of the stream.
-struct Stream {
+/// A reader of a stream.
+pub(crate) struct Stream {
     socket: TcpStream,
     text: String,
 }
 
 impl Stream {
-    async fn open(house: &House, headers: &str) -> Stream {
+    pub(crate) async fn open(house: &House, headers: &str) -> Stream {
+        Self::open_at(house, "/platform/stream", headers).await
+    }
+
+    pub(crate) async fn open_at(house: &House, path: &str, headers: &str) -> Stream {
         let mut socket = soon(TcpStream::connect(house.admin)).await.expect("it listens");
-        let request = format!("GET /platform/stream HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", house.admin);
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", house.admin);
         soon(socket.write_all(request.as_bytes())).await.expect("it reads");
         let mut stream = Stream { socket, text: String::new() };
         stream.head().await;
@@ -160,10 +164,10 @@ impl Stream {
         &self.text
     }
 
-    /// The next state.
-    async fn next(&mut self) -> Value {
+    /// What it tells next.
+    pub(crate) async fn next(&mut self) -> Value {
         loop {
-            if let Some((_, rest)) = self.text.split_once("event: state\ndata: ")
+            if let Some((_, rest)) = self.text.split_once("\ndata: ")
                 && let Some((data, rest)) = rest.split_once("\n\n")
             {
                 let state = serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"));

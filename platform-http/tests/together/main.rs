@@ -15,6 +15,7 @@ mod degraded;
 mod drain;
 mod equals;
 mod faults;
+mod fleet;
 mod live;
 mod registry;
 mod route;
