@@ -17,6 +17,9 @@ use std::{
 use super::{catalogue::Labels, family::write_labels};
 use crate::{context::TraceId, tick::nanos};
 
+/// A label's name and what it is.
+pub type LabelPair = (&'static str, String);
+
 /// A histogram of one label set. Clones count into the same buckets.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Buckets>);
@@ -203,7 +206,7 @@ pub(super) trait Exposed: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Shows each series with its labels.
-    fn each(&self, show: &mut dyn FnMut(&[(&'static str, String)], &Histogram));
+    fn each(&self, show: &mut dyn FnMut(&[LabelPair], &Histogram));
 }
 
 impl<L: Labels> Exposed for HistogramFamily<L> {
@@ -219,7 +222,7 @@ impl<L: Labels> Exposed for HistogramFamily<L> {
         self.0.name
     }
 
-    fn each(&self, show: &mut dyn FnMut(&[(&'static str, String)], &Histogram)) {
+    fn each(&self, show: &mut dyn FnMut(&[LabelPair], &Histogram)) {
         for (labels, (_, histogram)) in &*self.0.known.read().unwrap_or_else(PoisonError::into_inner) {
             let mut pairs = Vec::with_capacity(L::NAMES.len());
             labels.each_value(&mut |value| {

@@ -37,7 +37,7 @@ use crate::{
 
 pub use canonical::{Line, Operation};
 pub use family::{Counter, CounterFamily, Gauge, GaugeFamily};
-pub use histogram::{Histogram, HistogramFamily};
+pub use histogram::{Histogram, HistogramFamily, LabelPair};
 pub use log::Logs;
 pub use metrics::{Metrics, OPENMETRICS, PLAIN};
 pub use process::{Process, Usage};

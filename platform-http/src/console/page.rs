@@ -6,7 +6,7 @@ pub(crate) const PAGE: &str = include_str!("page.html");
 /// What the page may do: run its own script and style, and ask its own listener. Both are named by their hashes, so
 /// that nothing that slipped into the page would run; nobody may frame it and click for somebody else.
 pub(crate) const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-ITWGG40zkvM+BNBKBJdfdFK/3DAfT7ZyLJoVB+vdAr0='; ",
+    "default-src 'none'; script-src 'sha256-nnsI6PyNOA31HJtbE00XKipRpNcbC2qSVEm5xTQuH5w='; ",
     "style-src 'sha256-0OeGVm0eG5oN2Zo+CE8KEU4GMsLt7PpIiPqoooblSLY='; ",
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 );

@@ -1,8 +1,8 @@
 //! Pulse: the little that an instance tells to who looks at the whole fleet.
 //!
 //! But for its name and the number of faults all of it stands in its metrics too, which are open to everybody: so no
-//! instance needs a token for another one's
-//! listener, and nobody's token is sent to an address that stands in a registry.
+//! instance needs a token for another one's listener, and nobody's token is sent to an address that stands in a
+//! registry.
 
 use platform_core::App;
 use platform_discovery::{Place, Target};

@@ -10,7 +10,7 @@ use platform_core::{
     lifecycle::Report,
     observe::CALL_DURATION,
     stack::Targets,
-    telemetry::{Metrics, catalogue::Spec as _},
+    telemetry::{LabelPair, Metrics, catalogue::Spec as _},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -207,7 +207,7 @@ fn of_status(status: u16) -> Outcome {
     }
 }
 
-fn label<'a>(labels: &'a [(&'static str, String)], name: &str) -> &'a str {
+fn label<'a>(labels: &'a [LabelPair], name: &str) -> &'a str {
     labels.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
 }
 

@@ -146,8 +146,8 @@ mod tests {
         Report { ok: true, phase, checks }
     }
 
-    fn told(ready: &Report, served: Value, target: Value, faults: Value) -> Vec<(Level, String)> {
-        let all = worries(ready, &served, &[target], &faults);
+    fn told(ready: &Report, served: &Value, target: Value, faults: &Value) -> Vec<(Level, String)> {
+        let all = worries(ready, served, &[target], faults);
         all.into_iter().map(|worry| (worry.level, worry.text)).collect()
     }
 
@@ -159,7 +159,7 @@ mod tests {
             "known": { "all": 2, "ready": 2, "ejected": 0, "connecting": 0, "failing": null },
         });
         let few = json!({ "calls": 9, "failed": 9 });
-        assert_eq!(told(&report("ready", vec![]), few, target, json!({ "faults": [] })), []);
+        assert_eq!(told(&report("ready", vec![]), &few, target, &json!({ "faults": [] })), []);
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
             "known": { "all": 3, "ready": 0, "ejected": 2, "connecting": 1, "failing": "no route" },
         });
         let faults = json!({ "faults": [{ "name": "drill", "effect": "abort=503", "target": "catalog" }] });
-        let told = told(&report("draining", checks), json!({ "calls": 100, "failed": 1 }), target, faults);
+        let told = told(&report("draining", checks), &json!({ "calls": 100, "failed": 1 }), target, &faults);
         let expected = [
             (Level::Bad, "20.0 % of the calls to catalog fail"),
             (Level::Bad, "breaker of catalog is open since 3 s"),

@@ -111,6 +111,29 @@ class Person:
         self.page.keyboard.press("Enter")
         expect(self.page.locator("#ask")).to_be_hidden()
 
+    def do_token(self, url, wrong, right, button):
+        """Somebody on another machine has to show a token, is told when it is not known, and acts under its name."""
+        here, self.page = self.page, self.new_page({"width": 1000, "height": 700}, "light")
+        # As a proxy would say it.
+        self.page.context.set_extra_http_headers({"x-forwarded-for": "10.1.2.3"})
+        self.page.goto(url)
+        gate = self.page.locator("#gate")
+        for token, seen in ((wrong, "a forwarded request needs a token"), (right, "this token is not in")):
+            expect(gate).to_contain_text(seen)
+            gate.get_by_label("Token").fill(token)
+            gate.get_by_role("button", name="Look").click()
+        expect(self.page.locator("#news")).to_contain_text("live")
+        expect(gate).to_be_hidden()
+        self.page.get_by_role("button", name=button).first.click()
+        ask = self.page.locator("#ask")
+        expect(ask.get_by_label("Your name")).to_have_count(0)
+        ask.get_by_label("Why").fill("from afar")
+        ask.get_by_role("button", name="Do it").click()
+        expect(ask).to_be_hidden()
+        self.page.context.close()
+        self.page = here
+        self.complaints = [said for said in self.complaints if "401" not in said]
+
     def do_turn(self, view):
         self.page.get_by_role("button", name=view).click()
         expect(self.page.locator("#news")).to_contain_text("live")

@@ -58,7 +58,7 @@ impl Person {
 
     /// Does one step, and fails if it fails.
     #[track_caller]
-    fn does(&mut self, step: Value) {
+    fn does(&mut self, step: &Value) {
         // The services are on other threads.
         tokio::task::block_in_place(|| {
             writeln!(self.stdin, "{step}").expect("the script reads");
@@ -68,7 +68,7 @@ impl Person {
 
     #[track_caller]
     fn sees(&mut self, place: &str, text: &str) {
-        self.does(json!({ "do": "see", "where": place, "text": text }));
+        self.does(&json!({ "do": "see", "where": place, "text": text }));
     }
 
     fn answer(&mut self) -> String {
@@ -102,22 +102,25 @@ async fn a_person_finds_what_hurts_and_acts_on_it() {
     let Some(mut person) = Person::sits_down() else { return };
     let town = Town::new();
     let catalog = town.catalog("catalog-1", "[service]\nzone = \"a\"").await;
+    let tokens = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(tokens.path(), "bob:s3cret-of-bob\n").expect("it is written");
     let toml = "[service]\nowner = \"team-edge\"\nwhy = \"<img src=x onerror=alert(1)>\"\n\
                 runbook = \"javascript:alert(2)\"\n[clients.catalog.policy]\nrecovery = \"none\"";
-    let edge = town.edge(toml).await;
+    let toml = format!("admin.token_file = {:?}\n{toml}", tokens.path().to_str().expect("it is text"));
+    let edge = town.edge(&toml).await;
     let (admin, url) = (edge.admin, format!("http://{}/", edge.admin));
     let callers = traffic(&edge);
 
-    person.does(json!({ "do": "open", "url": url }));
+    person.does(&json!({ "do": "open", "url": url }));
     person.sees("#what", "team-edge");
     person.sees("#what", "<img src=x onerror=alert(1)>");
-    person.does(json!({ "do": "miss", "where": "#what a, #what img" }));
+    person.does(&json!({ "do": "miss", "where": "#what a, #what img" }));
     person.sees("#who", "no failures");
     person.sees("#well", "It is well.");
-    person.does(json!({ "do": "unfold", "text": "catalog: " }));
+    person.does(&json!({ "do": "unfold", "text": "catalog: " }));
     person.sees("#layers table", "attempt-deadline");
-    person.does(json!({ "do": "named" }));
-    person.does(json!({ "do": "shot", "name": "healthy" }));
+    person.does(&json!({ "do": "named" }));
+    person.does(&json!({ "do": "shot", "name": "healthy" }));
 
     // On purpose.
     let fault = r#"{"name":"drill","target":"catalog","abort":503,"share":0.3,"why":"a drill","for":"5m"}"#;
@@ -125,41 +128,49 @@ async fn a_person_finds_what_hurts_and_acts_on_it() {
     person.sees("#purpose", "fault drill");
     person.sees("#well", "on purpose: fault drill");
     person.sees("#who", "% fail");
-    person.does(json!({ "do": "shot", "name": "chaos" }));
-    person.does(json!({ "do": "phone", "url": url, "name": "chaos-phone-dark" }));
-    person.does(json!({ "do": "change", "button": "Stop…", "why": "seen enough" }));
+    person.does(&json!({ "do": "shot", "name": "chaos" }));
+    person.does(&json!({ "do": "phone", "url": url, "name": "chaos-phone-dark" }));
+    person.does(&json!({ "do": "change", "button": "Stop…", "why": "seen enough" }));
     person.sees("#purpose", "Nothing:");
     person.sees("#changed", "fault `drill` stopped");
 
     // By hand, with and without a mouse, and back.
-    person.does(json!({ "do": "change", "button": "Hold open…", "why": "to see it" }));
+    person.does(&json!({ "do": "change", "button": "Hold open…", "why": "to see it" }));
     person.sees("#who", "held open by hand");
-    person.does(json!({ "do": "change", "button": "Undo…", "why": "seen" }));
+    person.does(&json!({ "do": "change", "button": "Undo…", "why": "seen" }));
     person.sees("#who", "closed");
-    person.does(json!({ "do": "keyboard", "key": "zone a", "why": "a flood" }));
+    person.does(&json!({ "do": "keyboard", "key": "zone a", "why": "a flood" }));
     person.sees("#act", "zone a is evacuated");
-    person.does(json!({ "do": "change", "button": "Undo…", "why": "it is dry" }));
+    person.does(&json!({ "do": "change", "button": "Undo…", "why": "it is dry" }));
     // Another App of this test has the log, so this one says why it has not.
     let refusal = "this process's log belongs to the App that started first";
-    person.does(json!({ "do": "refused", "button": "Log more for ten minutes…", "text": refusal }));
-    person.does(json!({ "do": "change", "button": "observe", "why": "it is time", "field": "off" }));
+    person.does(&json!({ "do": "refused", "button": "Log more for ten minutes…", "text": refusal }));
+    person.does(&json!({ "do": "change", "button": "observe", "why": "it is time", "field": "off" }));
     person.sees("#purpose", "catalog off");
+
+    let hold = "Hold closed…";
+    person.does(
+        &json!({ "do": "token", "url": url, "wrong": "guess", "right": "s3cret-of-bob", "button": hold }),
+    );
+    person.sees("#changed", "bob");
+    person.sees("#who", "held closed by hand");
+    person.does(&json!({ "do": "change", "button": "Undo…", "why": "seen" }));
 
     // The dependency goes away.
     catalog.end().await;
     person.sees("#well", "Callers are being failed.");
     person.sees("#who", "0 ready");
-    person.does(json!({ "do": "shot", "name": "degraded" }));
+    person.does(&json!({ "do": "shot", "name": "degraded" }));
 
     // The process is replaced under the open page.
-    person.does(json!({ "do": "change", "button": "Drain this process…", "why": "it is replaced" }));
+    person.does(&json!({ "do": "change", "button": "Drain this process…", "why": "it is replaced" }));
     callers.abort();
     assert_eq!(edge.ended().await.code(), 0);
-    person.does(json!({ "do": "lost" }));
-    person.does(json!({ "do": "shot", "name": "lost" }));
+    person.does(&json!({ "do": "lost" }));
+    person.does(&json!({ "do": "shot", "name": "lost" }));
     let catalog = town.catalog("catalog-2", "").await;
     let edge = town.edge_at(&admin.to_string(), "edge-2", "").await;
-    person.does(json!({ "do": "back", "text": "edge-2" }));
+    person.does(&json!({ "do": "back", "text": "edge-2" }));
     person.sees("#purpose", "Nothing:");
     edge.end().await;
     catalog.end().await;
@@ -174,12 +185,12 @@ async fn a_person_sees_the_whole_fleet_and_goes_to_one_of_it() {
     let edge = town.edge("[clients.catalog.balance]\nvariants = { canary = 0.3 }").await;
     let (url, callers) = (format!("http://{}/", edge.admin), traffic(&edge));
 
-    person.does(json!({ "do": "open", "url": url }));
-    person.does(json!({ "do": "turn", "view": "Fleet" }));
+    person.does(&json!({ "do": "open", "url": url }));
+    person.does(&json!({ "do": "turn", "view": "Fleet" }));
     person.sees("#total", "3 instances of 2 services");
     person.sees("#services", "2.0.0 (canary)");
     person.sees("#services", "no failures");
-    person.does(json!({ "do": "named" }));
+    person.does(&json!({ "do": "named" }));
 
     // Somebody else wrote into the registry, and nobody answers where he says.
     let version = "<img src=x onerror=alert(1)>";
@@ -193,17 +204,17 @@ async fn a_person_sees_the_whole_fleet_and_goes_to_one_of_it() {
     );
     person.sees("#services", version);
     person.sees("#services", "evil: silent");
-    person.does(json!({ "do": "miss", "where": "#services img, #services b" }));
+    person.does(&json!({ "do": "miss", "where": "#services img, #services b" }));
     // What has happened by now fills the lines.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
-    person.does(json!({ "do": "shot", "name": "fleet" }));
-    person.does(json!({ "do": "phone", "url": format!("{url}#fleet"), "name": "fleet-phone-dark" }));
+    person.does(&json!({ "do": "shot", "name": "fleet" }));
+    person.does(&json!({ "do": "phone", "url": format!("{url}#fleet"), "name": "fleet-phone-dark" }));
 
     // One leaves in order, and is gone without a freeze.
     let gone = one.stop();
     person.sees("#total", "3 instances of 2 services");
     assert_eq!(gone.await.expect("it does not panic").expect("it ends well").code(), 0);
-    person.does(json!({ "do": "visit", "instance": "catalog-2" }));
+    person.does(&json!({ "do": "visit", "instance": "catalog-2" }));
     person.sees("#what", "2.0.0");
     callers.abort();
     edge.end().await;

@@ -107,7 +107,7 @@ async fn the_stream_tells_each_second_and_ends_with_the_drain() {
 
     // A listener that waited for its readers would cut them, which is no status 0.
     let ended = catalog.stop();
-    soon(stream.to_the_end()).await;
+    soon(stream.ends_well()).await;
     assert_eq!(soon(ended).await.unwrap().unwrap().code(), 0);
 }
 
@@ -179,7 +179,7 @@ impl Stream {
     }
 
     /// The end of the reply, in order: its last chunk.
-    async fn to_the_end(mut self) {
+    async fn ends_well(mut self) {
         while self.more().await > 0 {}
         assert!(self.text.ends_with("0\r\n\r\n"), "{:?}", self.text);
     }
