@@ -7,7 +7,7 @@ pub(crate) const PAGE: &str = include_str!("page.html");
 /// that nothing that slipped into the page would run; nobody may frame it and click for somebody else.
 pub(crate) const POLICY: &str = concat!(
     "default-src 'none'; script-src 'sha256-nnsI6PyNOA31HJtbE00XKipRpNcbC2qSVEm5xTQuH5w='; ",
-    "style-src 'sha256-0OeGVm0eG5oN2Zo+CE8KEU4GMsLt7PpIiPqoooblSLY='; ",
+    "style-src 'sha256-W4U0BOQJyEWjgDjU9qKD53j4xGEOhmgK1Qse+Gpzxx8='; ",
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 );
 

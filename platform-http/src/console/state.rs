@@ -235,3 +235,66 @@ const RPC_SERVED: &str = "rpc_server_call_duration_seconds";
 const CHANGES: usize = 50;
 /// Endpoints of one target that are listed because they are not well; the count tells of the others.
 const UNWELL: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use platform_core::{
+        identity::Identity,
+        telemetry::catalogue::{HistogramSpec, Labels},
+    };
+
+    use super::*;
+
+    /// As platform-grpc declares it.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    struct Rpc(&'static str, &'static str);
+
+    impl Labels for Rpc {
+        const NAMES: &'static [&'static str] =
+            &["rpc_system_name", "rpc_method", "rpc_response_status_code", "error_type"];
+
+        fn each_value(&self, show: &mut dyn FnMut(&str)) {
+            ["grpc", "film.Films/Get", self.0, self.1].into_iter().for_each(show);
+        }
+    }
+
+    static RPC: HistogramSpec<Rpc> =
+        HistogramSpec::new("rpc_server_call_duration_seconds", "As platform-grpc has it");
+
+    #[test]
+    fn calls_of_grpc_are_served_too() {
+        let metrics = Metrics::new(&Identity::default());
+        let family = metrics.histogram(&RPC);
+        for (status, kind) in [
+            ("OK", ""),
+            ("NOT_FOUND", ""),
+            ("CANCELLED", "abandoned"),
+            ("UNAVAILABLE", "overloaded"),
+            ("DEADLINE_EXCEEDED", "timeout"),
+            ("RESOURCE_EXHAUSTED", "overloaded"),
+        ] {
+            family.with(&Rpc(status, kind)).observe(Duration::from_millis(7), None);
+        }
+        let served = served(&metrics);
+        assert_eq!((served.calls(), served.failed()), (5, 3));
+        assert!(served.quantile(0.5).is_some_and(|(median, _)| median > Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn a_status_is_judged_as_on_the_canonical_line() {
+        for (status, outcome) in [
+            (204, Outcome::Success),
+            (304, Outcome::Success),
+            (404, Outcome::CallerFault),
+            (429, Outcome::Overload),
+            (499, Outcome::Abandoned),
+            (500, Outcome::ServerFault),
+            (503, Outcome::ServerFault),
+            (504, Outcome::Timeout),
+        ] {
+            assert_eq!(of_status(status), outcome, "{status}");
+        }
+    }
+}

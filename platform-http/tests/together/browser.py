@@ -66,6 +66,7 @@ class Person:
         page = self.new_page({"width": 390, "height": 844}, "dark")
         page.goto(url)
         expect(page.locator("#news")).to_contain_text("live")
+        check_readable(page)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         page.screenshot(path=f"{self.shots}/{name}.png", full_page=True)
         page.context.close()
@@ -157,14 +158,38 @@ class Person:
         self.check_complaints()
         self.away = False
 
-    def do_named(self):
-        """Everything that can be operated has a name for who cannot see it, and ids are not used twice."""
+    def do_accessible(self):
+        """Everything that can be operated has a name for who cannot see it, and text can be told from its ground."""
+        check_readable(self.page)
         nameless = self.page.evaluate("""() => [...document.querySelectorAll('button, a, summary, svg[role=img], input, select')]
             .filter(one => !(one.textContent.trim() || one.getAttribute('aria-label') || one.labels?.length)).map(one => one.outerHTML)""")
         assert not nameless, nameless
         twice = self.page.evaluate("""() => { const ids = [...document.querySelectorAll('[id]')].map(one => one.id);
             return ids.filter((id, at) => ids.indexOf(id) !== at); }""")
         assert not twice, twice
+
+
+def check_readable(page):
+    """WCAG's contrast of text, 4.5 to 1, against the nearest ground that is not transparent."""
+    poor = page.evaluate("""() => {
+        const parts = color => (color.match(/[\\d.]+/g) || []).map(Number);
+        const light = color => { const [r, g, b] = parts(color).map(part => (part /= 255) <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4);
+            return .2126 * r + .7152 * g + .0722 * b; };
+        const ground = element => { for (; element; element = element.parentElement) {
+            const color = getComputedStyle(element).backgroundColor, alpha = parts(color)[3];
+            if (alpha === undefined || alpha === 1) return color; } return "rgb(255, 255, 255)"; };
+        const poor = [];
+        for (const element of document.body.querySelectorAll("*")) {
+            const text = [...element.childNodes].filter(node => node.nodeType === 3).map(node => node.data.trim()).join("");
+            if (!text || !element.checkVisibility() || element.closest("script, style, noscript, title")) continue;
+            const circle = element.tagName === "text" && element.parentElement.querySelector("circle");
+            const style = getComputedStyle(element);
+            const [one, other] = [light(circle ? style.fill : style.color), light(circle ? getComputedStyle(circle).fill : ground(element))].sort((a, b) => b - a);
+            const contrast = (one + .05) / (other + .05);
+            if (contrast < 4.5) poor.push(`${text.slice(0, 30)} (${contrast.toFixed(1)})`);
+        }
+        return poor; }""")
+    assert not poor, f"hard to read: {poor}"
 
 
 main()

@@ -119,7 +119,7 @@ async fn a_person_finds_what_hurts_and_acts_on_it() {
     person.sees("#well", "It is well.");
     person.does(&json!({ "do": "unfold", "text": "catalog: " }));
     person.sees("#layers table", "attempt-deadline");
-    person.does(&json!({ "do": "named" }));
+    person.does(&json!({ "do": "accessible" }));
     person.does(&json!({ "do": "shot", "name": "healthy" }));
 
     // On purpose.
@@ -160,6 +160,7 @@ async fn a_person_finds_what_hurts_and_acts_on_it() {
     catalog.end().await;
     person.sees("#well", "Callers are being failed.");
     person.sees("#who", "0 ready");
+    person.does(&json!({ "do": "accessible" }));
     person.does(&json!({ "do": "shot", "name": "degraded" }));
 
     // The process is replaced under the open page.
@@ -190,7 +191,7 @@ async fn a_person_sees_the_whole_fleet_and_goes_to_one_of_it() {
     person.sees("#total", "3 instances of 2 services");
     person.sees("#services", "2.0.0 (canary)");
     person.sees("#services", "no failures");
-    person.does(&json!({ "do": "named" }));
+    person.does(&json!({ "do": "accessible" }));
 
     // Somebody else wrote into the registry, and nobody answers where he says.
     let version = "<img src=x onerror=alert(1)>";
