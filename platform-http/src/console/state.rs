@@ -49,9 +49,10 @@ impl Console {
     pub(super) fn now(&self, ready: &Report) -> Value {
         let targets = self.targets();
         let faults = self.rooms.faults();
-        let (served, cpu) = {
+        let (served, burn, cpu) = {
             let past = self.past();
-            (shown(&past.served), past.cpu_share)
+            let objective = self.app.objectives().availability;
+            (shown(&past.served), objective.map(|share| burn(&past.served, share.as_f64())), past.cpu_share)
         };
         let memory = self.process.usage().resident_bytes;
         let zones = zones(&targets);
@@ -63,6 +64,7 @@ impl Console {
             "ready": ready,
             "worries": worries,
             "served": served,
+            "burn": burn,
             "in_flight": crate::server::in_flight(self.app.metrics()),
             "cpu": cpu.map(|share| (share * 1_000.0).round() / 1_000.0),
             "memory_bytes": memory,
@@ -155,6 +157,14 @@ fn zones(targets: &[Value]) -> Vec<Value> {
     zones.iter().map(|zone| json!({ "zone": zone, "evacuated": evacuated.contains(zone) })).collect()
 }
 
+/// How fast the last two minutes spent what an availability objective allows to fail: at 1 it lasts exactly as long as it
+/// is meant to.
+fn burn(history: &History, objective: f64) -> Value {
+    let sum = |at: usize| history.line().iter().map(|second| second[at]).sum::<u64>() as f64;
+    let burn = sum(1) / sum(0).max(1.0) / (1.0 - objective).max(f64::EPSILON);
+    json!({ "objective": objective, "rate": (burn * 10.0).round() / 10.0, "seconds": history.line().len() })
+}
+
 fn shown(history: &History) -> Value {
     let (tally, length) = history.window();
     let mut shown = tally.shown(length);
@@ -162,7 +172,7 @@ fn shown(history: &History) -> Value {
     shown
 }
 
-/// What was served, in HTTP and in gRPC.
+/// What was served, in HTTP and in gRPC. What failed is what the boards and the objectives call so; a 429 is not.
 pub(super) fn served(metrics: &Metrics) -> Tally {
     let mut served = Tally::default();
     metrics.each_histogram(HTTP_SERVED, &mut |labels, histogram| {
@@ -170,13 +180,12 @@ pub(super) fn served(metrics: &Metrics) -> Tally {
         served.add(of_status(status), histogram);
     });
     metrics.each_histogram(RPC_SERVED, &mut |labels, histogram| {
-        let outcome = match (label(labels, "rpc_response_status_code"), label(labels, "error_type")) {
-            ("OK", _) => Outcome::Success,
-            ("CANCELLED", _) => Outcome::Abandoned,
-            (_, "") => Outcome::CallerFault,
-            ("DEADLINE_EXCEEDED", _) => Outcome::Timeout,
-            ("RESOURCE_EXHAUSTED", _) => Outcome::Overload,
-            _ => Outcome::ServerFault,
+        let outcome = match label(labels, "rpc_response_status_code") {
+            "OK" => Outcome::Success,
+            "CANCELLED" => Outcome::Abandoned,
+            "DEADLINE_EXCEEDED" => Outcome::Timeout,
+            "DATA_LOSS" | "INTERNAL" | "UNAVAILABLE" | "UNKNOWN" => Outcome::ServerFault,
+            _ => Outcome::CallerFault,
         };
         served.add(outcome, histogram);
     });
@@ -199,7 +208,6 @@ fn called(metrics: &Metrics) -> BTreeMap<String, Tally> {
 fn of_status(status: u16) -> Outcome {
     match status {
         499 => Outcome::Abandoned,
-        429 => Outcome::Overload,
         400..=498 => Outcome::CallerFault,
         504 => Outcome::Timeout,
         500.. => Outcome::ServerFault,
@@ -278,17 +286,29 @@ mod tests {
             family.with(&Rpc(status, kind)).observe(Duration::from_millis(7), None);
         }
         let served = served(&metrics);
-        assert_eq!((served.calls(), served.failed()), (5, 3));
+        assert_eq!((served.calls(), served.failed()), (5, 2));
         assert!(served.quantile(0.5).is_some_and(|(median, _)| median > Duration::from_millis(5)));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn one_failure_in_a_hundred_burns_ten_times_what_three_nines_allow() {
+        let mut history = History::default();
+        for second in 0..4_u64 {
+            let counts = json!({ "outcomes": { "ok": 99 * second, "server": second } });
+            let tally = serde_json::from_value(counts).unwrap();
+            history.push(Instant::now() + Duration::from_secs(second), tally);
+        }
+        assert_eq!(burn(&history, 0.999), json!({ "objective": 0.999, "rate": 10.0, "seconds": 3 }));
+        assert_eq!(burn(&History::default(), 0.999)["rate"], 0.0);
+    }
+
     #[test]
-    fn a_status_is_judged_as_on_the_canonical_line() {
+    fn a_status_is_judged_as_on_the_boards() {
         for (status, outcome) in [
             (204, Outcome::Success),
             (304, Outcome::Success),
             (404, Outcome::CallerFault),
-            (429, Outcome::Overload),
+            (429, Outcome::CallerFault),
             (499, Outcome::Abandoned),
             (500, Outcome::ServerFault),
             (503, Outcome::ServerFault),
