@@ -250,6 +250,11 @@ impl Discovery {
         self.0.source(&self.0.known(), target).map(drop)
     }
 
+    /// The targets that somebody in this process calls, by name.
+    pub fn called(&self) -> Vec<Target> {
+        self.0.watches().iter().map(|watch| watch.target.clone()).collect()
+    }
+
     /// Waits until every watched target has had its first answer, at most `wait`; then says which of them
     /// cannot be called yet. A start goes on all the same: who is missing may come, and until then calls fail
     /// fast.

@@ -5,6 +5,7 @@ pub mod body;
 mod catalogue;
 pub mod classify;
 pub mod client;
+mod console;
 mod discovery;
 mod layers;
 pub mod problem;

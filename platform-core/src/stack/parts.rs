@@ -44,9 +44,7 @@ impl Parts {
         metrics.on_scrape(move || {
             let now = Instant::now();
             let seats = read.lock().unwrap_or_else(PoisonError::into_inner);
-            let left = seats.guards().map(|one| one.budget.ratio(now));
-            // The emptiest of several is the one that somebody should look at.
-            budget.set(left.fold(1.0, f64::min));
+            budget.set(left(&seats, now));
             // A breaker changes when a call comes; that its time has run out shows also where none does.
             let levels = seats.guards().map(|one| one.breaker.engine().state(now).level());
             breaker.set(levels.fold(0.0, f64::max));
@@ -68,6 +66,11 @@ impl Parts {
     /// Does anybody have a client of it?
     pub fn is_used(&self) -> bool {
         self.lock().live().next().is_some()
+    }
+
+    /// The share of the budget for repeats and hedges that is left.
+    pub fn budget_left(&self, now: Instant) -> f64 {
+        left(&self.lock(), now)
     }
 
     /// The mode of one of [`GUARDS`](super::GUARDS); several where clients of the target differ in it.
@@ -125,6 +128,11 @@ impl Parts {
         // Each change is whole before the next line that could panic.
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The emptiest of several is the one that somebody should look at.
+fn left(seats: &Seats, now: Instant) -> f64 {
+    seats.guards().map(|one| one.budget.ratio(now)).fold(1.0, f64::min)
 }
 
 /// How much of what repeats may cost is left.

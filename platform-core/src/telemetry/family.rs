@@ -49,6 +49,11 @@ impl<L: Labels> GaugeFamily<L> {
         Gauge(self.0.get_or_create_owned(&Set(labels.clone())))
     }
 
+    /// The gauge of these labels, if somebody has asked for it.
+    pub fn find(&self, labels: &L) -> Option<Gauge> {
+        self.0.get(&Set(labels.clone())).map(|gauge| Gauge(gauge.clone()))
+    }
+
     /// Forgets a series: what it measured is gone for good.
     pub fn forget(&self, labels: &L) {
         self.0.remove(&Set(labels.clone()));

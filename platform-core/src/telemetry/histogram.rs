@@ -17,6 +17,9 @@ use std::{
 use super::{catalogue::Labels, family::write_labels};
 use crate::{context::TraceId, tick::nanos};
 
+/// A label's name and what it is.
+pub type LabelPair = (&'static str, String);
+
 /// A histogram of one label set. Clones count into the same buckets.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Buckets>);
@@ -98,6 +101,17 @@ impl Histogram {
         self.0.counts.iter().map(|count| count.load(Relaxed)).sum()
     }
 
+    /// How many durations were counted up to each of [`bounds`](Self::bounds) and above the one before; the last is what
+    /// was longer than all of them.
+    pub fn counts(&self) -> Vec<u64> {
+        self.0.counts.iter().map(|count| count.load(Relaxed)).collect()
+    }
+
+    /// The upper bounds, ascending.
+    pub fn bounds(&self) -> impl Iterator<Item = Duration> {
+        self.0.bounds.nanos.iter().map(|nanos| Duration::from_nanos(*nanos))
+    }
+
     /// Their sum.
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.0.sum_nanos.load(Relaxed))
@@ -121,7 +135,7 @@ impl Histogram {
         let sum = self.sum();
         // The sum is read first: an observation in between makes a mean too small, never a negative rate.
         let _ = writeln!(out, "{name}_sum{{{labels}}} {}.{:09}", sum.as_secs(), sum.subsec_nanos());
-        let counts: Vec<u64> = self.0.counts.iter().map(|count| count.load(Relaxed)).collect();
+        let counts = self.counts();
         let _ = writeln!(out, "{name}_count{{{labels}}} {}", counts.iter().sum::<u64>());
         let mut cumulative = 0;
         for (index, (count, le)) in counts.iter().zip(&self.0.bounds.texts).enumerate() {
@@ -187,6 +201,12 @@ impl<L: Labels> HistogramFamily<L> {
 pub(super) trait Exposed: Send + Sync {
     /// Appends the family as OpenMetrics text.
     fn expose(&self, out: &mut String);
+
+    /// The name in the text.
+    fn name(&self) -> &'static str;
+
+    /// Shows each series with its labels.
+    fn each(&self, show: &mut dyn FnMut(&[LabelPair], &Histogram));
 }
 
 impl<L: Labels> Exposed for HistogramFamily<L> {
@@ -195,6 +215,22 @@ impl<L: Labels> Exposed for HistogramFamily<L> {
         let _ = writeln!(out, "# HELP {name} {help}.\n# TYPE {name} histogram\n# UNIT {name} seconds");
         for (labels, histogram) in known.read().unwrap_or_else(PoisonError::into_inner).values() {
             histogram.write(name, labels, out);
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    fn each(&self, show: &mut dyn FnMut(&[LabelPair], &Histogram)) {
+        for (labels, (_, histogram)) in &*self.0.known.read().unwrap_or_else(PoisonError::into_inner) {
+            let mut pairs = Vec::with_capacity(L::NAMES.len());
+            labels.each_value(&mut |value| {
+                if let Some(name) = L::NAMES.get(pairs.len()) {
+                    pairs.push((*name, value.to_owned()));
+                }
+            });
+            show(&pairs, histogram);
         }
     }
 }
@@ -208,6 +244,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        identity::Identity,
+        telemetry::{Metrics, catalogue::HistogramSpec},
+    };
 
     fn histogram(bounds: &[f64]) -> Histogram {
         Histogram::new(Arc::new(Bounds::new(bounds, &[])))
@@ -248,6 +288,35 @@ mod tests {
                 "x_seconds_bucket{{le=\"+Inf\"}} 2 # {{trace_id=\"{id}\"}} 0.250000000 "
             ))
         );
+    }
+
+    #[test]
+    fn a_histogram_is_read_by_its_name_with_its_labels() {
+        static SPEC: HistogramSpec<Way> = HistogramSpec::new("x_duration_seconds", "A duration");
+        let metrics = Metrics::new(&Identity::default());
+        let told = || {
+            let mut told = Vec::new();
+            metrics.each_histogram("x_duration_seconds", &mut |labels, histogram| {
+                told.push((labels.to_vec(), histogram.counts(), histogram.bounds().count()));
+            });
+            told
+        };
+        assert_eq!(told(), [], "nobody has declared it yet");
+        metrics.histogram(&SPEC).with(&Way("up")).observe(Duration::from_millis(7), None);
+        let [(labels, counts, bounds)] = &told()[..] else { panic!("{:?}", told()) };
+        assert_eq!(labels[..], [("way", "up".to_owned())]);
+        assert_eq!((counts.len(), counts.iter().sum::<u64>(), counts[1]), (bounds + 1, 1, 1));
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    struct Way(&'static str);
+
+    impl Labels for Way {
+        const NAMES: &'static [&'static str] = &["way"];
+
+        fn each_value(&self, show: &mut dyn FnMut(&str)) {
+            show(self.0);
+        }
     }
 
     #[test]

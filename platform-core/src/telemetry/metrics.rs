@@ -33,7 +33,7 @@ use prometheus_client::{
 use super::{
     catalogue::{self, CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, Spec},
     family::{CounterFamily, GaugeFamily, Seed, write_label},
-    histogram::{Bounds, Exposed, HistogramFamily},
+    histogram::{Bounds, Exposed, Histogram, HistogramFamily, LabelPair},
     plain, process,
 };
 use crate::identity::Identity;
@@ -135,6 +135,13 @@ impl Metrics {
             inner.histograms.write().unwrap_or_else(PoisonError::into_inner).push(exposed);
             family
         })
+    }
+
+    /// Shows each series of the histogram of this name with its own labels, whichever crate declared it; nothing where
+    /// nobody did. For who shows what was measured in another way than by a scrape.
+    pub fn each_histogram(&self, name: &str, show: &mut dyn FnMut(&[LabelPair], &Histogram)) {
+        let histograms = self.0.histograms.read().unwrap_or_else(PoisonError::into_inner);
+        histograms.iter().filter(|family| family.name() == name).for_each(|family| family.each(show));
     }
 
     /// Runs `refresh` before every scrape: for gauges that are cheaper to read than to keep.

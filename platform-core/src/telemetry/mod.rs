@@ -37,10 +37,10 @@ use crate::{
 
 pub use canonical::{Line, Operation};
 pub use family::{Counter, CounterFamily, Gauge, GaugeFamily};
-pub use histogram::{Histogram, HistogramFamily};
+pub use histogram::{Histogram, HistogramFamily, LabelPair};
 pub use log::Logs;
 pub use metrics::{Metrics, OPENMETRICS, PLAIN};
-pub(crate) use process::Usage;
+pub use process::{Process, Usage};
 pub(crate) use signals::signals;
 pub use trace::Traces;
 

@@ -16,7 +16,7 @@ use super::catalogue::{CounterSpec, Declared, GaugeSpec, Kind, Spec as _};
 
 /// Reads `/proc/self` on every scrape.
 #[derive(Debug)]
-pub(super) struct Process {
+pub struct Process {
     /// When the machine started, in seconds since 1970: read once, the file is long on large machines.
     boot: Option<f64>,
     /// Clock ticks a second and bytes a page, as the kernel told this process.
@@ -52,11 +52,28 @@ struct Reading {
     max_fds: Option<f64>,
 }
 
+/// What this process uses now; a value is absent where the system does not tell it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Processor time since it started, in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Memory that it holds, in bytes.
+    pub resident_bytes: Option<f64>,
+}
+
 impl Process {
-    pub(super) fn of_this_process() -> Self {
+    /// The process that asks.
+    pub fn of_this_process() -> Self {
         let boot = fs::read_to_string("/proc/stat").ok().and_then(|text| boot_time(&text));
         let vector = fs::read("/proc/self/auxv").unwrap_or_default();
         Process { boot, ticks: auxiliary(&vector, AT_CLKTCK), page: auxiliary(&vector, AT_PAGESZ) }
+    }
+
+    /// One short file of `/proc` is read for it.
+    pub fn usage(&self) -> Usage {
+        let Reading { cpu_seconds, resident_bytes, .. } =
+            self.parse(&fs::read_to_string("/proc/self/stat").unwrap_or_default());
+        Usage { cpu_seconds, resident_bytes }
     }
 
     fn read(&self) -> Reading {

@@ -60,16 +60,21 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    // Asking in a way that changes nothing needs no name, also where the only other way does.
+    let right = if right == Right::Change && request.method().is_safe() { Right::Read } else { right };
+    let who = admit(&desk, &request, right)?;
+    request.extensions_mut().insert(Who(who));
+    Ok(next.run(request).await)
+}
+
+/// The name of who asks, empty where none is needed; or why it is refused.
+pub(super) fn admit(desk: &Desk, request: &Request, right: Right) -> Result<String, Problem> {
     let Some(&Peer(peer)) = request.extensions().get() else {
         return Err(Problem::new(ErrorKind::Internal, "a request came from nowhere"));
     };
-    // Asking in a way that changes nothing needs no name, also where the only other way does.
-    let right = if right == Right::Change && request.method().is_safe() { Right::Read } else { right };
     let caller = Caller::new(peer, request.uri(), request.headers());
     let whose = |token: &[u8]| desk.tokens.as_ref().and_then(|tokens| tokens.whose(token));
-    let who = desk.door.admit(&caller, right, whose)?;
-    request.extensions_mut().insert(Who(who));
-    Ok(next.run(request).await)
+    Ok(desk.door.admit(&caller, right, whose)?)
 }
 
 /// No such path.

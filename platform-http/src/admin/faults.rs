@@ -118,9 +118,14 @@ struct Listed {
 
 /// `GET /platform/faults`.
 pub(super) async fn list(State(desk): State<Desk>) -> Json<InForceNow> {
-    let (faults, now) = (desk.app.faults(), Instant::now());
+    Json(in_force(desk.app.faults()))
+}
+
+/// The same of faults that are at hand.
+pub(super) fn in_force(faults: &Faults) -> InForceNow {
+    let now = Instant::now();
     let listed = faults.list(now).iter().map(|rule| Listed::of(rule, now)).collect();
-    Json(InForceNow { active: faults.active(), faults: listed })
+    InForceNow { active: faults.active(), faults: listed }
 }
 
 /// `POST /platform/faults`.

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use platform_core::{config::Effective, identity::Identity, ops::Objectives};
+use platform_core::{App, config::Effective, identity::Identity, ops::Objectives};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -38,9 +38,13 @@ struct Built {
 
 /// `GET /platform/info`.
 pub(super) async fn info(State(desk): State<Desk>) -> Json<Info> {
-    let app = &desk.app;
+    Json(of(&desk.app))
+}
+
+/// The same of a process that is at hand.
+pub(super) fn of(app: &App) -> Info {
     let started = app.started();
-    Json(Info {
+    Info {
         identity: Identity::clone(app.identity()),
         slo: app.objectives().clone(),
         phase: app.phases().current().as_str(),
@@ -53,7 +57,7 @@ pub(super) async fn info(State(desk): State<Desk>) -> Json<Info> {
             rustc: env!("PLATFORM_RUSTC"),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
         },
-    })
+    }
 }
 
 /// `GET /platform/config`: every value that was read, where it came from, secrets as `***`.

@@ -16,7 +16,7 @@
 //!
 //! | who | may |
 //! |---|---|
-//! | anybody | `/livez`, `/readyz`, `/startupz`, `/metrics` |
+//! | anybody | `/livez`, `/readyz`, `/startupz`, `/metrics`, `/platform/pulse`, and the live page at `/`, which is empty until it may read |
 //! | this machine, or a token of `admin.token_file` | read everything |
 //! | this machine with a name (`x-platform-actor`), or a token | change something, with a reason, for a time |
 //!
@@ -47,6 +47,7 @@ mod answer;
 mod body;
 mod changes;
 mod config;
+mod console;
 mod drain;
 mod faults;
 mod health;

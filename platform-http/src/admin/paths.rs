@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use axum::extract::State;
 use platform_core::identity::Identity;
 
 use super::{access::Right, server::Desk};
@@ -16,12 +15,16 @@ struct Listed {
 }
 
 /// Every path but the views of other rooms; a test holds it equal to what is routed.
-const ALL: [Listed; 19] = [
+const ALL: [Listed; 23] = [
     path("GET", "/livez", Right::Open, "does the process live; ?verbose names each check"),
     path("GET", "/startupz", Right::Open, "has it started"),
     path("GET", "/readyz", Right::Open, "may it be asked"),
     path("GET", "/metrics", Right::Open, "OpenMetrics, or the older text"),
-    path("GET", "/", Right::Read, "this list"),
+    path("GET", "/", Right::Open, "the live page for a browser; this list for who may read"),
+    path("GET", "/platform/state", Right::Read, "what the live page shows now"),
+    path("GET", "/platform/stream", Right::Read, "the same once a second, as server-sent events; ?of=fleet"),
+    path("GET", "/platform/fleet", Right::Read, "every instance that discovery knows, merged"),
+    path("GET", "/platform/pulse", Right::Open, "what the fleet view of another instance reads"),
     path("GET", "/platform/info", Right::Read, "whose process this is, and since when"),
     path("GET", "/platform/config", Right::Read, "every value that was read, and where it came from"),
     path("GET", "/platform/changes", Right::Read, "the last 200 changes: who, what, why"),
@@ -38,8 +41,8 @@ const ALL: [Listed; 19] = [
     path("POST", "/platform/drain", Right::Change, "end this process, in order: {why}"),
 ];
 
-/// `GET /`: for people, until there is a page.
-pub(super) async fn index(State(desk): State<Desk>) -> String {
+/// `GET /` for who has no browser.
+pub(super) fn index(desk: &Desk) -> String {
     let app = &desk.app;
     let identity = app.identity();
     let version = if identity.version.is_empty() { "without a version" } else { &identity.version };

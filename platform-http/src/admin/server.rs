@@ -17,14 +17,17 @@ use super::{
     answer::{answer, guard, not_found, wrong_method},
     changes,
     config::Config,
-    drain, faults, health,
+    console, drain, faults, health,
     in_force::InForce,
-    info, log_filter, metrics, paths, switches,
+    info, log_filter, metrics, switches,
     tokens::Tokens,
     views::Views,
     zones,
 };
-use crate::server::{Connections, Limits, Listener, Times, of_the_key};
+use crate::{
+    console::Console,
+    server::{Connections, Limits, Listener, Times, of_the_key},
+};
 
 /// The admin listener of one process.
 #[must_use]
@@ -43,6 +46,7 @@ pub(super) struct Inner {
     pub(super) in_force: InForce,
     pub(super) door: Door,
     pub(super) tokens: Option<Tokens>,
+    pub(super) console: Console,
 }
 
 impl Admin {
@@ -75,8 +79,11 @@ impl Serve for Admin {
                 pod_ip: app.pod_ip(),
                 has_tokens: tokens.is_some(),
             };
+            let views = Views::of(app);
+            let told = console::Told { app: app.clone(), views: Arc::clone(&views) };
             let desk = Desk(Arc::new(Inner {
-                views: Views::of(app),
+                console: Console::new(app, told),
+                views,
                 in_force: InForce::new(app.changes().clone()),
                 app: app.clone(),
                 door,
@@ -96,14 +103,16 @@ impl Serve for Admin {
                 ));
             };
             let routes = routes(&desk);
-            let changes = desk.clone();
+            let inner = desk.clone();
+            inner.console.until(&drain);
             let answer = move |request, peer: &crate::server::Peer| {
                 answer(routes.clone(), desk.clone(), request, peer.address)
             };
             let serving = connections.serve(listener, drain, grace.min(GRACE), answer);
             tokio::select! {
-                            served = serving => Ok(Served { cut: served.cut }),
-                            never = changes.in_force.run() => match never {},
+                served = serving => Ok(Served { cut: served.cut }),
+                never = inner.in_force.run() => match never {},
+                never = inner.console.run() => match never {},
             }
         })
     }
@@ -133,9 +142,13 @@ fn routes(desk: &Desk) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/startupz", get(health::started))
-        .route("/metrics", get(metrics::scrape));
+        .route("/metrics", get(metrics::scrape))
+        .route("/platform/pulse", get(console::pulse))
+        .route("/", get(console::root));
     let read = Router::new()
-        .route("/", get(paths::index))
+        .route("/platform/state", get(console::state))
+        .route("/platform/stream", get(console::stream))
+        .route("/platform/fleet", get(console::fleet))
         .route("/platform/info", get(info::info))
         .route("/platform/config", get(info::config))
         .route("/platform/changes", get(changes::latest))

@@ -35,7 +35,8 @@ impl Views {
     /// Adds an entry to the list `view`, asked whenever somebody looks, in the order of addition. `Null` is left
     /// out, and an array adds each of its values. An entry must not wait: it is read where requests are answered.
     ///
-    /// A view with the name of a path of our own (`info`, `config`, `changes`, `faults`, `log`, `drain`) is never seen.
+    /// A view with the name of a path of our own (`info`, `config`, `changes`, `faults`, `state`, `stream`,
+    /// `fleet`, `pulse`) is never seen.
     pub fn add(&self, view: &str, entry: impl Fn() -> Value + Send + Sync + 'static) {
         self.lock().entry(view.to_owned()).or_default().push(Arc::new(entry));
     }

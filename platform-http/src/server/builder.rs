@@ -24,6 +24,7 @@ use super::{
     classes::{ClassConfig, Named},
     dialect::Dialect,
     edge::{Answer, Edge, Whole},
+    metrics::SCHEMES,
     no_address,
     observe::Observer,
     of_the_key,
@@ -389,7 +390,7 @@ impl std::fmt::Debug for Server {
 }
 
 fn scheme(tls: &TlsConfig) -> &'static str {
-    if tls.is_off() { "http" } else { "https" }
+    SCHEMES[usize::from(!tls.is_off())]
 }
 
 /// `q` requests in `w` seconds, as draft-ietf-httpapi-ratelimit-headers writes it.

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use platform_core::{
     ErrorKind,
     context::wire::Field,
-    telemetry::catalogue::{
-        Board, CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, Runbook, Served, Signal, Spec as _,
-        Unit, above, calls, quantile, rate, share, sum,
+    telemetry::{
+        Metrics,
+        catalogue::{
+            Board, CounterSpec, Declared, GaugeSpec, HistogramSpec, Labels, Runbook, Served, Signal,
+            Spec as _, Unit, above, calls, quantile, rate, share, sum,
+        },
     },
 };
+
+use super::durations::METHODS;
 
 pub(super) static DURATION: HistogramSpec<DurationLabels> = HistogramSpec::new(
     "http_server_request_duration_seconds",
@@ -25,6 +30,16 @@ pub(super) static REJECTED: CounterSpec<FieldLabels> = CounterSpec::new(
     "platform_context_rejected",
     "Malformed or forbidden fields that came with requests and were ignored",
 );
+
+/// `url_scheme`: without and with TLS.
+pub(super) const SCHEMES: [&str; 2] = ["http", "https"];
+
+/// Requests that the servers of this process have under way.
+pub(crate) fn in_flight(metrics: &Metrics) -> u64 {
+    let active = metrics.gauge(&ACTIVE);
+    let each = METHODS.iter().flat_map(|method| SCHEMES.map(|scheme| ActiveLabels { method, scheme }));
+    each.filter_map(|labels| active.find(&labels)).map(|gauge| gauge.value().max(0.0) as u64).sum()
+}
 
 /// This room's metrics.
 pub(crate) fn declared() -> [Declared; 5] {

@@ -49,5 +49,5 @@ pub use connection::{Connections, Served};
 pub use line::Peer;
 pub use listener::Listener;
 pub(crate) use listener::{no_address, of_the_key};
-pub(crate) use metrics::{declared, served, signals};
+pub(crate) use metrics::{declared, in_flight, served, signals};
 pub use trust::{Inbound, TrustConfig};

@@ -7,6 +7,7 @@ mod judges;
 mod sink;
 mod town;
 
+mod browser;
 #[cfg(feature = "otlp")]
 mod collector;
 mod context;
@@ -14,6 +15,8 @@ mod degraded;
 mod drain;
 mod equals;
 mod faults;
+mod fleet;
+mod live;
 mod registry;
 mod route;
 mod scrape;

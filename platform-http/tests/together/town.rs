@@ -78,6 +78,17 @@ impl Town {
     /// Starts an instance; `routes` makes its clients.
     pub(crate) async fn open(
         &self,
+        names: (&str, &str),
+        toml: &str,
+        routes: impl FnOnce(&App) -> Router,
+    ) -> House {
+        self.open_at("127.0.0.1:0", names, toml, routes).await
+    }
+
+    /// The same with an admin listener at an address that is known before.
+    pub(crate) async fn open_at(
+        &self,
+        admin: &str,
         (name, instance): (&str, &str),
         toml: &str,
         routes: impl FnOnce(&App) -> Router,
@@ -87,7 +98,7 @@ impl Town {
             .toml(toml)
             .set("service.instance", instance)
             .set("server.listen", "127.0.0.1:0")
-            .set("admin.listen", "127.0.0.1:0")
+            .set("admin.listen", admin)
             .set("discovery.dir.path", registry.to_str().expect("a temporary folder's path is text"))
             .set("discovery.dir.poll", "20ms")
             // Ten looks of every client.
@@ -123,8 +134,13 @@ impl Town {
     }
 
     async fn edge_named(&self, instance: &str, toml: &str) -> House {
+        self.edge_at("127.0.0.1:0", instance, toml).await
+    }
+
+    /// The same with an admin listener at an address that is known before.
+    pub(crate) async fn edge_at(&self, admin: &str, instance: &str, toml: &str) -> House {
         let house = self
-            .open(("edge", instance), toml, |app| {
+            .open_at(admin, ("edge", instance), toml, |app| {
                 let catalog = Client::for_target(app, "catalog").expect("a client");
                 Router::new()
                     .route("/films/{id}", get(pass_on))
@@ -206,6 +222,11 @@ impl House {
         self.running
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(self) -> Ended {
+        soon(self.running).await.expect("it does not panic").expect("it ends well")
+    }
+
     /// Stops, and nothing went wrong.
     pub(crate) async fn end(self) {
         let ended = soon(self.stop()).await.expect("it does not panic").expect("it ends well");
@@ -219,16 +240,22 @@ impl Reply {
     }
 }
 
-pub(crate) async fn ask(address: SocketAddr, path: &str, headers: &str) -> Reply {
+/// Asks whoever may be gone; what it said does not matter.
+pub(crate) async fn try_ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    told(address, path, "").await
+}
+
+async fn told(address: SocketAddr, path: &str, headers: &str) -> std::io::Result<String> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\r\n");
     let mut text = String::new();
-    soon(async {
-        let mut socket = TcpStream::connect(address).await?;
-        socket.write_all(request.as_bytes()).await?;
-        socket.read_to_string(&mut text).await
-    })
-    .await
-    .expect("it answers");
+    let mut socket = TcpStream::connect(address).await?;
+    socket.write_all(request.as_bytes()).await?;
+    socket.read_to_string(&mut text).await?;
+    Ok(text)
+}
+
+pub(crate) async fn ask(address: SocketAddr, path: &str, headers: &str) -> Reply {
+    let text = soon(told(address, path, headers)).await.expect("it answers");
     let (head, body) = text.split_once("\r\n\r\n").expect("a reply has a head");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     Reply { status: status.expect("a reply has a status"), head: head.to_owned(), body: body.to_owned() }

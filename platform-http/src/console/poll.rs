@@ -1,0 +1,198 @@
+//! Poll: who asks the fleet, for everybody who looks, and only while somebody does.
+
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use platform_discovery::{Discovery, Endpoint, Followed, Target};
+use serde_json::json;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{
+    Console,
+    fleet::{Fleet, Key},
+    pulse::{Pulse, called},
+};
+
+type Asker = legacy::Client<HttpConnector, Empty<Bytes>>;
+
+impl Console {
+    /// Asks the fleet while somebody looks at it; never ends.
+    pub(super) async fn run_fleet(&self) -> Infallible {
+        loop {
+            self.fleet.opened().await;
+            if let Ok(discovery) = crate::discovery(&self.app) {
+                self.watch_fleet(&discovery).await;
+            } else {
+                // A section that cannot be meant has been refused when the process started.
+                tokio::time::sleep(SECOND).await;
+            }
+        }
+    }
+
+    /// Until nobody has looked for [`LINGER`].
+    async fn watch_fleet(&self, discovery: &Discovery) {
+        let (mut fleet, mut followed) = (Fleet::default(), Following::default());
+        let (own, asker) = (self.own_key(), asker());
+        let mut asking = FuturesUnordered::new();
+        let mut seconds = tokio::time::interval(SECOND);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Who is there is believed in as soon as it is known, so that it is asked long before the second is over.
+        let mut looks = tokio::time::interval(LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut unread, mut begun) = (Duration::ZERO, false);
+        loop {
+            tokio::select! {
+                now = seconds.tick() => {
+                    fleet.heard(&own, now, Ok(self.own_pulse()));
+                    fleet.end_second();
+                    // The first second is over before anybody could have answered.
+                    if begun && self.fleet.is_read() {
+                        let mut shown = fleet.shown(now);
+                        shown["own"] = json!(**self.app.identity());
+                        self.fleet.show("fleet", &shown.to_string());
+                    }
+                    begun = true;
+                    unread = if self.fleet.is_read() { Duration::ZERO } else { unread + SECOND };
+                    if unread >= LINGER {
+                        return;
+                    }
+                }
+                now = looks.tick() => {
+                    followed.follow(discovery, self.services(&fleet));
+                    fleet.know(now, self.known(&own, &followed));
+                }
+                Some((key, told)) = asking.next(), if !asking.is_empty() => {
+                    fleet.heard(&key, Instant::now(), told);
+                }
+            }
+            let room = AT_ONCE - asking.len().min(AT_ONCE);
+            for (key, admin) in fleet.due(Instant::now(), room, &own) {
+                asking.push(ask(asker.clone(), key, admin));
+            }
+        }
+    }
+
+    /// What is looked up: what this process calls, its own kind, and what others say that they call.
+    fn services(&self, fleet: &Fleet) -> BTreeMap<String, Target> {
+        let named =
+            |name: &String| Target::parse(name).ok().filter(|target| target.service() == Some(name.as_str()));
+        let own = &self.app.identity().name;
+        let others = fleet.called();
+        let parsed =
+            std::iter::once(own).chain(&others).filter_map(|name| Some((name.clone(), named(name)?)));
+        let mut services: BTreeMap<String, Target> = parsed.take(SERVICES).collect();
+        // A stranger's hosts are not our fleet.
+        for target in called(&self.app).into_iter().filter(|target| !target.is_stranger()) {
+            let name = target.service().unwrap_or(target.name()).to_owned();
+            services.insert(name, target);
+        }
+        services
+    }
+
+    /// This process, whoever else is there.
+    fn known(&self, own: &Key, followed: &Following) -> BTreeMap<Key, Arc<Endpoint>> {
+        let mut known = followed.endpoints();
+        known.entry(own.clone()).or_insert_with(|| {
+            let identity = self.app.identity();
+            let admin = self.app.address("admin");
+            let mut endpoint = Endpoint::at(admin.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
+            endpoint.instance.clone_from(&identity.instance);
+            (endpoint.admin, endpoint.owner) = (admin, identity.owner.clone());
+            Arc::new(endpoint)
+        });
+        known
+    }
+
+    fn own_key(&self) -> Key {
+        let identity = self.app.identity();
+        Key { service: identity.name.clone(), instance: identity.instance.clone() }
+    }
+}
+
+/// The sets that are read along.
+#[derive(Default)]
+struct Following(BTreeMap<String, Followed>);
+
+impl Following {
+    fn follow(&mut self, discovery: &Discovery, services: BTreeMap<String, Target>) {
+        self.0.retain(|service, _| services.contains_key(service));
+        for (service, target) in services {
+            if !self.0.contains_key(&service)
+                && let Ok(followed) = discovery.follow(&target)
+            {
+                self.0.insert(service, followed);
+            }
+        }
+    }
+
+    fn endpoints(&self) -> BTreeMap<Key, Arc<Endpoint>> {
+        let sets = self.0.iter().map(|(service, followed)| (service, followed.endpoints()));
+        let mut known = BTreeMap::new();
+        for (service, set) in sets {
+            for endpoint in set.endpoints() {
+                let key = Key { service: service.clone(), instance: endpoint.instance.clone() };
+                known.insert(key, Arc::clone(endpoint));
+            }
+        }
+        known
+    }
+}
+
+fn asker() -> Asker {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(PATIENCE));
+    connector.set_nodelay(true);
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(IDLE)
+        .build(connector)
+}
+
+/// No token is shown, whoever looks: the address stands in a registry, and anybody may write there.
+async fn ask(asker: Asker, key: Key, admin: SocketAddr) -> (Key, Result<Pulse, String>) {
+    let told = async {
+        let request = Request::get(format!("http://{admin}/platform/pulse")).body(Empty::new());
+        let request = request.map_err(|error| format!("cannot be asked: {error}"))?;
+        let reply = asker.request(request).await.map_err(|error| explain(&error))?;
+        if reply.status() != StatusCode::OK {
+            return Err(format!("answers {}", reply.status()));
+        }
+        let body = Limited::new(reply.into_body(), LARGEST).collect().await;
+        Pulse::read(&body.map_err(|error| format!("broke off: {error}"))?.to_bytes())
+    };
+    let told = tokio::time::timeout(PATIENCE, told).await;
+    (key, told.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))))
+}
+
+/// The innermost cause says what a person understands.
+fn explain(error: &legacy::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+/// What is known changes as often as registries are read.
+const LOOKS: Duration = Duration::from_millis(250);
+/// Questions under way: enough for 500 instances a second at a tenth of a second each.
+const AT_ONCE: usize = 64;
+/// As long as one of them may hold its place.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Longer than the time between two questions, also of a very large fleet.
+const IDLE: Duration = Duration::from_secs(15);
+/// Twenty times what an instance tells.
+const LARGEST: usize = 64 * 1024;
+/// So that a page that is loaded again finds its line.
+const LINGER: Duration = Duration::from_secs(30);
+/// Services that are looked up because somebody says that they are called.
+const SERVICES: usize = 64;
