@@ -24,22 +24,6 @@ pub struct Process {
     page: Option<f64>,
 }
 
-/// The same for who looks more often than a scrape does.
-#[derive(Debug)]
-pub(crate) struct Usage(Process);
-
-impl Usage {
-    pub(crate) fn of_this_process() -> Self {
-        Usage(Process::of_this_process())
-    }
-
-    /// Processor time used so far, of all threads.
-    pub(crate) fn cpu_seconds(&self) -> Option<f64> {
-        let stat = fs::read_to_string("/proc/self/stat").ok()?;
-        self.0.parse(&stat).cpu_seconds
-    }
-}
-
 /// One reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Reading {

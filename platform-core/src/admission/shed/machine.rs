@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use crate::telemetry::Usage;
+use crate::telemetry::Process;
 
 /// What this process may use.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Machine {
     memory: Option<Memory>,
     /// Processors, and parts of one.
     cpus: f64,
-    usage: Usage,
+    process: Process,
 }
 
 /// Where the limit of memory stands.
@@ -48,7 +48,7 @@ impl Machine {
             memory: group_memory(root, &groups).or_else(whole),
             cpus: group_cpus(root, &groups)
                 .unwrap_or_else(|| thread::available_parallelism().map_or(1.0, |many| many.get() as f64)),
-            usage: Usage::of_this_process(),
+            process: Process::of_this_process(),
         }
     }
 
@@ -70,7 +70,7 @@ impl Machine {
 
     /// Processor time of this process so far, in seconds of all its processors: a part of a second that passes.
     pub fn cpu_time(&self) -> Option<f64> {
-        Some(self.usage.cpu_seconds()? / self.cpus)
+        Some(self.process.usage().cpu_seconds? / self.cpus)
     }
 }
 
