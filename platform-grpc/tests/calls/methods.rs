@@ -114,7 +114,7 @@ async fn a_service_config_says_which_codes_are_repeated() {
 
 #[tokio::test]
 async fn without_descriptors_a_methods_section_counts_all_the_same() {
-    let config = r#"{"methodConfig": [{"name": [{}], "timeout": "0.2s"}]}"#;
+    let config = r#"{"methodConfig": [{"name": [{}], "timeout": "1s"}]}"#;
     let file = "[clients.bare.methods.\"platform.test.Echo/Add\"]\nidempotent = true";
     let house = House::open(file).await;
     let bare = Channel::builder(&house.app, "bare").target(format!("fixed://{}", house.address));
