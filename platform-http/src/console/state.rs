@@ -56,6 +56,8 @@ impl Console {
         };
         let memory = self.process.usage().resident_bytes;
         let zones = zones(&targets);
+        let mut servers = self.rooms.view("stack");
+        servers.retain(|page| page["server"].is_string());
         let changes: Vec<_> = self.app.changes().latest().into_iter().take(CHANGES).collect();
         let worries = worries(ready, &served, &targets, &faults);
         json!({
@@ -69,6 +71,7 @@ impl Console {
             "cpu": cpu.map(|share| (share * 1_000.0).round() / 1_000.0),
             "memory_bytes": memory,
             "targets": targets,
+            "servers": servers,
             "zones": zones,
             "changes": changes,
             "faults": faults,
@@ -87,7 +90,9 @@ impl Console {
             entry(&mut all, parts.target())["budget"] = json!(parts.budget_left(now));
         }
         for client in self.rooms.view("stack") {
-            let target = entry(&mut all, client["target"].as_str().unwrap_or_default());
+            // A server's page stands in the same list.
+            let Some(target) = client["target"].as_str() else { continue };
+            let target = entry(&mut all, target);
             let rows = client["layers"].as_array().cloned().unwrap_or_default();
             if let Some(breaker) = rows.iter().find(|row| row["layer"] == "breaker") {
                 let breaker = &breaker["settings"];

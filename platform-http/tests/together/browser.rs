@@ -120,7 +120,9 @@ async fn a_person_finds_what_hurts_and_acts_on_it() {
     person.sees("#well", "It is well.");
     person.sees("#well", "of 99.9 %");
     person.does(&json!({ "do": "unfold", "text": "catalog: " }));
-    person.sees("#layers table", "attempt-deadline");
+    person.sees("#layers", "attempt-deadline");
+    person.does(&json!({ "do": "unfold", "text": "this server (http): " }));
+    person.sees("#layers", "Does anybody wait for it?");
     person.does(&json!({ "do": "accessible" }));
     person.does(&json!({ "do": "shot", "name": "healthy" }));
 
