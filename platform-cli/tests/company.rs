@@ -161,11 +161,14 @@ fn an_alert_burns_and_stays_silent_as_computed_by_hand() {
     let folder = company.path();
     made(folder, &["rules", "."]);
     let file = format!(
-        "rule_files: [ops/rules/orders.yaml]\nevaluation_interval: 1m\ntests:\n{}{}{}{}",
+        "rule_files: [ops/rules/orders.yaml]\nevaluation_interval: 1m\ntests:\n{}{}{}{}{}{}{}",
         two_in_a_hundred_fail(),
         one_in_two_thousand_fails(),
         a_single_request_fails(),
         a_blip_is_over(),
+        a_certificate_ends(15, ""),
+        a_certificate_ends(13, "ticket"),
+        a_certificate_ends(1, "page ticket"),
     );
     fs::write(folder.join("test.yaml"), file).unwrap();
     if let Some(said) = judged(folder, "promtool", &["test", "rules", "test.yaml"]) {
@@ -224,6 +227,28 @@ fn a_blip_is_over() -> String {
     let asked = asked.map(|(at, severity, number)| firing(at, severity, number));
     let series = series("0+600x60 36000x8 36000+600x60", "0x60 600+600x8 5400x61");
     format!("{series}    promql_expr_test:\n{}", asked.concat())
+}
+
+/// In so many days. Time begins at 0 there, and two instances show it, of which one has renewed it.
+fn a_certificate_ends(days: u64, severities: &str) -> String {
+    let series: String = [("a:1", days), ("b:1", 90)]
+        .map(|(instance, days)| {
+            format!(
+                "      - series: 'platform_tls_not_after_timestamp_seconds{{service_name=\"orders\",\
+                 certificate=\"server.tls.cert\",instance=\"{instance}\"}}'\n        values: '{}x5'\n",
+                days * 86_400
+            )
+        })
+        .concat();
+    let asked = ["page", "ticket"].map(|severity| {
+        format!(
+            "      - expr: count(ALERTS{{alertname=\"CertificateEnds\",certificate=\"server.tls.cert\",\
+             alertstate=\"firing\",team=\"team-orders\",severity=\"{severity}\"}}) or vector(0)\n        \
+             eval_time: 2m\n        exp_samples: [{{ labels: '{{}}', value: {} }}]\n",
+            u8::from(severities.contains(severity))
+        )
+    });
+    format!("  - interval: 1m\n    input_series:\n{series}    promql_expr_test:\n{}", asked.concat())
 }
 
 /// Requests that were answered by version 1, and such that version 2 failed, a reading each minute.

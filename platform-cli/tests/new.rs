@@ -22,6 +22,8 @@ const SHOP: [&[&str]; 3] = [
         "payments:grpc",
         "--owner",
         "team-shop",
+        "--reports-to",
+        "commerce",
         "--why",
         "sells \"it\".",
     ],
@@ -44,6 +46,8 @@ fn services_are_made_built_tested_and_call_each_other() {
     let check = platform_in(shop, &["check"]);
     assert_eq!(text(&check.stdout), "4 files: fine\n");
     let targets = build(shop);
+    let on_call = platform_in(shop, &["ops", "rules", "."]);
+    assert!(on_call.status.success(), "all of them together: {}", text(&on_call.stderr));
 
     // Each passes its own tests, is formatted, and has a configuration that it takes itself.
     for name in NAMES {
@@ -54,6 +58,7 @@ fn services_are_made_built_tested_and_call_each_other() {
         assert!(test.status.success(), "{name}: {}{}", text(&test.stdout), text(&test.stderr));
         let check = Command::new(&targets[name]).arg("--check").current_dir(&folder).output().unwrap();
         assert!(check.status.success(), "{name}: {}", text(&check.stderr));
+        the_person_on_call_has_what_its_readme_says(&folder, &targets[name]);
     }
 
     // The three of a chain find each other by name.
@@ -95,6 +100,7 @@ fn nothing_is_overwritten_and_what_makes_no_sense_writes_nothing() {
         (&["new", "stock", "--http", "--grpc"], "say one of them"),
         (&["new", "stock", "--depends-on", "stock"], "depend on itself"),
         (&["new", "stock", "--owner", "Team A"], "did you mean `team-a`?"),
+        (&["new", "stock", "--reports-to", "team-stock"], "team-stock would report to itself"),
         (&["new", "stock", "--why", "a\nb"], "one line"),
         (&["new", "stock", "--runbook", "a b"], "say an address"),
         (&["new", "stock", "--platform", "path=/nowhere"], "is no checkout"),
@@ -116,13 +122,50 @@ fn a_service_of_a_repository_or_a_registry_names_it() {
         assert!(out.status.success(), "{}", text(&out.stderr));
         let read = |file: &str| fs::read_to_string(place.path().join(name).join(file)).unwrap();
         assert!(!read("Dockerfile").contains("build-context"), "nothing is needed beside it");
-        read("Cargo.toml")
+        (read("Cargo.toml"), read(".github/workflows/ci.yml"))
     };
-    let manifest = from("orders", "git=https://git.example/platform.git#v0.1.0");
+    let (manifest, ci) = from("orders", "git=https://git.example/platform.git#v0.1.0");
     let line = "platform-http = { git = \"https://git.example/platform.git\", tag = \"v0.1.0\" }";
     assert!(manifest.contains(line), "{manifest}");
-    let manifest = from("payments", "registry=0.1");
+    let line =
+        "cargo install --locked --git \"https://git.example/platform.git\" --tag \"v0.1.0\" platform-cli\n";
+    assert!(ci.contains(line), "{ci}");
+    let (manifest, ci) = from("payments", "registry=0.1");
     assert!(manifest.contains("platform-core = { version = \"0.1\" }"), "{manifest}");
+    assert!(ci.contains("cargo install --locked platform-cli --version \"^0.1\"\n"), "{ci}");
+}
+
+/// The commands of its README find nothing to do until what is promised changes, and its program promises the same.
+fn the_person_on_call_has_what_its_readme_says(folder: &Path, program: &str) {
+    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+    let (readme, ci, name) =
+        (read("README.md"), read(".github/workflows/ci.yml"), folder.file_name().unwrap());
+    let name = name.to_str().unwrap();
+    for command in ["ops rules .", "ops catalog .", "ops boards --out ops/boards"] {
+        assert!(readme.contains(&format!("platform {command}")), "{readme}");
+        assert!(ci.contains(&format!("- run: platform {command} --check\n")), "{ci}");
+        let words: Vec<&str> = command.split(' ').chain(["--check"]).collect();
+        let check = platform_in(folder, &words);
+        assert!(check.status.success(), "{name}: {command}: {}{}", text(&check.stdout), text(&check.stderr));
+    }
+    let asked = platform_in(folder, &["ops", "rules", "--from", program, "--check"]);
+    assert!(asked.status.success(), "{name}: {}{}", text(&asked.stdout), text(&asked.stderr));
+    let rules = read(&format!("ops/rules/{name}.yaml"));
+    for promise in ["slo: availability", "slo: latency", "alert: CertificateEnds", "runbook: runbooks/"] {
+        assert!(rules.contains(promise), "{promise} in {rules}");
+    }
+    assert!(folder.join("ops/runbooks/certificate-ends.md").is_file());
+    assert_eq!(rules.contains("team: commerce"), name == "orders", "only orders has said who comes next");
+
+    let settings = read("platform.toml");
+    fs::write(
+        folder.join("platform.toml"),
+        settings.replace("availability = 0.999 ", "availability = 0.995 "),
+    )
+    .unwrap();
+    let check = platform_in(folder, &["ops", "rules", ".", "--check"]);
+    assert_eq!(text(&check.stdout), format!("different ops/rules/{name}.yaml\n"));
+    fs::write(folder.join("platform.toml"), settings).unwrap();
 }
 
 /// One workspace with the profile and the lock file of this one, so that what is built already is used.

@@ -69,10 +69,10 @@ fn every_signal_reads_as_promql_over_known_series() {
             assert!(text.contains(metric.name), "{text}");
             assert!(metric.kind != Kind::Counter || text.contains(&metric.series()), "{text}");
         }
-        if let Some(alert) = signal.alert() {
+        for alert in signal.alerts() {
             let book = alert.runbook;
             assert!(!book.means.is_empty() && !book.look.is_empty() && !book.act.is_empty(), "{}", book.name);
-            assert!(signal.condition(&Scope::over("5m")).unwrap().starts_with(&text));
+            assert!(signal.condition(alert.when, &Scope::over("5m")).starts_with(&text));
         }
     }
 }

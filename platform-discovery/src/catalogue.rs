@@ -124,8 +124,9 @@ mod tests {
         Catalogue::default().room("discovery", catalogue(), signals()).check().unwrap();
         let all = signals();
         let asked = |name: &str| {
-            let signal = all.iter().find(|one| one.alert().is_some_and(|alert| alert.runbook.name == name));
-            signal.unwrap().condition(&Scope::over("5m")).unwrap()
+            let alerts = all.iter().flat_map(|signal| signal.alerts().iter().map(move |one| (signal, one)));
+            let (signal, alert) = alerts.into_iter().find(|(_, alert)| alert.runbook.name == name).unwrap();
+            signal.condition(alert.when, &Scope::over("5m"))
         };
         assert_eq!(asked("registry-silent"), "max by (target) (platform_discovery_age_seconds) > 75");
         assert_eq!(

@@ -15,7 +15,7 @@ pub fn catalogue() -> Vec<Declared> {
 
 /// What a person should see of it, and when.
 pub(crate) fn signals() -> Vec<Signal> {
-    server::signals().into_iter().chain(client::metrics::signals()).collect()
+    server::signals().into_iter().chain(tls::signals()).chain(client::metrics::signals()).collect()
 }
 
 /// The same with the lists of all crates below this one.

@@ -9,6 +9,7 @@ use super::{
     plan::{Asked, Plan},
     render::{Values, render},
 };
+use crate::{catalogue, ops};
 
 /// A file to write: where, and what.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(super) fn files(plan: &Plan, folder: &Path, own_workspace: bool) -> Result<V
         ("Dockerfile", include_str!("template/Dockerfile.txt"), true),
         ("README.md", include_str!("template/README.md.txt"), true),
         ("RUNBOOK.md", include_str!("template/RUNBOOK.md.txt"), plan.runbook == RUNBOOK),
-        ("platform.toml", include_str!("template/platform.toml.txt"), true),
+        (SETTINGS, include_str!("template/platform.toml.txt"), true),
         ("deploy/kubernetes.yaml", include_str!("template/deploy/kubernetes.yaml.txt"), true),
         ("build.rs", include_str!("template/build.rs.txt"), proto),
         ("src/main.rs", include_str!("template/src/main.rs.txt"), true),
@@ -82,11 +83,16 @@ pub(super) fn files(plan: &Plan, folder: &Path, own_workspace: bool) -> Result<V
         add(&format!("src/clients/{field}.rs"), client, &values)?;
         add(&format!("tests/service/{field}.rs"), peer, &values)?;
     }
+    // Made from the settings by what makes it again, so that it is as new until they change.
+    let settings = made.iter().find(|file| file.path == SETTINGS).map(|file| file.text.as_str());
+    let on_call = ops::of_new(settings.unwrap_or_default(), &catalogue::everything())
+        .map_err(|error| format!("the template of {SETTINGS}: {}", error.detail()))?;
+    made.extend(on_call.into_iter().map(|(path, text)| File { path: path.display().to_string(), text }));
     Ok(made)
 }
 
 fn values(plan: &Plan, folder: &Path, own_workspace: bool) -> Values {
-    let Plan { names, serves, asks, owner, why, runbook, source } = plan;
+    let Plan { names, serves, asks, owner, reports_to, why, runbook, source } = plan;
     let clients = asks.iter().enumerate().map(|(index, asked)| client(index, asked)).collect();
     let mut protos: Vec<Values> = serves.grpc().then(|| spelled(names)).into_iter().collect();
     protos.extend(asks.iter().filter(|asked| asked.grpc).map(|asked| spelled(&asked.names)));
@@ -98,12 +104,15 @@ fn values(plan: &Plan, folder: &Path, own_workspace: bool) -> Values {
         .text("name", &names.name)
         .text("krate", &names.snake)
         .text("owner", owner)
+        .text("parent", reports_to)
+        .flag("parent", !reports_to.is_empty())
         .text("why", why)
         .text("why_toml", why.replace('\\', "\\\\").replace('"', "\\\""))
         .text("runbook", runbook)
         .text("core_from", source.dependency("platform-core", folder))
         .text("http_from", source.dependency("platform-http", folder))
         .text("grpc_from", source.dependency("platform-grpc", folder))
+        .text("program_from", source.program(folder))
         .text("build_from", source.dependency("platform-grpc/build", folder))
         .flag("platform_path", path.is_some())
         .text("platform_path", path.unwrap_or_default())
@@ -145,5 +154,6 @@ fn speaks_grpc(plan: &Plan) -> bool {
 
 /// Where the runbook lies if nobody says.
 pub(super) const RUNBOOK: &str = "RUNBOOK.md";
+const SETTINGS: &str = "platform.toml";
 /// Between the last flush and the moment when Kubernetes kills.
 const SPARE: Duration = Duration::from_secs(2);

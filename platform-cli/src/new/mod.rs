@@ -90,6 +90,15 @@ fn plan(arguments: &Arguments, terminal: bool, here: &Path) -> Result<Plan> {
             }
         }
     };
+    let read = |text: &str| plan::parent(text, &owner);
+    let reports_to = match arguments.value("--reports-to") {
+        Some(parent) => read(parent)?,
+        None if terminal => {
+            let question = "Who is called when nobody came within half an hour (nobody)";
+            ask(&mut input, &mut output, question, "", read)?
+        }
+        None => String::new(),
+    };
     let why = match arguments.value("--why") {
         Some(why) => plan::sentence("--why", why)?,
         None => {
@@ -102,7 +111,7 @@ fn plan(arguments: &Arguments, terminal: bool, here: &Path) -> Result<Plan> {
     if runbook.contains(['"', '\\', ' ', '(', ')']) {
         return Err(usage(format!("--runbook {runbook:?}: say an address or a file's name")));
     }
-    Ok(Plan { names, serves, asks, owner, why, runbook, source })
+    Ok(Plan { names, serves, asks, owner, reports_to, why, runbook, source })
 }
 
 fn serves(arguments: &Arguments) -> Result<Option<Serves>> {
@@ -141,12 +150,13 @@ fn failed(error: &io::Error) -> Error {
     Error::new(ErrorKind::Start, format!("the current folder: {error}"))
 }
 
-const FLAGS: [Flag; 9] = [
+const FLAGS: [Flag; 10] = [
     Flag::Alone("--http"),
     Flag::Alone("--grpc"),
     Flag::Alone("--both"),
     Flag::Valued("--depends-on"),
     Flag::Valued("--owner"),
+    Flag::Valued("--reports-to"),
     Flag::Valued("--why"),
     Flag::Valued("--runbook"),
     Flag::Valued("--platform"),
@@ -159,6 +169,7 @@ platform new NAME: a service in a folder of its name. What is not said is asked 
   --http | --grpc | --both      what it serves (http)
   --depends-on A,B:grpc         whom it asks, over HTTP unless it says grpc; a client and a scripted peer for each
   --owner TEAM                  who is called at night (team-NAME)
+  --reports-to TEAM             who is called when nobody came within half an hour (nobody)
   --why TEXT                    why it runs, one line
   --runbook ADDRESS             where it says what to do (RUNBOOK.md, which is then written)
   --platform path[=FOLDER]      where the platform's crates are: a checkout (the one that this program is of)

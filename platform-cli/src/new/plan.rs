@@ -12,6 +12,8 @@ pub(super) struct Plan {
     pub(super) serves: Serves,
     pub(super) asks: Vec<Asked>,
     pub(super) owner: String,
+    /// Empty where it is nobody.
+    pub(super) reports_to: String,
     pub(super) why: String,
     pub(super) runbook: String,
     pub(super) source: Source,
@@ -88,6 +90,22 @@ pub(super) fn owner(text: &str) -> Result<String> {
     Ok(name.as_str().to_owned())
 }
 
+/// Who is called when `owner` does not come; nobody where it is empty.
+///
+/// # Errors
+/// What is no name, and the owner itself.
+pub(super) fn parent(text: &str, owner: &str) -> Result<String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let name = Name::parse(text).map_err(|why| usage(format!("whom the owner reports to: {why}")))?;
+    if name.as_str() == owner {
+        return Err(usage(format!("{owner} would report to itself")));
+    }
+    Ok(name.as_str().to_owned())
+}
+
 /// A sentence that stands in comments, in quotes and on a page.
 ///
 /// # Errors
@@ -125,6 +143,10 @@ mod tests {
     #[test]
     fn owners_are_names_and_sentences_are_one_line() {
         assert!(owner("Team A").unwrap_err().to_string().contains("did you mean `team-a`?"));
+        assert_eq!(parent(" commerce", "team-a").unwrap(), "commerce");
+        assert_eq!(parent(" ", "team-a").unwrap(), "");
+        assert!(parent("team-a", "team-a").unwrap_err().to_string().contains("report to itself"));
+        assert!(parent("The Boss", "team-a").is_err());
         assert_eq!(sentence("why", " it sells ").unwrap(), "it sells");
         assert!(sentence("why", "a\nb").is_err());
         assert!(sentence("why", " ").is_err());

@@ -80,6 +80,26 @@ impl Source {
         }
     }
 
+    /// What `cargo install` is told to get the program `platform`, by a service in `folder`.
+    pub(super) fn program(&self, folder: &Path) -> String {
+        match self {
+            Source::Path(_) => {
+                format!("--path \"{}/platform-cli\"", self.path_from(folder).unwrap_or_default())
+            }
+            Source::Git { url, revision: None } => format!("--git \"{url}\" platform-cli"),
+            Source::Git { url, revision: Some(revision) } => {
+                let what = if is_commit(revision) { "rev" } else { "tag" };
+                format!("--git \"{url}\" --{what} \"{revision}\" platform-cli")
+            }
+            // A bare version would be that one and no later one, and has to have three numbers.
+            Source::Registry(version) => {
+                let at_least =
+                    if version.starts_with(|first: char| first.is_ascii_digit()) { "^" } else { "" };
+                format!("platform-cli --version \"{at_least}{version}\"")
+            }
+        }
+    }
+
     /// The versions that the checkout was tested with: a service begins with the same ones.
     pub(super) fn lock(&self) -> Option<PathBuf> {
         let Source::Path(checkout) = self else { return None };

@@ -77,16 +77,25 @@ fn service(file: &Path, profile: Option<&str>) -> Result<Operated> {
     if let Some(profile) = profile {
         builder = builder.profile(profile);
     }
-    let config = builder.load()?;
+    operated(&builder.load()?, &file.display().to_string())
+}
+
+/// The service that the text of a file describes which is not there yet.
+///
+/// # Errors
+/// A text that no service could start with.
+pub(super) fn not_there_yet(text: &str) -> Result<Operated> {
+    operated(&Config::builder().toml(text).load()?, SERVICE)
+}
+
+fn operated(config: &Config, file: &str) -> Result<Operated> {
     let identity: Identity = config.overlay(&Identity::default(), "service")?;
     if identity.name.is_empty() {
         return Err(Error::config(format!(
-            "{}: the service has no name here; set `name` in [service], or read it from its program (--from BINARY)",
-            file.display()
+            "{file}: the service has no name here; set `name` in [service], or read it from its program (--from BINARY)"
         )));
     }
-    Name::parse(&identity.name)
-        .map_err(|why| Error::config(format!("{}: `service.name`: {why}", file.display())))?;
+    Name::parse(&identity.name).map_err(|why| Error::config(format!("{file}: `service.name`: {why}")))?;
     let objectives: Objectives = config.section("slo")?;
     config.check("slo", &objectives)?;
     let mut calls = Vec::new();

@@ -111,6 +111,11 @@ impl Files {
         Ok(seen)
     }
 
+    /// Where each stands, and its text.
+    pub(super) fn into_texts(self) -> Vec<(PathBuf, String)> {
+        self.all().map(|(_, file, path)| (path, file.text.clone())).collect()
+    }
+
     fn all(&self) -> impl Iterator<Item = (&Part, &Rendered, PathBuf)> {
         self.parts.iter().flat_map(move |part| {
             part.files.iter().map(move |file| (part, file, self.folder.join(part.name).join(&file.name)))

@@ -9,9 +9,11 @@ mod company;
 mod files;
 mod listener;
 
+use std::path::PathBuf;
+
 use platform_core::{
     Result,
-    ops::{self, Operated, Rendered, Teams, Tree},
+    ops::{self, Operated, Places, Rendered, Teams, Tree},
     telemetry::catalogue::Catalogue,
 };
 
@@ -28,14 +30,48 @@ pub(crate) fn run(arguments: &[&str], catalogue: &Catalogue) -> Result<Seen> {
     let asked = Asked::parse(arguments)?;
     let (services, teams) = read(&asked)?;
     let tree = Tree::of(&services, &teams)?;
-    let mut notes = Vec::new();
     let mut files = Files::new(asked.folder());
-    match asked.kind {
+    let notes = render(asked.kind, &services, &tree, &asked.places, catalogue, &mut files)?;
+    // Part of a company says nothing about the files of the others.
+    let whole = asked.kind == Kind::Boards || matches!(asked.sources[..], [Source::Folder(_)]);
+    let mut seen = if asked.check { files.check(whole)? } else { files.write(whole)? };
+    seen.notes.extend(notes);
+    Ok(seen)
+}
+
+/// What the folder of a service that is about to be made gets: what its README's `platform ops …` would write there, by
+/// the path within the folder. `settings` is the text of its `platform.toml`.
+///
+/// # Errors
+/// Settings that no service could start with, or that no alert could be made of.
+pub(crate) fn of_new(settings: &str, catalogue: &Catalogue) -> Result<Vec<(PathBuf, String)>> {
+    let services = [company::not_there_yet(settings)?];
+    let tree = Tree::of(&services, &Teams::new())?;
+    let mut texts = Vec::new();
+    for (kind, folder) in [(Kind::Boards, "ops/boards"), (Kind::Rules, "ops"), (Kind::Catalog, "ops")] {
+        let mut files = Files::new(PathBuf::from(folder));
+        render(kind, &services, &tree, &Places::default(), catalogue, &mut files)?;
+        texts.extend(files.into_texts());
+    }
+    Ok(texts)
+}
+
+/// Adds to `files` what is made; what a person should know besides.
+fn render(
+    kind: Kind,
+    services: &[Operated],
+    tree: &Tree,
+    places: &Places,
+    catalogue: &Catalogue,
+    files: &mut Files,
+) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    match kind {
         Kind::Boards => files.add("", ops::boards(catalogue)),
         Kind::Rules => {
             let mut all = Vec::new();
-            for service in &services {
-                let rules = ops::alerts(service, catalogue, &tree, &asked.places)?;
+            for service in services {
+                let rules = ops::alerts(service, catalogue, tree, places)?;
                 let name = &service.identity.name;
                 notes.extend(rules.notes().iter().map(|note| format!("{name}: {note}")));
                 all.push(Rendered { name: format!("{name}.yaml"), text: rules.yaml() });
@@ -50,17 +86,13 @@ pub(crate) fn run(arguments: &[&str], catalogue: &Catalogue) -> Result<Seen> {
         Kind::Catalog => {
             let entries = services.iter().map(|service| Rendered {
                 name: format!("{}.yaml", service.identity.name),
-                text: ops::entry(service, &asked.places),
+                text: ops::entry(service, places),
             });
-            let teams = Rendered { name: "teams.yaml".to_owned(), text: ops::company_entry(&tree) };
+            let teams = Rendered { name: "teams.yaml".to_owned(), text: ops::company_entry(tree) };
             files.add("catalog", entries.chain([teams]).collect());
         }
     }
-    // Part of a company says nothing about the files of the others.
-    let whole = asked.kind == Kind::Boards || matches!(asked.sources[..], [Source::Folder(_)]);
-    let mut seen = if asked.check { files.check(whole)? } else { files.write(whole)? };
-    seen.notes.extend(notes);
-    Ok(seen)
+    Ok(notes)
 }
 
 fn read(asked: &Asked) -> Result<(Vec<Operated>, Teams)> {

@@ -125,9 +125,10 @@ fn signal_panel(signal: &Signal) -> Value {
     if matches!(signal.unit(), Unit::Ratio) {
         panel["fieldConfig"]["defaults"]["min"] = json!(0);
     }
-    if let Some(alert) = signal.alert() {
-        panel["description"] = json!(explain(alert));
-        panel["fieldConfig"]["defaults"]["thresholds"] = thresholds(alert);
+    let alerts = signal.alerts();
+    if let Some(Alert { runbook, .. }) = alerts.first() {
+        panel["description"] = json!(explain(runbook));
+        panel["fieldConfig"]["defaults"]["thresholds"] = thresholds(alerts);
         panel["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"] = json!({ "mode": "line" });
     }
     panel
@@ -260,19 +261,28 @@ fn unit(unit: Unit) -> &'static str {
     }
 }
 
-fn thresholds(alert: Alert) -> Value {
-    let (bound, bad) = (alert.when.bound(), if alert.page { "red" } else { "orange" });
-    let steps = if alert.when.is_below() {
-        json!([{ "color": bad, "value": null }, { "color": "green", "value": bound }])
+/// Grafana's steps go upwards, each from its value on, and the first from everywhere.
+fn thresholds(alerts: &[Alert]) -> Value {
+    let mut bad: Vec<(f64, &str)> =
+        alerts.iter().map(|one| (one.when.bound(), if one.page { "red" } else { "orange" })).collect();
+    bad.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let bounds = bad.iter().map(|(bound, _)| json!(bound));
+    let colors = bad.iter().map(|(_, color)| *color);
+    let steps: Vec<Value> = if alerts.iter().any(|one| one.when.is_below()) {
+        steps(std::iter::once(Value::Null).chain(bounds), colors.chain([GOOD]))
     } else {
-        json!([{ "color": "green", "value": null }, { "color": bad, "value": bound }])
+        steps(std::iter::once(Value::Null).chain(bounds), std::iter::once(GOOD).chain(colors))
     };
     json!({ "mode": "absolute", "steps": steps })
 }
 
+fn steps<'a>(from: impl Iterator<Item = Value>, colors: impl Iterator<Item = &'a str>) -> Vec<Value> {
+    from.zip(colors).map(|(from, color)| json!({ "color": color, "value": from })).collect()
+}
+
 /// The runbook, for who moves over the panel's corner.
-fn explain(alert: Alert) -> String {
-    let Runbook { name, means, look, act } = alert.runbook;
+fn explain(runbook: &Runbook) -> String {
+    let Runbook { name, means, look, act } = runbook;
     let list = |points: &[&str]| points.iter().map(|point| format!("- {point}\n")).collect::<String>();
     format!("**{name}**: {means}\n\nLook:\n{}\nAct:\n{}", list(look), list(act))
 }
@@ -287,6 +297,8 @@ const BOARDS: [(Board, &str, &str); 5] = [
 ];
 const VARIABLES: [(&str, &str); 3] =
     [("service_name", "service"), ("service_version", "version"), ("zone", "zone")];
+/// What a value is that calls nobody.
+const GOOD: &str = "green";
 /// Every process has one.
 const PROCESSES: &str = "platform_service_info";
 /// Grafana's grid, and ours on it: three panels beside each other can be read on a laptop.
@@ -344,6 +356,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_gets_worse_changes_its_colour_in_the_right_order() {
+        use crate::telemetry::catalogue::{Threshold, above, below};
+        const BAD: Runbook = Runbook { name: "bad", means: "", look: &[], act: &[] };
+        let alert = |page, when: Threshold| Alert { when, page, runbook: BAD };
+        let told = |alerts: &[Alert]| {
+            let value = thresholds(alerts);
+            let step = |step: &Value| (step["value"].as_f64(), step["color"].as_str().unwrap().to_owned());
+            value["steps"].as_array().unwrap().iter().map(step).collect::<Vec<_>>()
+        };
+        let expect = |steps: &[(Option<f64>, &str)]| {
+            steps.iter().map(|(from, color)| (*from, (*color).to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(&[alert(false, below(14.0)), alert(true, below(2.0))]),
+            expect(&[(None, "red"), (Some(2.0), "orange"), (Some(14.0), "green")])
+        );
+        assert_eq!(
+            told(&[alert(true, above(9.0)), alert(false, above(5.0))]),
+            expect(&[(None, "green"), (Some(5.0), "orange"), (Some(9.0), "red")])
+        );
+        assert_eq!(told(&[alert(true, below(1.0))]), expect(&[(None, "red"), (Some(1.0), "green")]));
     }
 
     #[test]

@@ -4,7 +4,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Operated, Tree, rules::Places, yaml};
+use super::{
+    Operated, Tree,
+    rules::{Places, is_address},
+    yaml,
+};
 
 /// The entry of one service.
 pub fn entry(service: &Operated, places: &Places) -> String {
@@ -43,7 +47,7 @@ fn component(service: &Operated, places: &Places) -> Value {
             json!({ "title": "Board", "url": format!("{grafana}/d/platform-service?var-service={name}") }),
         );
     }
-    if !identity.runbook.is_empty() {
+    if is_address(&identity.runbook) {
         links.push(json!({ "title": "Runbook", "url": identity.runbook }));
     }
     let mut metadata = json!({ "name": name });

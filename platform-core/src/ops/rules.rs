@@ -21,8 +21,8 @@ use crate::{
 pub struct Places {
     /// Where Grafana is; links are relative where it is empty.
     pub grafana: String,
-    /// The folder of the runbooks; where it is empty, the service's own runbook with the alert's name behind `#`, and
-    /// without that the file beside the rules.
+    /// The folder of the runbooks; where it is empty, the service's own runbook with the alert's name behind `#` if that
+    /// is an address, and else the file beside the rules.
     pub runbooks: String,
     /// All windows are so many times shorter: for a drill in which an alert should fire at once.
     pub shorten: u64,
@@ -113,7 +113,8 @@ pub fn alerts(service: &Operated, catalogue: &Catalogue, tree: &Tree, places: &P
         }
         groups.push(json!({ "name": format!("{name}-{}", promise.name), "rules": rules }));
     }
-    let drafts = catalogue.signals().filter_map(|signal| desk.signalled(signal, signal.alert()?));
+    let alerts = catalogue.signals().flat_map(|signal| signal.alerts().iter().map(move |one| (signal, *one)));
+    let drafts = alerts.map(|(signal, alert)| desk.signalled(signal, alert));
     let rules: Vec<Value> = drafts.flat_map(|draft| desk.sign(&draft)).collect();
     groups.push(json!({ "name": format!("{name}-platform"), "rules": rules }));
     let notes = asked.iter().flat_map(Asked::notes).collect();
@@ -150,7 +151,7 @@ impl Desk<'_> {
     }
 
     /// What a room of the code declares.
-    fn signalled(&self, signal: &Signal, alert: Alert) -> Option<Draft> {
+    fn signalled(&self, signal: &Signal, alert: Alert) -> Draft {
         let name = &self.service.identity.name;
         let base = Scope::over(window(RATES / self.places.shorten)).only("service_name", name);
         let labels = signal.expr().labels();
@@ -158,9 +159,9 @@ impl Desk<'_> {
         let told: String = known.map(|label| format!(" {label} {{{{ $labels.{label} }}}}")).collect();
         let worst = worst_instance(signal.expr(), alert, &base);
         let version = labels.contains(&"service_version");
-        Some(Draft {
+        Draft {
             name: camel(alert.runbook.name),
-            expr: signal.condition(&base.by(&["service_name"]))?,
+            expr: signal.condition(alert.when, &base.by(&["service_name"])),
             hold: u64::from(alert.when.minutes()) * 60,
             page: alert.page,
             labels: version
@@ -171,7 +172,7 @@ impl Desk<'_> {
             runbook: alert.runbook.name,
             board: super::board::uid(signal.board()),
             annotations: vec![("admin", admin(&query(&worst, "instance")))],
-        })
+        }
     }
 
     /// The alert for its owner, and where it is a page its later twins for the parents, up the chain.
@@ -216,11 +217,16 @@ impl Desk<'_> {
     fn runbook(&self, name: &str) -> String {
         let own = &self.service.identity.runbook;
         match self.places.runbooks.trim_end_matches('/') {
-            "" if own.is_empty() => format!("runbooks/{name}.md"),
+            "" if !is_address(own) => format!("runbooks/{name}.md"),
             "" => format!("{own}#{name}"),
             folder => format!("{folder}/{name}.md"),
         }
     }
+}
+
+/// A file's name leads nowhere from where an alert or a catalog is read.
+pub(super) fn is_address(runbook: &str) -> bool {
+    runbook.contains("://")
 }
 
 /// Of all instances the one where it is worst, as a question.
@@ -350,6 +356,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_runbook_that_is_a_file_of_the_service_is_no_link() {
+        let identity = Identity { runbook: "RUNBOOK.md".to_owned(), ..orders().identity };
+        let rules = rules(&Operated { identity, ..orders() }, &Places::default()).unwrap();
+        assert_eq!(of(&rules, "SpansLost")[0]["annotations"]["runbook"], "runbooks/spans-lost.md");
     }
 
     #[test]

@@ -10,15 +10,22 @@ use crate::telemetry::catalogue::{Catalogue, Runbook};
 
 /// A page for each alert of the catalogue, and one for objectives.
 pub fn runbooks(catalogue: &Catalogue) -> Vec<Rendered> {
-    let declared = catalogue.signals().filter_map(|signal| Some((signal.title(), signal.alert()?)));
-    let declared = declared.map(|(title, alert)| page(title, alert.page, &alert.runbook));
-    let burn = page("The error budget burns too fast", true, &BURN_RUNBOOK);
+    let declared = catalogue.signals().filter_map(|signal| {
+        let alerts = signal.alerts();
+        let wakes = alerts.iter().any(|alert| alert.page);
+        let waits = alerts.iter().any(|alert| !alert.page);
+        Some(page(signal.title(), wakes, waits, &alerts.first()?.runbook))
+    });
+    let burn = page("The error budget burns too fast", true, true, &BURN_RUNBOOK);
     std::iter::once(burn).chain(declared).collect()
 }
 
-fn page(title: &str, wakes: bool, runbook: &Runbook) -> Rendered {
+fn page(title: &str, wakes: bool, waits: bool, runbook: &Runbook) -> Rendered {
     let Runbook { name, means, look, act } = runbook;
     let mut text = format!("# {title}\n\n{means}\n\n");
+    if wakes && waits {
+        text += "At first this wakes nobody. Where it is worse: ";
+    }
     text += if wakes {
         "This wakes the service's owner, and after 30 minutes the owner's parent as well. Whoever works on it silences \
          it, so that nobody else has to.\n"

@@ -12,7 +12,8 @@
 //! the certificate from before is kept, and the log says once what is wrong.
 //!
 //! # Signals
-//! `platform_tls_not_after_timestamp_seconds`, one warning for files that cannot be used, one line and one change for
+//! `platform_tls_not_after_timestamp_seconds`, with an alert that is a ticket 14 days before the end and a page 2 days
+//! before it, one warning for files that cannot be used, one line and one change for
 //! each rotation.
 //!
 //! # Traps
@@ -37,5 +38,5 @@ pub use allow::{Allow, Allowed, allow};
 #[cfg(feature = "tls")]
 pub(crate) use files::Stamp;
 pub use identity::Identity;
-pub(crate) use metrics::NOT_AFTER;
+pub(crate) use metrics::{NOT_AFTER, signals};
 pub(crate) use stream::Stream;

@@ -41,6 +41,7 @@ pub(super) enum Ask {
     Max,
     Min,
     Sum,
+    TimeLeft,
     Number,
 }
 
@@ -81,6 +82,12 @@ pub fn min<L: Labels>(spec: &GaugeSpec<L>) -> Expr {
 /// The sum of a gauge's values.
 pub fn sum<L: Labels>(spec: &GaugeSpec<L>) -> Expr {
     Expr::series(spec.declared(), Ask::Sum)
+}
+
+/// How many seconds are left until the nearest of the moments that a gauge tells, in seconds since 1970; negative when it
+/// is over.
+pub fn time_left<L: Labels>(spec: &GaugeSpec<L>) -> Expr {
+    Expr::series(spec.declared(), Ask::TimeLeft)
 }
 
 /// How many series there are: of what every process has one of, its processes.
@@ -219,8 +226,8 @@ impl Expr {
 
     fn operand(&self, scope: &Scope) -> String {
         match &self.0 {
-            Node::Series(_) => self.promql_in(scope),
-            Node::Ratio(..) | Node::Share(..) => format!("({})", self.promql_in(scope)),
+            Node::Series(series) if series.ask != Ask::TimeLeft => series.promql(scope),
+            Node::Series(_) | Node::Ratio(..) | Node::Share(..) => format!("({})", self.promql_in(scope)),
         }
     }
 
@@ -277,6 +284,10 @@ impl Series {
             Ask::Max => self.over("max", &[], &self.each_selected(scope, "", None, false), scope),
             Ask::Min => self.over("min", &[], &self.each_selected(scope, "", None, false), scope),
             Ask::Sum => self.over("sum", &[], &self.each_selected(scope, "", None, false), scope),
+            Ask::TimeLeft => {
+                let nearest = self.over("min", &[], &self.each_selected(scope, "", None, false), scope);
+                format!("{nearest} - time()")
+            }
             Ask::Number => {
                 let series = self.of.iter().map(|selected| {
                     let whole = selected.declared.series();
@@ -398,6 +409,8 @@ mod tests {
             ),
             (number(&TRIES).by(&["service_version"]), "count by (service_version) (tries_total)"),
             (min(&OPEN), "min(open)"),
+            (time_left(&OPEN).by(&["target"]), "min by (target) (open) - time()"),
+            (ratio(time_left(&OPEN), max(&OPEN)), "(min(open) - time()) / max(open)"),
             (ratio(ratio(max(&OPEN), min(&OPEN)), max(&OPEN)), "(max(open) / min(open)) / max(open)"),
             (max(&OPEN).only("target", &["a.b|c\"\\"]), "max(open{target=~\"a\\\\.b\\\\|c\\\"\\\\\\\\\"})"),
         ];

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub use expr::{Expr, calls, max, min, number, quantile, rate, ratio, share, sum, within};
+pub use expr::{Expr, calls, max, min, number, quantile, rate, ratio, share, sum, time_left, within};
 use labels::SCRAPED;
 pub use labels::{CONSTANT_LABELS, Labels, NEVER_LABELS, check};
 pub use scope::Scope;
@@ -121,11 +121,21 @@ impl Catalogue {
             if let Some(Declared { name, .. }) = unknown {
                 return refuse(format!("signal `{}` asks `{name}`, which no room declares", signal.title()));
             }
-            if let Some(Alert { runbook: Runbook { name, .. }, .. }) = signal.alert() {
+            let alerts = signal.alerts();
+            if let Some(Alert { runbook: Runbook { name, .. }, .. }) = alerts.first() {
                 if runbooks.contains(&name) {
                     return refuse(format!("two signals have the alert `{name}`; give each its own runbook"));
                 }
                 runbooks.push(name);
+            }
+            for pair in alerts.windows(2) {
+                if pair[0].runbook != pair[1].runbook || pair[0].when.is_below() != pair[1].when.is_below() {
+                    return refuse(format!(
+                        "signal `{}` has alerts that are not one that gets worse; give them one runbook and one \
+                         direction, or two signals",
+                        signal.title()
+                    ));
+                }
             }
         }
         Ok(())
@@ -156,5 +166,9 @@ mod tests {
         let high = || Signal::new("One", max(&ONE), Unit::Count).page_when(above(1.0), HIGH);
         let twice = Catalogue::default().room("a", vec![ONE.declared()], vec![high(), high()]);
         assert!(twice.check().unwrap_err().detail().contains("two signals have the alert `high`"));
+        let checked = |signal| Catalogue::default().room("a", vec![ONE.declared()], vec![signal]).check();
+        checked(high().ticket_when(above(0.5), HIGH)).unwrap();
+        let error = checked(high().ticket_when(below(0.5), HIGH)).unwrap_err();
+        assert!(error.detail().contains("signal `One` has alerts that are not one"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Expr, Scope};
 
-/// A panel of a dashboard, and perhaps an alert.
+/// A panel of a dashboard, and perhaps alerts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     title: &'static str,
@@ -10,7 +10,7 @@ pub struct Signal {
     unit: Unit,
     board: Board,
     golden: bool,
-    alert: Option<Alert>,
+    alerts: Vec<Alert>,
 }
 
 /// One question of a panel.
@@ -128,7 +128,7 @@ impl Signal {
     /// A panel on the service's board.
     pub fn new(title: &'static str, expr: Expr, unit: Unit) -> Self {
         let lines = vec![Line { name: "", expr }];
-        Signal { title, lines, unit, board: Board::Service, golden: false, alert: None }
+        Signal { title, lines, unit, board: Board::Service, golden: false, alerts: Vec::new() }
     }
 
     /// What the first question is called, where others follow.
@@ -157,16 +157,18 @@ impl Signal {
         Signal { board, ..self }
     }
 
-    /// Wakes somebody.
+    /// Wakes somebody. What is a ticket first and a page when it gets worse is said by both, with one runbook.
     #[must_use]
-    pub fn page_when(self, when: Threshold, runbook: Runbook) -> Self {
-        Signal { alert: Some(Alert { when, page: true, runbook }), ..self }
+    pub fn page_when(mut self, when: Threshold, runbook: Runbook) -> Self {
+        self.alerts.push(Alert { when, page: true, runbook });
+        self
     }
 
     /// Is looked at in the morning.
     #[must_use]
-    pub fn ticket_when(self, when: Threshold, runbook: Runbook) -> Self {
-        Signal { alert: Some(Alert { when, page: false, runbook }), ..self }
+    pub fn ticket_when(mut self, when: Threshold, runbook: Runbook) -> Self {
+        self.alerts.push(Alert { when, page: false, runbook });
+        self
     }
 
     /// The panel's title.
@@ -174,7 +176,7 @@ impl Signal {
         self.title
     }
 
-    /// What it shows, and what its alert asks.
+    /// What it shows, and what its alerts ask.
     pub fn expr(&self) -> &Expr {
         &self.lines[0].expr
     }
@@ -200,14 +202,14 @@ impl Signal {
     }
 
     /// When somebody is told.
-    pub fn alert(&self) -> Option<Alert> {
-        self.alert
+    pub fn alerts(&self) -> &[Alert] {
+        &self.alerts
     }
 
-    /// The alert's condition in PromQL, asked within `scope`.
-    pub fn condition(&self, scope: &Scope) -> Option<String> {
-        let Alert { when: Threshold { operator, bound, .. }, .. } = self.alert?;
-        Some(format!("{} {operator} {bound}", self.expr().promql_in(scope)))
+    /// An alert's condition in PromQL, asked within `scope`.
+    pub fn condition(&self, when: Threshold, scope: &Scope) -> String {
+        let Threshold { operator, bound, .. } = when;
+        format!("{} {operator} {bound}", self.expr().promql_in(scope))
     }
 }
 
@@ -224,14 +226,15 @@ mod tests {
         const OPEN_LONG: Runbook = Runbook { name: "breaker-open", means: "", look: &[], act: &[] };
         let everywhere = Scope::over("5m");
         let signal = Signal::new("Open", max(&OPEN), Unit::Count).on(Board::Dependencies);
-        assert_eq!(signal.condition(&everywhere), None);
+        assert!(signal.alerts().is_empty());
         let signal = signal.page_when(at_least(2.0).for_minutes(5), OPEN_LONG);
-        assert_eq!(signal.condition(&everywhere).as_deref(), Some("max(open) >= 2"));
-        let alert = signal.alert().unwrap();
+        let alert = signal.alerts()[0];
+        assert_eq!(signal.condition(alert.when, &everywhere), "max(open) >= 2");
         assert_eq!((alert.page, alert.when.minutes(), alert.runbook), (true, 5, OPEN_LONG));
-        let ticket = signal.ticket_when(below(0.5), OPEN_LONG);
+        let both = signal.ticket_when(below(0.5), OPEN_LONG);
+        let [page, ticket] = both.alerts() else { panic!("two alerts, not {:?}", both.alerts()) };
         let orders = everywhere.only("service_name", "orders");
-        assert_eq!(ticket.condition(&orders).as_deref(), Some("max(open{service_name=\"orders\"}) < 0.5"));
-        assert!(ticket.alert().unwrap().when.is_below());
+        assert_eq!(both.condition(ticket.when, &orders), "max(open{service_name=\"orders\"}) < 0.5");
+        assert!(page.page && !ticket.page && ticket.when.is_below());
     }
 }
