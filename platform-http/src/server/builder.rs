@@ -276,10 +276,14 @@ impl Serve for Server {
             Views::of(app)
                 .add("stack", move || serde_json::json!({ "server": NAME, "layers": shown.describe() }));
             let watched = Arc::clone(&guards);
-            app.spawn("server pressure", OnDeath::Restart, move |_drain| {
+            app.spawn("server pressure", OnDeath::Restart, move |drain| {
                 let watch = Arc::clone(&watched).watch(metrics.clone());
                 async move {
-                    watch.await;
+                    // Asked after the last request, so a drain is watched too.
+                    tokio::select! {
+                        () = watch => {}
+                        () = drain.asked() => {}
+                    }
                     Ok(())
                 }
             });
