@@ -1,6 +1,6 @@
 //! What the tests of the small examples stand on: a service in this process, on free ports and known to nobody.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use platform_core::{
@@ -8,7 +8,7 @@ use platform_core::{
     telemetry::log::Output,
 };
 use platform_http::{Client, Server, client::RequestBuilder, prepare};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 pub(crate) struct Running {
     app: App,
@@ -55,7 +55,10 @@ impl Running {
     }
 
     pub(crate) async fn stop(self) {
+        let began = Instant::now();
         self.app.stop("the test", "it is over");
         assert_eq!(self.ended.await.expect("it does not panic").expect("it ran").code(), 0);
+        // `lifecycle.flush` is how long a task is waited for that goes on.
+        assert!(began.elapsed() < Duration::from_secs(3), "a task did not hear of the drain");
     }
 }
