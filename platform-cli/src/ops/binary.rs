@@ -26,10 +26,10 @@ struct Described {
     stack: Vec<Client>,
 }
 
-/// As much of a client as is asked here.
+/// As much of a row of the stack as is asked here; a server's page calls nobody.
 #[derive(Deserialize)]
 pub(super) struct Client {
-    pub(super) target: String,
+    pub(super) target: Option<String>,
 }
 
 /// Asks a program, given by its path, or by a command line with arguments.
@@ -67,7 +67,7 @@ pub(super) fn read(command: &str) -> Result<Operated> {
 
 /// Whom a service calls stands in its stack.
 pub(super) fn operated(identity: Identity, objectives: Objectives, stack: &[Client]) -> Operated {
-    let mut calls: Vec<String> = stack.iter().filter_map(|client| named(&client.target)).collect();
+    let mut calls: Vec<String> = stack.iter().filter_map(|client| named(client.target.as_ref()?)).collect();
     calls.sort();
     calls.dedup();
     Operated { identity, objectives, calls }
