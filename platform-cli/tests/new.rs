@@ -65,8 +65,9 @@ fn services_are_made_built_tested_and_call_each_other() {
     let registry = shop.join("registry");
     let start = |name: &str| Service::start(&targets[name], &shop.join(name), &registry);
     let (inventory, payments, orders) = (start("inventory"), start("payments"), start("orders"));
-    let (status, _, item) =
-        process::eventually(|| get(&orders.http, "/orders/7"), |(status, ..)| *status == 200);
+    payments.finds("inventory");
+    orders.finds("payments");
+    let (status, _, item) = get(&orders.http, "/orders/7");
     assert_eq!(status, 200, "{item}");
     let item: Value = serde_json::from_str(&item).unwrap();
     assert_eq!(item["from"], "orders");

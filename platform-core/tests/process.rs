@@ -4,18 +4,17 @@
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "it waits for processes, and one blocks its runtime on purpose"
-)]
 
 use std::{
     env,
     ffi::OsStr,
-    fs,
     io::{Read as _, Write as _},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::{ffi::OsStrExt as _, net::UnixStream},
+    },
     process::{Child, Command, ExitCode, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
 };
@@ -25,6 +24,7 @@ use platform_core::{App, Error, ErrorKind, lifecycle::OnDeath};
 fn main() -> ExitCode {
     match env::var(SCENARIO).as_deref() {
         Ok("serves") => serves(),
+        Ok("tells") => tells(),
         Ok("hangs") => hangs(),
         Ok("own-flags") => own_flags(),
         Ok("panics") => panics(),
@@ -60,6 +60,19 @@ const TESTS: [(&str, fn()); 9] = [
 async fn serves() -> ExitCode {
     let app = App::start("orders").await.unwrap();
     tracing::warn!("said on the way");
+    app.run().await.unwrap()
+}
+
+/// The same for whom nobody hears: it says on its standard input, which is a socket here, that it listens for signals,
+/// because whatever is asked before a start comes after that.
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+async fn tells() -> ExitCode {
+    let app = App::start("orders").await.unwrap();
+    app.on_start("tells", || async {
+        let input = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        UnixStream::from(input).write_all(b"!").unwrap();
+        Ok(())
+    });
     app.run().await.unwrap()
 }
 
@@ -174,10 +187,12 @@ fn a_second_signal_ends_what_no_worker_can() {
 fn streams_that_nobody_reads_hold_up_no_stop() {
     let (reader, writer) = full_pipe();
     let streams = (Stdio::from(writer.try_clone().unwrap()), Stdio::from(writer));
+    let (mut told, tells) = UnixStream::pair().unwrap();
+    let arguments = ["--set", "lifecycle.flush=500ms"].map(OsStr::new);
     let mut child =
-        Process::start("serves", streams.0, streams.1, &["--set", "lifecycle.flush=500ms"].map(OsStr::new));
-    // It cannot say that it is ready; the kernel knows when it has begun to listen for signals.
-    child.wait_until_it_catches_signals();
+        Process::hearing(Stdio::from(OwnedFd::from(tells)), "tells", streams.0, streams.1, &arguments);
+    // A process that ends before it says so closes its side, and this fails.
+    told.read_exact(&mut [0]).unwrap();
     child.signal("TERM");
     assert_eq!(child.status(), Some(0));
     drop(reader);
@@ -186,7 +201,7 @@ fn streams_that_nobody_reads_hold_up_no_stop() {
 /// A pipe into which not one byte more goes.
 fn full_pipe() -> (OwnedFd, OwnedFd) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let (filled, full) = std::sync::mpsc::channel();
+    let (filled, full) = mpsc::channel();
     let mut copy = writer.try_clone().unwrap();
     thread::spawn(move || {
         // Ends with an error when the reader goes.
@@ -207,10 +222,14 @@ struct Process {
 
 impl Process {
     fn start(scenario: &str, stdout: Stdio, stderr: Stdio, arguments: &[&OsStr]) -> Self {
+        Process::hearing(Stdio::null(), scenario, stdout, stderr, arguments)
+    }
+
+    fn hearing(stdin: Stdio, scenario: &str, stdout: Stdio, stderr: Stdio, arguments: &[&OsStr]) -> Self {
         let child = Command::new(env::current_exe().unwrap())
             .args(arguments)
             .env(SCENARIO, scenario)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
             .spawn()
@@ -249,35 +268,26 @@ impl Process {
         &self.seen
     }
 
-    fn wait_until_it_catches_signals(&self) {
-        const TERM: u64 = 1 << (15 - 1);
-        let path = format!("/proc/{}/status", self.child.id());
-        for _ in 0..1000 {
-            // Without such a file, on another Unix, the whole wait has to do.
-            let caught = fs::read_to_string(&path).ok().and_then(|status| {
-                let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
-                u64::from_str_radix(mask.trim(), 16).ok()
-            });
-            if caught.is_some_and(|mask| mask & TERM != 0) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
     fn signal(&self, name: &str) {
         let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(sent.unwrap().success());
     }
 
+    /// Waits for its end; one that does not come is made by a watch, and told.
     fn status(&mut self) -> Option<i32> {
-        for _ in 0..1000 {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
+        let (ended, watched) = mpsc::channel::<()>();
+        let pid = self.child.id().to_string();
+        let watch = thread::spawn(move || {
+            let late = watched.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout);
+            if late {
+                Command::new("kill").args(["-KILL", &pid]).status().unwrap();
             }
-            thread::sleep(Duration::from_millis(10));
-        }
-        panic!("it did not end within ten seconds")
+            late
+        });
+        let status = self.child.wait().unwrap();
+        drop(ended);
+        assert!(!watch.join().unwrap(), "it did not end within {LIMIT:?}");
+        status.code()
     }
 }
 
@@ -288,6 +298,8 @@ impl Drop for Process {
     }
 }
 
+/// Much longer than a process takes to end.
+const LIMIT: Duration = Duration::from_secs(10);
 const SCENARIO: &str = "PLATFORM_CORE_SCENARIO";
 /// What the process says when its only worker is blocked.
 const BLOCKED: &str = "the only worker is blocked";

@@ -14,7 +14,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{Said, Who};
 
-/// Asks; the answer of an instance that refuses is an error with its own words.
+/// Asks an instance at the address that its record names.
 pub(super) async fn ask(
     instance: &Endpoint,
     who: &Who,
@@ -25,13 +25,24 @@ pub(super) async fn ask(
     let Some(admin) = instance.admin else {
         return Err(Error::new(ErrorKind::Unreachable, "its record names no admin address"));
     };
+    ask_at(&admin.to_string(), who, method, path, body).await
+}
+
+/// Asks `HOST:PORT`; the answer of one that refuses is an upstream error with its own words.
+pub(crate) async fn ask_at(
+    admin: &str,
+    who: &Who,
+    method: &Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Said> {
     let silent = |_| Error::new(ErrorKind::Timeout, format!("{admin} does not answer within {PATIENCE:?}"));
     let failed = |why: String| Error::new(ErrorKind::Unreachable, format!("{admin}: {why}"));
     let asked = async {
         let stream = TcpStream::connect(admin).await.map_err(|error| failed(error.to_string()))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| failed(error.to_string()))?;
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, admin.to_string());
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, admin);
         request = match who {
             Who::Token(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             Who::Named(name) => request.header("x-platform-actor", name),

@@ -9,7 +9,7 @@ mod say;
 use std::{
     collections::HashMap,
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -24,7 +24,10 @@ use platform_core::{
 use platform_discovery::{Balance, Discovery, Endpoint, Target, balance};
 use serde_json::Value;
 
-pub(crate) use self::say::{paint, table};
+pub(crate) use self::{
+    ask::ask_at,
+    say::{paint, table},
+};
 use crate::{
     arguments::{Arguments, Flag},
     usage,
@@ -67,6 +70,21 @@ pub(crate) enum Who {
     Token(String),
 }
 
+impl Who {
+    /// Who has a token in this file, else this name, else the one that this machine knows.
+    ///
+    /// # Errors
+    /// A file without a token.
+    pub(crate) fn of(token_file: Option<&Path>, name: Option<&str>) -> Result<Self> {
+        if let Some(file) = token_file {
+            return Ok(Who::Token(token(file)?));
+        }
+        let login = || env::var("USER").or_else(|_| env::var("LOGNAME")).unwrap_or_default();
+        let name = name.map_or_else(login, str::to_owned);
+        Ok(Who::Named(if name.is_empty() { NOBODY.to_owned() } else { name }))
+    }
+}
+
 /// What one instance answered.
 pub(crate) struct Answer {
     pub(crate) service: String,
@@ -92,14 +110,8 @@ impl Fleet {
             .find(|one| one.key == "discovery.registry")
             .map_or_else(String::new, |one| one.value.as_str().unwrap_or_default().to_owned());
         let identity = Identity { name: "platform".to_owned(), ..Identity::default() };
-        let who = match arguments.value("--token-file") {
-            Some(file) => Who::Token(token(file)?),
-            None => {
-                let login = || env::var("USER").or_else(|_| env::var("LOGNAME")).unwrap_or_default();
-                let name = arguments.value("--as").map_or_else(login, str::to_owned);
-                Who::Named(if name.is_empty() { NOBODY.to_owned() } else { name })
-            }
-        };
+        let file = arguments.value("--token-file").map(Path::new);
+        let who = Who::of(file, arguments.value("--as"))?;
         Ok(Fleet {
             discovery: Discovery::of(discovery, &identity, &Metrics::new(&identity))?,
             watched: Mutex::default(),
@@ -199,11 +211,21 @@ pub(crate) fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.block_on(work)
 }
 
-fn token(file: &str) -> Result<String> {
-    let text = fs::read_to_string(file).map_err(|error| usage(format!("--token-file {file}: {error}")))?;
+/// The first token of a file of lines `NAME:TOKEN`, or of tokens alone.
+///
+/// # Errors
+/// A file that cannot be read, and one without a token.
+fn token(file: &Path) -> Result<String> {
+    let shown = file.display();
+    let text = fs::read_to_string(file).map_err(|error| usage(format!("--token-file {shown}: {error}")))?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    let line = line.ok_or_else(|| usage(format!("--token-file {file}: there is no token in it")))?;
-    Ok(line.split_once(':').map_or(line, |(_, token)| token).to_owned())
+    let token = line.map(|line| line.split_once(':').map_or(line, |(_, token)| token.trim()));
+    let token = token.filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+    token.map(str::to_owned).ok_or_else(|| {
+        usage(format!(
+            "--token-file {shown}: there is no token in it; write NAME:TOKEN, as in the listener's own file"
+        ))
+    })
 }
 
 /// Whoever has no name at this machine.

@@ -1,21 +1,17 @@
 //! What does a running process say of itself? (its admin listener)
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::{TcpStream, ToSocketAddrs as _},
-    path::Path,
-    time::Duration,
-};
+use std::path::Path;
 
+use http::Method;
 use platform_core::{
-    Error, Result,
+    Error, ErrorKind, Result,
     identity::Identity,
     ops::{Objectives, Operated},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::binary::{Client, operated};
+use crate::fleet::{self, Said, Who};
 
 /// As much of `/platform/info` as is asked here.
 #[derive(Deserialize)]
@@ -35,71 +31,26 @@ pub(super) fn read(url: &str, token_file: Option<&Path>) -> Result<Operated> {
             "{url} is no admin listener; write http://HOST:PORT, as the `admin` of its record in the registry says"
         )));
     };
-    let token = token_file.map(token).transpose()?;
-    let Info { identity, slo } = ask(address, "/platform/info", token.as_deref())?;
-    let stack: Vec<Client> = ask(address, "/platform/stack", token.as_deref())?;
+    let who = Who::of(token_file, None)?;
+    let Info { identity, slo } = ask(address, "/platform/info", &who)?;
+    let stack: Vec<Client> = ask(address, "/platform/stack", &who)?;
     Ok(operated(identity, slo, &stack))
 }
 
-/// The first token of a file of lines `NAME:TOKEN`.
-fn token(file: &Path) -> Result<String> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| Error::config(format!("cannot read {}: {error}", file.display())))?;
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    let token = line.map(|line| line.split_once(':').map_or(line, |(_, token)| token.trim()));
-    let token = token.filter(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
-    token.map(str::to_owned).ok_or_else(|| {
-        Error::config(format!(
-            "{} has no token; write NAME:TOKEN, as in the listener's own file",
-            file.display()
-        ))
-    })
-}
-
-fn ask<T: DeserializeOwned>(address: &str, path: &str, token: Option<&str>) -> Result<T> {
+fn ask<T: DeserializeOwned>(address: &str, path: &str, who: &Who) -> Result<T> {
     let refused = |why: String| Error::config(format!("http://{address}{path} {why}"));
-    let reply =
-        exchange(address, path, token).map_err(|error| refused(format!("does not answer: {error}")))?;
-    let (head, body) = reply.split_once("\r\n\r\n").ok_or_else(|| refused("sent no reply".to_owned()))?;
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    if status != "200" {
-        let advice =
-            if matches!(status, "401" | "403") { "; name its token with --token-file FILE" } else { "" };
-        return Err(refused(format!("answered {status}{advice}: {}", body.trim())));
+    let said = fleet::run(fleet::ask_at(address, who, &Method::GET, path, None));
+    let said = said.map_err(|error| match error.kind() {
+        ErrorKind::Upstream => {
+            let wants = ["401", "403"].iter().any(|status| error.detail().starts_with(status));
+            let advice = if wants { "; name its token with --token-file FILE" } else { "" };
+            refused(format!("answered {}{advice}", error.detail()))
+        }
+        _ => refused(format!("does not answer: {}", error.detail())),
+    })?;
+    let no_platform = |why: String| refused(format!("is no admin listener of this platform: {why}"));
+    match said {
+        Said::Json(value) => serde_json::from_value(value).map_err(|error| no_platform(error.to_string())),
+        Said::Text(_) => Err(no_platform("it answers with something else than JSON".to_owned())),
     }
-    serde_json::from_str(body)
-        .map_err(|error| refused(format!("is no admin listener of this platform: {error}")))
 }
-
-/// One question on one connection: the reply ends with it.
-fn exchange(address: &str, path: &str, token: Option<&str>) -> std::io::Result<String> {
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "no address");
-    for socket in address.to_socket_addrs()? {
-        let connected = TcpStream::connect_timeout(&socket, PATIENCE);
-        let mut stream = match connected {
-            Ok(stream) => stream,
-            Err(error) => {
-                last = error;
-                continue;
-            }
-        };
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let authorization =
-            token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-        // HTTP/1.0: no chunks, and the connection ends with the reply.
-        write!(
-            stream,
-            "GET {path} HTTP/1.0\r\nhost: {address}\r\naccept: application/json\r\n{authorization}\r\n"
-        )?;
-        let mut bytes = Vec::new();
-        stream.take(LARGEST).read_to_end(&mut bytes)?;
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
-    }
-    Err(last)
-}
-
-/// An admin listener has nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// More than any process has to say of itself, and an end for what is none.
-const LARGEST: u64 = 16 * 1024 * 1024;

@@ -77,6 +77,11 @@ impl Service {
         lines.iter().find(|line| meant(line)).unwrap_or_else(|| panic!("it said only {lines:#?}")).clone()
     }
 
+    /// Waits until it knows somebody to ask for this name.
+    pub(crate) fn finds(&self, target: &str) {
+        self.line(|line| line["message"] == "the target has endpoints" && line["called"] == target);
+    }
+
     /// Asks it to end, and holds it to ending well.
     pub(crate) fn drain(mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
@@ -103,27 +108,6 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, String, String) {
     stream.read_to_string(&mut reply).unwrap();
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_owned(), body.to_owned())
-}
-
-/// Asks until the answer is what it should become, for a while: a registry is read four times a second.
-pub(crate) fn eventually<T>(ask: impl Fn() -> T, good: impl Fn(&T) -> bool) -> T {
-    let tries = 40;
-    for _ in 0..tries {
-        let answer = ask();
-        if good(&answer) {
-            return answer;
-        }
-        pause();
-    }
-    ask()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "other processes need real time, and no runtime is here to be blocked"
-)]
-fn pause() {
-    thread::sleep(Duration::from_millis(100));
 }
 
 /// Much longer than anything takes on a machine that others use as well.
