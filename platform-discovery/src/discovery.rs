@@ -16,13 +16,14 @@ use crate::{
     eject_modes::EjectModes,
     endpoint::{Endpoint, EndpointSet, State},
     folder::Folder,
+    followed::Followed,
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     standing::Standing,
     target::Target,
     view::TargetView,
-    watch::{Belief, Store, Watch},
+    watch::{Store, Watch},
 };
 
 /// Finds endpoints and watches them. Cheap to clone; clones watch the same targets.
@@ -238,7 +239,7 @@ impl Discovery {
             None => Arc::new(self.0.start(&mut known, target)?),
         };
         drop(known);
-        Ok(Followed { belief: watch.subscribe(), watch, seen: 0 })
+        Ok(Followed::new(watch))
     }
 
     /// Could `target` be watched? Nothing is begun.
@@ -289,42 +290,6 @@ impl Discovery {
         let now = Instant::now();
         let evacuated = self.0.standing.now().evacuated;
         self.0.watches().iter().map(|watch| TargetView::of(watch, &evacuated, now)).collect()
-    }
-}
-
-/// A set that is read along; dropping it ends the watch unless somebody else watches the target.
-pub struct Followed {
-    watch: Arc<Watch>,
-    belief: tokio::sync::watch::Receiver<Belief>,
-    /// The version of the set that was told last.
-    seen: u64,
-}
-
-impl Followed {
-    /// All that is believed in now, the draining ones too.
-    pub fn endpoints(&self) -> Arc<EndpointSet> {
-        self.watch.belief().set
-    }
-
-    /// Waits for another set than the one that it told last; the first time for the first answer.
-    pub async fn changed(&mut self) -> Arc<EndpointSet> {
-        loop {
-            let set = Arc::clone(&self.belief.borrow_and_update().set);
-            if set.version() != self.seen {
-                self.seen = set.version();
-                return set;
-            }
-            if self.belief.changed().await.is_err() {
-                // The source has said its last word.
-                return std::future::pending().await;
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Followed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Followed").field("target", &self.watch.target).finish_non_exhaustive()
     }
 }
 

@@ -34,6 +34,7 @@ mod endpoint;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod folder;
+mod followed;
 pub mod metrics;
 mod pause;
 mod record;
@@ -55,8 +56,9 @@ use std::time::SystemTime;
 pub use balance::Balance;
 pub use catalogue::{catalogue, signals};
 pub use config::Config;
-pub use discovery::{Discovery, Followed, NotReady};
+pub use discovery::{Discovery, NotReady};
 pub use endpoint::{Endpoint, EndpointSet, Found, Protocol, State};
+pub use followed::Followed;
 pub use record::Record;
 pub use register::Registration;
 pub use resolve::{Resolve, Snapshot, Snapshots};

@@ -12,6 +12,7 @@
 
 mod metrics;
 mod rows;
+mod slot;
 mod watch;
 
 use std::{
@@ -27,21 +28,21 @@ use std::{
 pub(crate) use metrics::declared;
 
 use metrics::Meters;
+use slot::Held;
+pub use slot::Slot;
 
 use super::policy::{ClassPolicy, ServerPolicy};
 use crate::{
     admission::{
-        Admission as _, Answer,
+        Answer,
         concurrency::Ticket,
         line::{Line, Vain},
         rate_limit::Keyed,
         shed::{Looks, Pressure, Rank, Shed, Source, Turned, class_of, one_lower},
     },
-    call::{Guard, Release},
     config::Mode,
     context::{Context, Criticality},
     error::{Error, ErrorKind, Result},
-    outcome::{Outcome, Verdict},
     telemetry::Metrics,
     tick::Tick,
 };
@@ -393,7 +394,7 @@ impl ServerGuards {
     }
 
     fn slot(self: &Arc<Self>, class: u16, ticket: Ticket) -> Slot {
-        Slot { guards: Some(Arc::clone(self)), class, held: Held::Slot(ticket) }
+        Slot::new(self, class, ticket)
     }
 
     #[inline]
@@ -410,74 +411,6 @@ impl ServerGuards {
         }
     }
 }
-
-/// A place among the requests that are served. It is free when this is dropped: when the reply has been sent.
-#[must_use = "dropping it frees the place"]
-pub struct Slot {
-    /// `None` once the place is somebody else's to free.
-    guards: Option<Arc<ServerGuards>>,
-    class: u16,
-    held: Held,
-}
-
-#[derive(Clone, Copy)]
-enum Held {
-    Slot(Ticket),
-    Stream,
-}
-
-impl Slot {
-    /// Which class the request belongs to.
-    pub fn class(&self) -> u16 {
-        self.class
-    }
-
-    /// The request came to this; told once, when its reply is ready.
-    #[inline]
-    pub fn report(&self, outcome: Outcome, at: Tick) {
-        if let (Held::Slot(ticket), Some(guards)) = (self.held, &self.guards) {
-            guards.of(self.class).line.limit().report(ticket, &Verdict::new(outcome, at));
-        }
-    }
-
-    /// Its reply is made while it is sent, for as long as somebody listens: it is one of those, and its place is free.
-    pub fn stream(&mut self) {
-        if let (Held::Slot(_), Some(guards)) = (self.held, &self.guards) {
-            guards.streams.fetch_add(1, Relaxed);
-            guards.of(self.class).line.release();
-            self.held = Held::Stream;
-        }
-    }
-
-    /// The same for the body of a reply, which keeps it until it has been sent.
-    pub fn into_guard(mut self) -> Option<Guard> {
-        let word = match self.held {
-            Held::Slot(_) => u64::from(self.class),
-            Held::Stream => STREAM,
-        };
-        self.guards.take().map(|guards| Guard::new(guards, word))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(guards) = &self.guards {
-            guards.free(self.class, self.held);
-        }
-    }
-}
-
-impl Release for ServerGuards {
-    fn release(&self, word: u64) {
-        match u16::try_from(word) {
-            Ok(class) => self.of(class).line.release(),
-            Err(_) => self.free(0, Held::Stream),
-        }
-    }
-}
-
-/// In place of a class.
-const STREAM: u64 = u64::MAX;
 
 /// The class of a request that has no other.
 pub const DEFAULT: &str = "default";

@@ -5,14 +5,9 @@
 //! length is known is told when its head is ready; a stream is told when it ends, or as what it failed with. A request whose future is
 //! dropped was abandoned by its caller, and is told as that.
 
-use std::{
-    any::Any,
-    borrow::Cow,
-    error,
-    iter::successors,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+mod told;
+
+use std::{any::Any, error, iter::successors, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
@@ -20,16 +15,13 @@ use platform_core::{
     App, Context, Error, ErrorKind, Outcome, Tick,
     call::CarryReply as _,
     context::{
-        Notes, SpanId,
+        SpanId,
         wire::{Field, Rejected},
     },
     deadline::Limit,
     lifecycle::panic_text,
     stack::Slot,
-    telemetry::{
-        Counter, CounterFamily, Gauge, Line, Logs, Operation, Traces,
-        trace::{Kind, Span, Status, Value},
-    },
+    telemetry::{Counter, CounterFamily, Gauge, Logs, Operation, Traces},
 };
 
 use super::{
@@ -360,80 +352,6 @@ impl Seen {
             Some(kind) => kind.outcome(),
             None => outcome(self.status),
         }
-    }
-
-    pub(super) fn write_line(
-        &self,
-        operation: Operation<'_>,
-        reason: Option<ErrorKind>,
-        outcome: Outcome,
-        duration: Duration,
-    ) {
-        let inner = &*self.observer.0;
-        if !inner.lines {
-            return;
-        }
-        let notes = self.context.notes().map(|notes| &**notes);
-        inner.logs.write_line(&Line {
-            at: SystemTime::now(),
-            trace_id: self.context.trace().trace_id(),
-            request_id: self.context.request_id(),
-            operation,
-            duration,
-            outcome,
-            reason: reason.map_or("", ErrorKind::as_str),
-            attempts: notes.map_or(0, Notes::attempts),
-            criticality: self.context.criticality(),
-            tenant: notes.and_then(Notes::tenant).or(self.context.tenant()).map(|tenant| tenant.as_str()),
-            client: self.client.as_ref().and_then(|client| client.to_str().ok()),
-            fault: notes.and_then(Notes::fault),
-            sample_rate: 1,
-            notes,
-        });
-    }
-
-    fn record(&self, route: &str, duration: Duration) {
-        let method = METHODS[usize::from(self.method)];
-        // A stream fails after its head has said that all is well.
-        let broke_off = self.reason.is_some() && self.status.as_u16() < 400;
-        let status = if self.status.is_server_error() || broke_off {
-            Status::Error(self.reason.map_or("", ErrorKind::as_str).into())
-        } else {
-            Status::Unset
-        };
-        let mut attributes = vec![
-            ("http.request.method", method.into()),
-            ("http.response.status_code", i64::from(self.status.as_u16()).into()),
-            ("url.scheme", self.observer.0.scheme.into()),
-        ];
-        if !route.is_empty() {
-            attributes.push(("http.route", route.to_owned().into()));
-        }
-        if let Some(reason) = self.reason {
-            attributes.push(("error.type", reason.as_str().into()));
-        }
-        let name = if route.is_empty() { method.into() } else { format!("{method} {route}").into() };
-        self.end_span(name, attributes, status, duration);
-    }
-
-    /// The request's own span, if it is recorded.
-    pub(super) fn end_span(
-        &self,
-        name: Cow<'static, str>,
-        attributes: Vec<(&'static str, Value)>,
-        status: Status,
-        took: Duration,
-    ) {
-        self.observer.0.traces.end(Span {
-            trace: self.context.trace(),
-            parent: self.parent,
-            kind: Kind::Server,
-            name,
-            start: SystemTime::now() - took,
-            took,
-            status,
-            attributes,
-        });
     }
 }
 
