@@ -17,13 +17,13 @@ use platform_core::{
 use platform_discovery::{Balance, Config, Discovery, Target, balance, config::Dir};
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
-    client::{CLIENTS, Felt},
+    client::{CLIENTS, Caller, Felt},
     registry::{LOOK, Registry, index},
-    town::{Town, die, gap, roll, root, told},
+    town::{Town, die, roll, root, told},
 };
 
 /// One client process.
@@ -117,7 +117,17 @@ impl Finder {
         }
     }
 
-    pub(crate) async fn call(&self) -> Felt {
+    /// How many it would choose from.
+    pub(crate) fn knows(&self) -> usize {
+        match &self.way {
+            Way::Ours { found, .. } => found.0.ready().len(),
+            Way::Naive { list, .. } => list.lock().unwrap_or_else(PoisonError::into_inner).len(),
+        }
+    }
+}
+
+impl Caller for Arc<Finder> {
+    async fn call(&self) -> Felt {
         let begun = Instant::now();
         let good = match &self.way {
             Way::Ours { found, stack, .. } => {
@@ -138,14 +148,6 @@ impl Finder {
         };
         let at = Instant::now();
         Felt { good, refused: false, took: at - begun, at }
-    }
-
-    /// How many it would choose from.
-    pub(crate) fn knows(&self) -> usize {
-        match &self.way {
-            Way::Ours { found, .. } => found.0.ready().len(),
-            Way::Naive { list, .. } => list.lock().unwrap_or_else(PoisonError::into_inner).len(),
-        }
     }
 }
 
@@ -180,31 +182,4 @@ impl Wire for Road<'_> {
     fn describe(&self) -> Vec<Row> {
         vec![Row::new(Storey::Endpoint, "town", "Who is asked?")]
     }
-}
-
-/// Calls arrive one after the other at any of the clients until `length` is over; `each` sees the time since the
-/// start.
-pub(crate) async fn arrive(
-    finders: &[Arc<Finder>],
-    per_second: f64,
-    length: Duration,
-    mut each: impl FnMut(Duration),
-) -> Vec<Felt> {
-    let (begun, mut due) = (Instant::now(), Duration::ZERO);
-    let (mut calls, mut felt) = (tokio::task::JoinSet::new(), Vec::new());
-    for number in 0.. {
-        due += gap(per_second);
-        if due >= length {
-            break;
-        }
-        sleep_until(begun + due).await;
-        each(due);
-        let finder = Arc::clone(&finders[number % finders.len()]);
-        calls.spawn(async move { finder.call().await });
-        while let Some(Ok(done)) = calls.try_join_next() {
-            felt.push(done);
-        }
-    }
-    felt.extend(calls.join_all().await);
-    felt
 }

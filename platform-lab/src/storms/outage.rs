@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     client::{CLIENTS, Felt},
-    found::{Finder, arrive},
+    client::{Caller, arrive},
+    found::Finder,
     registry::{Mood, Registry},
     runs::{Scale, Seen},
     town::{Town, Weather, seed},
@@ -84,7 +85,7 @@ pub(crate) async fn s10(number: u64, scale: Scale) -> Result<Seen> {
         drop(earlier);
         registry.turn(Mood::Down);
         let begun = Instant::now();
-        let late = finder(arm, &town, &registry, folder.path())?;
+        let late = Arc::new(finder(arm, &town, &registry, folder.path())?);
         let first = timeout(Duration::from_secs(60), async {
             late.start().await;
             while !late.call().await.good {
