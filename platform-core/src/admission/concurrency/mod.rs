@@ -8,9 +8,10 @@
 //!
 //! # The first window
 //! Nothing is known at the start, and a limit of 20 would refuse half of a healthy service with 500 ms at 100 calls
-//! a second. So until the first window has been closed, a limit that is full *doubles*, up to `max`, as long as no
-//! call ended in overload or a timeout and those that came in a crowd do not take three times as long; calls that began while no more than `start` were under way give the
-//! baseline, and if the window shows a queue, the limit goes at once to twice what needs none. A flood at a cold
+//! a second. So until the first window has been closed, a limit that is full *doubles*, up to `max`, as long as not
+//! more than a tenth of the calls ended in overload or a timeout and those that came in a crowd do not take three times
+//! as long. Calls that began while no more than `start` were under way give the baseline, once nine of ten of them have
+//! ended: the fast ones end first. If the window shows a queue, the limit goes at once to twice what needs none. A flood at a cold
 //! start thus meets no limit for a second or two, or twice the latency: deadlines and the server's own queue
 //! bound that.
 //!
@@ -82,6 +83,9 @@ pub struct Concurrency<A = Queue> {
     shows_queue: AtomicBool,
     latencies: Latencies,
     quiet: Latencies,
+    /// Calls that began while few were under way, and those of them that have ended; of the first window.
+    calm_begun: AtomicU32,
+    calm_ended: AtomicU32,
     done: AtomicU32,
     drops: AtomicU32,
     refused: AtomicU32,
@@ -126,6 +130,8 @@ impl<A: Algorithm> Concurrency<A> {
             shows_queue: AtomicBool::new(false),
             latencies: Latencies::new(),
             quiet: Latencies::new(),
+            calm_begun: AtomicU32::new(0),
+            calm_ended: AtomicU32::new(0),
             done: AtomicU32::new(0),
             drops: AtomicU32::new(0),
             refused: AtomicU32::new(0),
@@ -163,7 +169,12 @@ impl<A: Algorithm> Concurrency<A> {
     pub(crate) fn take(&self, since: Tick) -> Result<Ticket, u32> {
         loop {
             match self.slots.take() {
-                Ok(in_flight) => return Ok(Ticket { since, in_flight }),
+                Ok(in_flight) => {
+                    if self.is_calm(in_flight) {
+                        self.calm_begun.fetch_add(1, Relaxed);
+                    }
+                    return Ok(Ticket { since, in_flight });
+                }
                 Err(limit) if self.may_double(limit) => {
                     self.slots.grow(limit, limit.saturating_mul(2).min(self.max.load(Relaxed)));
                 }
@@ -177,9 +188,17 @@ impl<A: Algorithm> Concurrency<A> {
         self.refused.fetch_add(1, Relaxed);
     }
 
+    /// Did a call of the first window begin before there was a crowd?
+    #[inline]
+    fn is_calm(&self, in_flight: u32) -> bool {
+        self.is_new.load(Relaxed) && in_flight <= self.start.load(Relaxed)
+    }
+
     fn may_double(&self, limit: u32) -> bool {
+        // A few are always slower than their callers have time for.
+        let (drops, done) = (self.drops.load(Relaxed), self.done.load(Relaxed));
         self.is_new.load(Acquire)
-            && self.drops.load(Relaxed) == 0
+            && f64::from(drops) <= queue::DROPS * f64::from(done.saturating_add(drops))
             && limit < self.max.load(Relaxed)
             && !self.shows_queue.load(Relaxed)
             && !self.look_for_queue()
@@ -207,13 +226,17 @@ impl<A: Algorithm> Concurrency<A> {
 
     fn learn(&self, ticket: Ticket, outcome: Outcome, at: impl Into<Tick>) {
         let at = at.into();
+        let calm = self.is_calm(ticket.in_flight);
+        if calm {
+            self.calm_ended.fetch_add(1, Relaxed);
+        }
         let lessons = match outcome.readings().limit {
             Lesson::Ignore => return,
             Lesson::Drop => self.drops.fetch_add(1, Relaxed).saturating_add(self.done.load(Relaxed)),
             Lesson::Sample => {
                 let latency = at.nanos_since(ticket.since);
                 self.latencies.add(latency);
-                if self.is_new.load(Relaxed) && ticket.in_flight <= self.start.load(Relaxed) {
+                if calm {
                     self.quiet.add(latency);
                 }
                 self.done.fetch_add(1, Relaxed).saturating_add(self.drops.load(Relaxed))
@@ -246,6 +269,12 @@ impl<A: Algorithm> Concurrency<A> {
         let typical = if is_first { quiet.or(latency) } else { fastest() };
         let length = nanos(typical.unwrap_or_default()).saturating_mul(2).clamp(SHORTEST, LONGEST);
         let elapsed = now.saturating_sub(window.opened);
+        // Of calls that began together the fast ones end first: while many are out, what has ended says that all are fast.
+        let (begun, ended) = (self.calm_begun.load(Relaxed), self.calm_ended.load(Relaxed));
+        if is_first && elapsed < LONGEST && f64::from(ended) < SHARE * f64::from(begun) {
+            self.closes.store(now + AGAIN, Relaxed);
+            return;
+        }
         if elapsed < length {
             self.closes.store(window.opened + length, Relaxed);
             return;
@@ -310,6 +339,8 @@ const FEWEST_CALM: u32 = 10;
 const CROWDED: u32 = 3;
 
 const SHORTEST: u64 = Duration::from_secs(1).as_nanos() as u64;
+/// As often as that a first window is looked at whose slow calls are out.
+const AGAIN: u64 = SHORTEST / 10;
 const LONGEST: u64 = Duration::from_secs(30).as_nanos() as u64;
 
 #[cfg(test)]

@@ -185,7 +185,10 @@ impl Queue {
 
 /// Twice what would need no queue: after a first window in which everything went, steps would take minutes.
 fn first_guess(sample: &Sample, baseline: f64) -> f64 {
-    (sample.throughput() * baseline * 2.0).ceil()
+    // Nothing can end before the first call does, and that time is no part of how many end in a second.
+    let elapsed = sample.elapsed.as_secs_f64();
+    let ending = (elapsed - baseline).max(elapsed / 2.0);
+    (f64::from(sample.done) / ending * baseline * 2.0).ceil()
 }
 
 impl Default for Queue {
@@ -208,7 +211,7 @@ const LONG: f64 = 6.0;
 const FACTOR: f64 = 5.0;
 
 /// A tenth of the calls: single timeouts are the noise of every network, and would hold any limit down.
-const DROPS: f64 = 0.1;
+pub(super) const DROPS: f64 = 0.1;
 /// Twenty windows of drops leave an eighth.
 const AFTER_DROPS: f64 = 0.9;
 

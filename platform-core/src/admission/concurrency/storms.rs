@@ -53,6 +53,23 @@ fn healthy_services_are_left_alone_from_a_cold_start() {
     }
 }
 
+/// Of twenty calls that begin together the fast ones end first, and say nothing of the slow ones that are out.
+#[test]
+fn a_cold_start_does_not_take_the_fast_calls_for_all() {
+    let slow = Workers { slots: 1_000, service: ms(1_000), spread: 1.0, patience: ms(30_000) };
+    let wrong: Vec<(u64, u32)> = (1..41)
+        .map(|seed| {
+            let start = Instant::now();
+            let limit = Concurrency::with(super::Queue::up_to(2.0), &Config::default(), start);
+            let seconds = slow.play(&limit, start, seed, 20, |_| 150.0, |_| 1.0);
+            (seed, refused(&seconds))
+        })
+        .filter(|(_, refused)| *refused > 0)
+        .collect();
+    // One of forty: twenty calls may all be fast by chance.
+    assert!(wrong.len() <= 2, "{wrong:?}");
+}
+
 #[test]
 fn under_permanent_overload_the_limit_comes_near_the_capacity_and_stays() {
     for spread in [0.0, 1.0] {
