@@ -9,11 +9,19 @@ use std::{
 
 /// Of a file at one moment: any of these differs after it was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     modified: (i64, i64),
     changed: (i64, i64),
     length: u64,
     inode: u64,
+}
+
+impl Stamp {
+    /// Of the file behind all links; `None` if there is none to be seen. A link that was turned to a new folder, as
+    /// Kubernetes does it, is another file.
+    pub fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().map(|found| Stamp::from(&found))
+    }
 }
 
 impl From<&Metadata> for Stamp {

@@ -57,6 +57,7 @@ pub use balance::Balance;
 pub use catalogue::{catalogue, signals};
 pub use config::Config;
 pub use discovery::{Discovery, NotReady};
+pub use disk::Stamp;
 pub use endpoint::{Endpoint, EndpointSet, Found, Protocol, State};
 pub use followed::Followed;
 pub use record::Record;

@@ -2,14 +2,92 @@
 
 use std::path::Path;
 #[cfg(feature = "tls")]
-use std::{fmt::Display, sync::Arc};
+use std::{fmt::Display, fs, io, sync::Arc};
 
 use platform_core::{Error, Result};
 #[cfg(feature = "tls")]
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject as _},
+    },
 };
+
+/// A file, and the setting that names it.
+#[cfg(feature = "tls")]
+#[derive(Clone, Copy, Debug)]
+pub struct NamedFile<'a> {
+    /// `server.tls.cert`.
+    pub key: &'a str,
+    /// What it is set to.
+    pub path: &'a Path,
+}
+
+/// What is wrong, in words.
+#[cfg(feature = "tls")]
+pub type Wrong = String;
+
+#[cfg(feature = "tls")]
+impl NamedFile<'_> {
+    /// Its certificates, in their order.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or there is no certificate in it.
+    pub fn certificates(self) -> Result<Vec<CertificateDer<'static>>, Wrong> {
+        let text = self.read()?;
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+        match found {
+            Ok(found) if found.is_empty() => Err(self.wrong("there is no PEM certificate in it")),
+            Ok(found) => Ok(found),
+            Err(error) => Err(self.wrong(format!("it is not PEM: {error}"))),
+        }
+    }
+
+    /// Its first key.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or there is no key in it.
+    pub fn private_key(self) -> Result<PrivateKeyDer<'static>, Wrong> {
+        let text = self.read()?;
+        PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+            pem::Error::NoItemsFound => self.wrong("there is no PEM private key in it"),
+            // Another error could show what it stumbled over.
+            _ => self.wrong("it is not a PEM private key"),
+        })
+    }
+
+    /// All its certificates, to be believed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or one of them cannot be used.
+    pub fn roots(self) -> Result<RootCertStore, Wrong> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.certificates()? {
+            roots.add(certificate).map_err(|error| self.wrong(format!("a certificate in it: {error}")))?;
+        }
+        Ok(roots)
+    }
+
+    /// `why`, with the name of the file before it.
+    pub fn wrong(self, why: impl Display) -> Wrong {
+        format!("{} = \"{}\": {why}", self.key, self.path.display())
+    }
+
+    fn read(self) -> Result<Vec<u8>, Wrong> {
+        fs::read(self.path).map_err(|error| {
+            let what = match error.kind() {
+                io::ErrorKind::NotFound => "; is it mounted, and is the name right?",
+                io::ErrorKind::PermissionDenied => "; let this process's user read it",
+                _ => "",
+            };
+            self.wrong(format!("{error}{what}"))
+        })
+    }
+}
 
 /// The files of a section's `tls`; an empty path is none.
 #[cfg(feature = "tls")]
@@ -40,10 +118,11 @@ pub fn client_config(files: Files<'_>, section: &str) -> Result<ClientConfig> {
         return Ok(believing.with_no_client_auth());
     }
     let (cert, key) = (format!("{section}.cert"), format!("{section}.key"));
-    let chain = certificates(files.cert, &cert)?;
-    let read =
-        PrivateKeyDer::from_pem_file(files.key).map_err(|error| unreadable(&key, files.key, &error))?;
-    believing.with_client_auth_cert(chain, read).map_err(|error| unreadable(&cert, files.cert, &error))
+    let cert = NamedFile { key: &cert, path: files.cert };
+    let key = NamedFile { key: &key, path: files.key };
+    let (chain, private) = (cert.certificates(), key.private_key());
+    let (chain, private) = (chain.map_err(Error::config)?, private.map_err(Error::config)?);
+    believing.with_client_auth_cert(chain, private).map_err(|error| Error::config(cert.wrong(error)))
 }
 
 /// The file of what this machine believes.
@@ -62,36 +141,17 @@ pub(crate) fn the_systems(key: &str) -> Result<&'static Path> {
 
 #[cfg(feature = "tls")]
 fn roots(ca: &Path, key: &str) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
     if !ca.as_os_str().is_empty() {
-        for certificate in certificates(ca, key)? {
-            roots.add(certificate).map_err(|error| unreadable(key, ca, &error))?;
-        }
-        return Ok(roots);
+        return NamedFile { key, path: ca }.roots().map_err(Error::config);
     }
-    let bundle = the_systems(key)?;
+    let bundle = NamedFile { key, path: the_systems(key)? };
+    let mut roots = RootCertStore::empty();
     // A bundle of the world holds a few that no library reads; the others are what counts.
-    let (added, _ignored) = roots.add_parsable_certificates(certificates(bundle, key)?);
+    let (added, _ignored) = roots.add_parsable_certificates(bundle.certificates().map_err(Error::config)?);
     if added == 0 {
-        return Err(unreadable(key, bundle, &"no certificate in it can be used"));
+        return Err(Error::config(bundle.wrong("no certificate in it can be used")));
     }
     Ok(roots)
-}
-
-#[cfg(feature = "tls")]
-fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let read =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>);
-    match read {
-        Ok(found) if found.is_empty() => Err(unreadable(key, path, &"there is no PEM certificate in it")),
-        Ok(found) => Ok(found),
-        Err(error) => Err(unreadable(key, path, &error)),
-    }
-}
-
-#[cfg(feature = "tls")]
-fn unreadable(key: &str, path: &Path, why: &dyn Display) -> Error {
-    Error::config(format!("{key} = \"{}\": {why}", path.display()))
 }
 
 /// Where systems keep what they believe: Debian and Alpine, Fedora, openSUSE, FreeBSD and macOS.

@@ -9,13 +9,12 @@ use arc_swap::ArcSwap;
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use platform_core::{Error, Result};
-use platform_discovery::{Place, Target, tls};
+use platform_discovery::{Place, Stamp, Target, tls};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::config::{Connect, Tls as Settings};
-use crate::tls::Stamp;
 
 /// A connection, with TLS or without.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;

@@ -13,6 +13,10 @@ use platform_core::{
     app::{ChangeKind, PLATFORM},
     telemetry::Gauge,
 };
+use platform_discovery::{
+    Stamp,
+    tls::{NamedFile, Wrong},
+};
 use rustls::{ServerConfig, server::WebPkiClientVerifier, sign::SingleCertAndKey};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -21,11 +25,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{
-    Identity, NOT_AFTER, Stream,
-    files::{NamedFile, Stamp, Wrong, pair_of},
-    metrics::FileLabels,
-};
+use super::{Identity, NOT_AFTER, Stream, files::pair_of, metrics::FileLabels};
 use crate::server::{Clients, TlsConfig};
 
 /// Makes TLS of connections, with the certificates that are in force; cheap to clone.

@@ -35,8 +35,6 @@ mod stream;
 pub(crate) use acceptor::{Acceptor, Refresh};
 pub(crate) use allow::covers;
 pub use allow::{Allow, Allowed, allow};
-#[cfg(feature = "tls")]
-pub(crate) use files::Stamp;
 pub use identity::Identity;
 pub(crate) use metrics::{NOT_AFTER, signals};
 pub(crate) use stream::Stream;

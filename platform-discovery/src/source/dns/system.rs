@@ -1,8 +1,8 @@
 //! Whom does the system ask, and where does it look for short names?
 
 use std::{
-    fs,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
 };
 
 use hickory_resolver::{
@@ -64,7 +64,7 @@ pub(super) struct Stamps([Option<Stamp>; 2]);
 
 impl Stamps {
     pub(super) fn now(config: &config::Dns) -> Self {
-        let of = |path: &str| fs::metadata(path).ok().map(|found| Stamp::from(&found));
+        let of = |path: &str| Stamp::of(Path::new(path));
         let servers = if config.server.is_empty() { of("/etc/resolv.conf") } else { None };
         Stamps([servers, of("/etc/hosts")])
     }
