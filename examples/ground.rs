@@ -11,17 +11,35 @@ use platform_http::{Client, Server, client::RequestBuilder, prepare};
 use tokio::{task::JoinHandle, time::Instant};
 
 pub(crate) struct Running {
-    app: App,
+    pub(crate) app: App,
     pub(crate) address: SocketAddr,
     ended: JoinHandle<Result<Ended>>,
 }
 
+/// What can be served: routes, and gRPC's services.
+pub(crate) trait Serves {
+    fn serve(self, app: &App) -> Result<()>;
+}
+
+impl Serves for Router {
+    fn serve(self, app: &App) -> Result<()> {
+        prepare(app, Server::new(self))
+    }
+}
+
+#[cfg(feature = "fleet")]
+impl Serves for platform_grpc::Services {
+    fn serve(self, app: &App) -> Result<()> {
+        platform_grpc::prepare(app, self)
+    }
+}
+
 impl Running {
-    /// Starts `name` with the configuration `toml` and what `routes` makes of it.
-    pub(crate) async fn start(
+    /// Starts `name` with the configuration `toml` and what `served` makes of it.
+    pub(crate) async fn start<S: Serves>(
         name: &str,
         toml: &str,
-        routes: impl FnOnce(&App) -> Result<Router>,
+        served: impl FnOnce(&App) -> Result<S>,
     ) -> Running {
         let config = Config::builder()
             .toml(toml)
@@ -32,8 +50,7 @@ impl Running {
             .expect("a good configuration");
         let app = App::builder(name).config(config).log_to(Output::to(std::io::sink()));
         let app = app.start().await.expect("a good start");
-        let routes = routes(&app).expect("good routes");
-        prepare(&app, Server::new(routes)).expect("it can be served");
+        served(&app).expect("good routes").serve(&app).expect("it can be served");
         let ended = context::spawn(app.clone().run_until_stopped());
         app.phases().reached(Phase::Ready).await;
         let address = app.address("http").expect("who is ready listens");

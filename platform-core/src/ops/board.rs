@@ -33,21 +33,45 @@ pub fn boards(catalogue: &Catalogue) -> Vec<Rendered> {
                 grid.row("Processes: their admin pages, their owner and runbook");
                 grid.wide(processes());
             }
-            let text = format!("{:#}\n", dashboard(uid(*board), title, about, &grid.panels));
-            Rendered { name: format!("{}.json", uid(*board).trim_start_matches("platform-")), text }
+            let uid = uid(*board, "");
+            let name = format!("{}.json", uid.trim_start_matches("platform-"));
+            let about = format!("{about} Made by `platform ops boards`.");
+            Rendered { name, text: format!("{:#}\n", dashboard(&uid, title, &about, &grid.panels)) }
         })
         .collect()
 }
 
+/// The board of what only `service` has: the signals of a catalogue of its own that stand on [`Board::Own`], in their
+/// order.
+///
+/// ```
+/// # use platform_core::{ops::own_board, telemetry::catalogue::{Board, Catalogue, CounterSpec, Signal, Spec as _, Unit, rate}};
+/// static SOLD: CounterSpec<()> = CounterSpec::new("tickets_sold", "Tickets that were sold");
+///
+/// let signal = Signal::new("Tickets sold", rate(&SOLD), Unit::PerSecond).on(Board::Own);
+/// let own = Catalogue::default().room("tickets", vec![SOLD.declared()], vec![signal]);
+/// assert_eq!(own_board("tickets", &own).name, "own-tickets.json");
+/// ```
+pub fn own_board(service: &str, catalogue: &Catalogue) -> Rendered {
+    let mut grid = Grid::default();
+    let own = catalogue.signals().filter(|signal| signal.board() == Board::Own);
+    own.for_each(|signal| grid.panel(signal_panel(signal)));
+    let about = format!("What only {service} has.");
+    let text = format!("{:#}\n", dashboard(&uid(Board::Own, service), service, &about, &grid.panels));
+    Rendered { name: format!("own-{service}.json"), text }
+}
+
 /// The name of a board in Grafana's addresses.
-pub(super) const fn uid(board: Board) -> &'static str {
-    match board {
+pub(super) fn uid(board: Board, service: &str) -> String {
+    let shared = match board {
         Board::Service => "platform-service",
         Board::Dependencies => "platform-dependencies",
         Board::Overload => "platform-overload",
         Board::Discovery => "platform-discovery",
         Board::Runtime => "platform-runtime",
-    }
+        Board::Own => return format!("own-{service}").chars().take(LONGEST_UID).collect(),
+    };
+    shared.to_owned()
 }
 
 /// What every service is asked first; saturation is declared by the room that knows it.
@@ -201,7 +225,7 @@ fn dashboard(uid: &str, title: &str, about: &str, panels: &[Value]) -> Value {
         })
     };
     json!({
-        "uid": uid, "title": title, "description": format!("{about} Made by `platform ops boards`."),
+        "uid": uid, "title": title, "description": about,
         "tags": ["platform"], "schemaVersion": 39, "version": 1, "editable": false, "graphTooltip": 1,
         "refresh": "10s", "time": { "from": "now-1h", "to": "now" }, "timezone": "browser",
         "links": [{
@@ -299,6 +323,8 @@ const VARIABLES: [(&str, &str); 3] =
     [("service_name", "service"), ("service_version", "version"), ("zone", "zone")];
 /// What a value is that calls nobody.
 const GOOD: &str = "green";
+/// Grafana refuses longer ones.
+const LONGEST_UID: usize = 40;
 /// Every process has one.
 const PROCESSES: &str = "platform_service_info";
 /// Grafana's grid, and ours on it: three panels beside each other can be read on a laptop.

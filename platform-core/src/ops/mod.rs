@@ -39,7 +39,7 @@ mod runbook;
 mod slo;
 mod yaml;
 
-pub use board::boards;
+pub use board::{boards, own_board};
 pub use entry::{company_entry, entry};
 pub use objectives::{Latency, Objectives, Slo};
 pub use routes::{Team, Teams, Tree};

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    telemetry::catalogue::{Alert, Catalogue, Expr, Scope, Signal, Unit},
+    telemetry::catalogue::{Alert, Board, Catalogue, Expr, Scope, Signal, Unit},
 };
 
 /// Where people find what an alert links to, and how long its windows are.
@@ -73,7 +73,7 @@ struct Draft {
     labels: Vec<(&'static str, String)>,
     summary: String,
     runbook: &'static str,
-    board: &'static str,
+    board: String,
     annotations: Vec<(&'static str, String)>,
 }
 
@@ -142,7 +142,7 @@ impl Desk<'_> {
                 if page { "within days" } else { "before they are over" }
             ),
             runbook: BURN_RUNBOOK.name,
-            board: "platform-service",
+            board: super::board::uid(Board::Service, ""),
             annotations: vec![
                 ("worst_version", worst("service_version")),
                 ("admin", admin(&worst("instance"))),
@@ -170,7 +170,7 @@ impl Desk<'_> {
                 .collect(),
             summary: format!("{name}{told}: {} ({})", lower(signal.title()), value(signal.unit())),
             runbook: alert.runbook.name,
-            board: super::board::uid(signal.board()),
+            board: super::board::uid(signal.board(), name),
             annotations: vec![("admin", admin(&query(&worst, "instance")))],
         }
     }

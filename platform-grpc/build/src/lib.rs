@@ -49,12 +49,28 @@ pub fn compile<P: AsRef<Path>>(protos: &[P], includes: &[P]) -> io::Result<()> {
 /// # Errors
 /// As [`compile`].
 pub fn compile_with<P: AsRef<Path>>(builder: Builder, protos: &[P], includes: &[P]) -> io::Result<()> {
+    compile_to(&watched(includes)?, builder, protos, includes)
+}
+
+/// [`compile`] for one of several services of a crate: what it writes is in a folder of its own, so that each tells of
+/// its own methods alone. `tonic::include_proto!("FOLDER/PACKAGE")` and
+/// `tonic::include_file_descriptor_set!("FOLDER/descriptors")` find it.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_under<P: AsRef<Path>>(folder: &str, protos: &[P], includes: &[P]) -> io::Result<()> {
+    let out = watched(includes)?.join(folder);
+    fs::create_dir_all(&out)?;
+    compile_to(&out, tonic_prost_build::configure(), protos, includes)
+}
+
+/// Where a build script writes, which runs again when something in `includes` changes.
+fn watched<P: AsRef<Path>>(includes: &[P]) -> io::Result<PathBuf> {
     for include in includes {
         println!("cargo::rerun-if-changed={}", include.as_ref().display());
     }
     let out = env::var_os("OUT_DIR").map(PathBuf::from);
-    let out = out.ok_or_else(|| Error::other("no OUT_DIR: this is called in a build script (build.rs)"))?;
-    compile_to(&out, builder, protos, includes)
+    out.ok_or_else(|| Error::other("no OUT_DIR: this is called in a build script (build.rs)"))
 }
 
 fn compile_to<P: AsRef<Path>>(out: &Path, builder: Builder, protos: &[P], includes: &[P]) -> io::Result<()> {

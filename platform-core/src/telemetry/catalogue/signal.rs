@@ -52,6 +52,9 @@ pub enum Board {
     Discovery,
     /// What its processes use, write and lose.
     Runtime,
+    /// What only this service has: a team's own signals ([`ops::own_board`](crate::ops::own_board)). The others are the
+    /// same for every service.
+    Own,
 }
 
 /// When somebody is told, and what to do then.
