@@ -35,6 +35,9 @@ mod endpoint;
 mod etcd;
 mod folder;
 mod followed;
+#[cfg(test)]
+#[path = "../../platform-core/tests/golden/mod.rs"]
+mod golden;
 pub mod metrics;
 mod pause;
 mod record;

@@ -198,6 +198,16 @@ mod tests {
         assert_eq!(Record::read(text.as_bytes(), "catalog", "catalog-7d4f"), Ok(record()));
     }
 
+    /// In a folder, in etcd, and what is in Consul says the same in its own words.
+    #[test]
+    fn a_record_is_written_as_ever_and_those_of_every_version_are_read() {
+        crate::golden::is("record.json", &String::from_utf8(record().to_json()).unwrap());
+        for (version, text) in crate::golden::of_every_version("record.json") {
+            let read = Record::read(text.as_bytes(), "catalog", "catalog-7d4f");
+            assert_eq!(read, Ok(record()), "{version}");
+        }
+    }
+
     #[test]
     fn what_is_absent_has_its_usual_meaning_and_what_is_unknown_is_ignored() {
         let text = r#"{"name":"catalog","instance":"i","address":"[::1]:1","expires_unix_ms":5,"load":{"rif":3},"admin":"soon"}"#;

@@ -83,8 +83,9 @@ pub fn error(status: &Status) -> Error {
     if let Some(error) = ours {
         return error.clone();
     }
-    let mut fields = status.metadata().clone().into_headers();
-    fields.insert(Status::GRPC_STATUS, http::HeaderValue::from(status.code() as i32));
+    // With its details: the kind that they name says whose fault it was.
+    let mut fields = HeaderMap::new();
+    let judged = status.add_header(&mut fields).ok().and_then(|()| Judged::of(&fields));
     let mut text = format!("answered {}", classify::name(status.code()));
     if !status.message().is_empty() {
         text.push_str(": ");
@@ -96,7 +97,7 @@ pub fn error(status: &Status) -> Error {
         text.extend(format!(" [reason={}{layer}]", info.reason).chars().take(MAX_TOLD));
     }
     let error = Error::new(ErrorKind::Upstream, text);
-    match Judged::of(&fields) {
+    match judged {
         Some(judged) => error.with_outcome(judged.outcome),
         None => error,
     }

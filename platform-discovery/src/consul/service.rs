@@ -89,6 +89,31 @@ mod tests {
     use super::*;
     use crate::consul::read;
 
+    /// Pretty, because a person has to read what became different.
+    #[test]
+    fn an_instance_is_told_as_ever_and_what_every_version_told_is_read() {
+        let text = r#"{
+            "name": "catalog", "instance": "i-1", "address": "10.0.0.1:8080", "admin": "10.0.0.1:9464",
+            "protocol": "grpc", "state": "ready", "zone": "a", "version": "1.4.2", "variant": "canary", "weight": 7,
+            "owner": "team", "expires_unix_ms": 0
+        }"#;
+        let ready = Record::read(text.as_bytes(), "catalog", "i-1").unwrap();
+        for state in [State::Ready, State::Draining] {
+            let record = Record { state, ..ready.clone() };
+            let said: serde_json::Value =
+                serde_json::from_str(&service(&record, Duration::from_secs(30))).unwrap();
+            let name = format!("consul.{}.json", state.as_str());
+            crate::golden::is(&name, &format!("{said:#}\n"));
+            for (version, text) in crate::golden::of_every_version(&name) {
+                let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let status = said["Check"]["Status"].clone();
+                let entry = json!([{"Node": {}, "Service": said, "Checks": [{"Status": status}]}]);
+                let (endpoints, _) = read(entry.to_string().as_bytes()).unwrap();
+                assert_eq!(endpoints, [record.endpoint()], "{version}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_said_of_an_instance_is_read_as_it_was_meant() {
         let text = r#"{

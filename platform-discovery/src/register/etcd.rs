@@ -289,6 +289,19 @@ const LOOK: Duration = Duration::from_secs(3);
 mod tests {
     use super::*;
 
+    /// What is under it is `record.json`. Who looks elsewhere finds nobody.
+    #[test]
+    fn a_record_is_where_every_version_looks_for_it() {
+        let text = r#"{"name":"catalog","instance":"i-1","address":"10.0.0.1:80","expires_unix_ms":0}"#;
+        let record = Record::read(text.as_bytes(), "catalog", "i-1").unwrap();
+        let etcd = Etcd::of(&Config::default()).unwrap();
+        let key = String::from_utf8(etcd.key(&record)).unwrap();
+        crate::golden::is("etcd.key.txt", &format!("{key}\n"));
+        for (version, text) in crate::golden::of_every_version("etcd.key.txt") {
+            assert_eq!(text, format!("{}i-1\n", etcd.cluster.prefix_of("catalog")), "{version}");
+        }
+    }
+
     #[test]
     fn a_lease_is_whole_seconds_and_never_shorter_than_asked() {
         for (ms, seconds) in [(30_000, 30), (1_500, 2), (1, 1), (2_001, 3)] {

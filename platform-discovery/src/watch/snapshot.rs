@@ -340,6 +340,34 @@ mod tests {
         assert_eq!(ours.load(NOW), Ok(None));
     }
 
+    /// Whoever is updated starts from what the version before has left on the disk.
+    #[test]
+    fn a_list_is_saved_as_ever_and_those_of_every_version_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = store(&folder, "etcd");
+        let mut saved = endpoints(1..3);
+        *Arc::make_mut(&mut saved[0]) = Endpoint {
+            admin: Some("10.0.0.1:9464".parse().unwrap()),
+            instance: "catalog-7d4f".into(),
+            zone: "a".into(),
+            version: "1.4.2".into(),
+            variant: "canary".into(),
+            weight: 7,
+            owner: "team-catalog".into(),
+            ..Endpoint::clone(&saved[0])
+        };
+        ours.save(&saved, NOW).unwrap();
+        let written = fs::read_to_string(path(&ours)).unwrap();
+        crate::golden::is("saved.list", &format!("{}\n{written}", ours.file));
+        for (version, text) in crate::golden::of_every_version("saved.list") {
+            let (file, list) = text.split_once('\n').unwrap();
+            assert_eq!(file, ours.file, "{version} has it under this name");
+            fs::write(path(&ours), list).unwrap();
+            let read = ours.load(NOW + 1_000).unwrap().unwrap();
+            assert!(read.endpoints.iter().eq(saved.iter().map(|endpoint| &**endpoint)), "{version}");
+        }
+    }
+
     #[test]
     fn what_is_damaged_foreign_or_too_old_is_refused_with_a_reason() {
         let folder = tempfile::tempdir().unwrap();
