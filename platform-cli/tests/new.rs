@@ -6,7 +6,12 @@
 mod ground;
 mod process;
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use ground::platform_in;
 use process::{Service, get};
@@ -115,6 +120,100 @@ fn nothing_is_overwritten_and_what_makes_no_sense_writes_nothing() {
     assert_eq!(left, ["orders"]);
 }
 
+/// A terminal is made by Python, whose standard library knows how.
+const TERMINAL: &str = r#"
+import os, pty, sys
+answers = sys.argv[1].split("|")
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+said, waiting = b"", b""
+try:
+    while True:
+        some = os.read(terminal, 4096)
+        if not some:
+            break
+        said, waiting = said + some, waiting + some
+        if waiting.endswith(b": ") and answers:
+            waiting = b""
+            answer = answers.pop(0)
+            os.write(terminal, b"\x04" if answer == "^D" else answer.encode() + b"\n")
+except OSError:
+    pass
+sys.stdout.write(said.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+/// What is said at a terminal where these answers are given, and the status; `None` without a Python.
+fn at_a_terminal(folder: &Path, answers: &str, arguments: &[&str]) -> Option<(Option<i32>, String)> {
+    let python = env::var_os("PLATFORM_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let asked = Command::new(python)
+        .args(["-c", TERMINAL, answers, env!("CARGO_BIN_EXE_platform")])
+        .args(arguments)
+        .current_dir(folder)
+        .output();
+    match asked {
+        Ok(out) => Some((out.status.code(), text(&out.stdout) + &text(&out.stderr))),
+        Err(error) => {
+            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
+            assert!(!required, "no python: {error}");
+            eprintln!("skipped: no python: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn at_a_terminal_it_asks_what_was_not_said_and_again_what_makes_no_sense() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("taken"), "somebody's").unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path().join("link")).unwrap();
+    let answers =
+        "Orders|taken|link|orders|soap|both|orders|inventory,payments:grpc|Team A||team-orders|commerce|";
+    let Some((status, said)) = at_a_terminal(place.path(), answers, &["new"]) else { return };
+    assert_eq!(status, Some(0), "{said}");
+    let mut rest = said.as_str();
+    for part in [
+        "The service's name: ",
+        "did you mean `orders`?",
+        "taken is there already, and nothing is overwritten",
+        "link is there already",
+        "It serves (http, grpc, both) [http]: ",
+        "\"soap\": say http, grpc or both",
+        "It depends on",
+        "orders would depend on itself",
+        "Who is called at night [team-orders]: ",
+        "did you mean `team-a`?",
+        "Who is called when nobody came",
+        "team-orders would report to itself",
+        "Why it runs [answers for orders.]: ",
+        "cd orders",
+    ] {
+        let at =
+            rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing, or not in its order: {said}"));
+        rest = &rest[at + part.len()..];
+    }
+    assert_eq!(fs::read_to_string(place.path().join("taken")).unwrap(), "somebody's");
+    assert!(place.path().join("link").symlink_metadata().unwrap().is_symlink());
+    let settings = fs::read_to_string(place.path().join("orders/platform.toml")).unwrap();
+    for part in
+        ["owner = \"team-orders\"", "reports_to = \"commerce\"", "[clients.inventory]", "[clients.payments]"]
+    {
+        assert!(settings.contains(part), "{part} in {settings}");
+    }
+    assert!(place.path().join("orders/proto/orders.proto").is_file(), "both");
+
+    // What flags say is not asked; and whoever leaves leaves nothing behind.
+    let flags = ["new", "stock", "--http", "--depends-on", "", "--owner", "team-a", "--why", "counts"];
+    let (status, said) = at_a_terminal(place.path(), "", &flags).unwrap();
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("Who is called when nobody came") && !said.contains("It serves"), "{said}");
+    let (status, said) = at_a_terminal(place.path(), "depot|^D", &["new"]).unwrap();
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("nobody answers; the flags say it too"), "{said}");
+    assert!(!place.path().join("depot").exists());
+}
+
 #[test]
 fn a_service_of_a_repository_or_a_registry_names_it() {
     let place = tempfile::tempdir().unwrap();
@@ -134,6 +233,105 @@ fn a_service_of_a_repository_or_a_registry_names_it() {
     let (manifest, ci) = from("payments", "registry=0.1");
     assert!(manifest.contains("platform-core = { version = \"0.1\" }"), "{manifest}");
     assert!(ci.contains("cargo install --locked platform-cli --version \"^0.1\"\n"), "{ci}");
+}
+
+/// As docker would: what the Dockerfile copies is all that cargo needs, and its lock file is of this service.
+#[test]
+fn the_image_has_what_the_build_needs_and_its_lock_is_true() {
+    let place = tempfile::tempdir().unwrap();
+    let out = platform_in(place.path(), &["new", "orders", "--both", "--depends-on", "payments:grpc"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let (service, image) = (place.path().join("orders"), place.path().join("image"));
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let work = image.join("build/orders");
+    fs::create_dir_all(&work).unwrap();
+    let dockerfile = fs::read_to_string(service.join("Dockerfile")).unwrap();
+    let mut copied = 0;
+    for line in dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let inside = |to: &str| {
+            let to = Path::new(to);
+            to.strip_prefix("/").map_or_else(|_| work.join(to), |to| image.join(to))
+        };
+        match words.as_slice() {
+            ["--from=platform", from, to] => {
+                let name = Path::new(from).file_name().unwrap();
+                let to = if to.ends_with('/') { inside(to).join(name) } else { inside(to) };
+                copy(&checkout.join(from), &to);
+            }
+            [".", "."] => copy(&service, &work),
+            // Of the second image.
+            ["--from=build", ..] | ["platform.toml", _] => continue,
+            other => panic!("{other:?} is copied in a way that this test does not know"),
+        }
+        copied += 1;
+    }
+    assert!(copied > 5, "{dockerfile}");
+    // An absolute path leads out of this image.
+    let manifest = fs::read_to_string(work.join("Cargo.toml")).unwrap();
+    let manifest = manifest.replace("path = \"/", &format!("path = \"{}/", image.display()));
+    fs::write(work.join("Cargo.toml"), manifest).unwrap();
+    let tree = cargo(&work).args(["tree", "--locked", "--offline", "--quiet"]).output().unwrap();
+    assert!(tree.status.success(), "{}", text(&tree.stderr));
+    assert!(text(&tree.stdout).contains("platform-grpc v"), "{}", text(&tree.stdout));
+}
+
+/// Sources and what lies beside them; what was built stays where it is.
+fn copy(from: &Path, to: &Path) {
+    if from.is_file() {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        if !["target", ".git"].contains(&entry.file_name().to_str().unwrap()) {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    }
+}
+
+/// Programs of others: a schema of Kubernetes' own, and a linter of Dockerfiles (`.ci/python.txt`).
+#[test]
+fn a_cluster_takes_the_manifest_and_a_linter_the_dockerfile() {
+    let place = tempfile::tempdir().unwrap();
+    let shapes: [&[&str]; 3] = [
+        &["new", "orders", "--depends-on", "payments:grpc", "--reports-to", "commerce"],
+        &["new", "payments", "--grpc", "--why", "takes \"money\": all of it."],
+        &["new", "film-stock", "--both", "--platform", "git=https://git.example/platform.git#v0.1.0"],
+    ];
+    for shape in shapes {
+        let out = platform_in(place.path(), shape);
+        assert!(out.status.success(), "{shape:?}: {}", text(&out.stderr));
+        let folder = place.path().join(shape[1]);
+        // Of another's folder (`--build-context`) the linter knows nothing.
+        judged(&folder, "hadolint", &["--ignore", "DL3022", "Dockerfile"]);
+        judged(&folder, "kubernetes-validate", &["--strict", "deploy/kubernetes.yaml"]);
+
+        let manifest = fs::read_to_string(folder.join("deploy/kubernetes.yaml")).unwrap();
+        for part in [
+            "path: /startupz, port: admin",
+            "path: /livez, port: admin",
+            "path: /readyz, port: admin",
+            "runAsNonRoot: true",
+        ] {
+            assert!(manifest.contains(part), "{part} in {manifest}");
+        }
+    }
+}
+
+/// The program finds nothing wrong, where it is installed: beside the Python of the tests, or on the path.
+fn judged(folder: &Path, program: &str, arguments: &[&str]) {
+    let python = env::var_os("PLATFORM_TEST_PYTHON").map(PathBuf::from);
+    let beside = python.and_then(|python| Some(python.parent()?.join(program))).filter(|path| path.is_file());
+    let path = beside.unwrap_or_else(|| PathBuf::from(program));
+    match Command::new(path).args(arguments).current_dir(folder).output() {
+        Ok(out) => assert!(out.status.success(), "{program}: {}{}", text(&out.stdout), text(&out.stderr)),
+        Err(error) => {
+            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
+            assert!(!required, "{program} cannot be run: {error}");
+            eprintln!("skipped: {program} cannot be run: {error}");
+        }
+    }
 }
 
 /// The commands of its README find nothing to do until what is promised changes, and its program promises the same.

@@ -8,7 +8,7 @@ use std::{
 
 use platform_core::{
     Error, Result,
-    config::{Config, Mode, Rules},
+    config::{Config, Mode, Name, Rules},
     identity::Identity,
     lifecycle,
     recovery::Recovery,
@@ -102,6 +102,12 @@ fn profile(file: &Path, profile: Option<&str>, findings: &mut BTreeSet<Finding>)
             return None;
         }
     };
+    if let Err(why) = Name::parse(&identity.name)
+        && config.has("service.name")
+    {
+        // A folder's name is no service's unless somebody says so.
+        findings.insert(Finding::new(Place::of(file, "service.name"), format!("`service.name`: {why}")));
+    }
     if identity.owner.is_empty() {
         let place = Place::of(file, "service");
         let why = format!(
@@ -194,7 +200,11 @@ fn explained(file: &Path, profile: Option<&str>, error: &Error) -> Vec<Finding> 
         });
         let Some((line, rest)) = placed else {
             let what = problem.strip_prefix(&here).unwrap_or(problem).trim();
-            return Finding::new(Place::file(file), what);
+            // What nobody has written is wrong beside something that somebody has.
+            let unwritten = ["default: ", "code: "].iter().find_map(|origin| what.strip_prefix(origin));
+            let key = unwritten.and_then(|what| what.split('`').nth(1));
+            let place = key.map_or_else(|| Place::file(file), |key| Place::of(file, key));
+            return Finding::new(place, unwritten.unwrap_or(what));
         };
         let of_profile = profile.map(|name| format!(" (profile {name})"));
         let (prefix, rest) = match of_profile.as_deref().and_then(|told| rest.strip_prefix(told)) {

@@ -24,6 +24,9 @@ pub(super) fn write(folder: &Path, files: &[File], lock: Option<&Path>) -> Resul
         refuse_taken(folder)?;
         fs::rename(&beside, folder).map_err(|error| failed(folder, &error))
     });
+    if written.is_ok() && lock.is_some() {
+        fit_lock(folder);
+    }
     if written.is_err() {
         // What went wrong is told; that this cannot be tidied up either adds nothing.
         let _ = fs::remove_dir_all(&beside);
@@ -103,6 +106,26 @@ fn write_all(folder: &Path, files: &[File], lock: Option<&Path>) -> Result<()> {
     }
     format(folder, files);
     Ok(())
+}
+
+/// The lock file is that of the checkout: of all its crates, and not of this one. Made to fit, so that `--locked` is true
+/// from the beginning, in an image or a CI that is the first to build it. Versions stay what they are. In a workspace around
+/// it the lock file is the workspace's, and nobody's business here.
+fn fit_lock(folder: &Path) {
+    let cargo = |arguments: &[&str]| {
+        let mut cargo = Command::new("cargo");
+        cargo.args(arguments).current_dir(folder).stdin(Stdio::null()).stderr(Stdio::null());
+        cargo.output().ok().filter(|out| out.status.success())
+    };
+    let root = cargo(&["locate-project", "--workspace", "--message-format", "plain"]);
+    let own = root.is_some_and(|root| {
+        let root = String::from_utf8_lossy(&root.stdout).trim().to_owned();
+        Path::new(&root) == folder.join("Cargo.toml")
+    });
+    if own {
+        // Whoever has no cargo has it done by the first command that needs it.
+        let _ = cargo(&["update", "--workspace", "--offline", "--quiet"]);
+    }
 }
 
 /// Where a line ends depends on the length of names. Whoever has no rustfmt has it formatted by somebody else's.

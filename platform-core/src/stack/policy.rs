@@ -221,7 +221,10 @@ impl ClientPolicy {
 impl Rules for ClientPolicy {
     fn refusals(&self) -> Vec<Refusal> {
         let mut refusals = positive("timeout", self.timeout);
-        refusals.extend(positive("attempt_timeout", self.attempt_timeout));
+        // Who shortens the call to nothing has shortened its attempts with it, and made one mistake.
+        if refusals.is_empty() {
+            refusals.extend(positive("attempt_timeout", self.attempt_timeout));
+        }
         if let (Some(whole), Some(attempt)) = (self.timeout, self.attempt_timeout)
             && attempt > whole
         {
