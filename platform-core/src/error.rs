@@ -3,6 +3,13 @@
 //! One opaque, cloneable type for every way this platform refuses or fails. Layers match on
 //! [`Error::kind`]; nobody downcasts. Two tables turn it outward: `platform_http::Problem` and
 //! `platform_grpc::status`.
+//!
+//! ```text
+//! timeout: no answer within 250ms [target=catalog endpoint=10.0.0.7:8080 attempt=2 layer=attempt-deadline]
+//! ```
+//!
+//! reads: what ([`ErrorKind`], which has a paragraph for each), why, of whom, and which layer of the order said so
+//! ([`manual::ordering`](crate::manual::ordering)).
 
 use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
 
@@ -32,51 +39,120 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller left.
+    /// The caller left: it closed its connection or its stream before it was answered.
+    ///
+    /// The work is dropped where it stands; it is in logs and metrics alone, because nobody is there to be told, and
+    /// evidence for no guard. Many of them say that callers are less patient than this service is quick.
     Abandoned,
-    /// The request's body is larger than the limit.
+    /// The request's body is larger than `server.limits.body`.
+    ///
+    /// Refused unread where the head says how long it is, else as soon as it is longer. The caller sends less, or the
+    /// service's owner raises the limit.
     BodyTooLarge,
-    /// A dependency's breaker is open.
+    /// A dependency's breaker is open, so it was not asked.
+    ///
+    /// It has failed too often, or was too slow; the error says by which rule and when it is asked again. Nothing is to
+    /// be done here but to answer without it ([`fallback`](crate::fallback)): look at the dependency. See
+    /// [`admission::breaker`](crate::admission::breaker).
     BreakerOpen,
-    /// As many calls to a dependency as this process allows are under way.
+    /// As many calls to a dependency as this process allows are under way, and none ended in time.
+    ///
+    /// By its bulkhead, which guards our memory, or by the concurrency limit that was found for it; `layer` says which.
+    /// Most often the dependency has become slow. See [`admission::bulkhead`](crate::admission::bulkhead) and
+    /// [`admission::concurrency`](crate::admission::concurrency).
     BulkheadFull,
-    /// The configuration was refused.
+    /// The configuration was refused: an unknown key, a value that cannot be meant, two that contradict each other.
+    ///
+    /// The error names file, line and key, and what would be right. The process ends with status 78; a change while it
+    /// runs is refused and the old values stay. `platform check` finds it before.
     Config,
-    /// This instance is about to stop.
+    /// This instance is about to stop and takes no new work.
+    ///
+    /// Marked `safe`: nothing was begun, whoever asked goes to another instance. Nothing of the platform raises it yet,
+    /// because a server that drains closes its connections in an orderly way; a handler may.
     Draining,
-    /// The deadline had passed on arrival.
+    /// The deadline had passed on arrival: nobody waits for an answer any more.
+    ///
+    /// Refused before anything is done. Its caller's time went on the way here or in a queue before; callers see their own
+    /// [`Timeout`](Self::Timeout).
     Expired,
     /// Known, but not allowed.
+    ///
+    /// For handlers, and for `platform_http::tls::allow`, which serves only the peers that it names. Asking again does
+    /// not help.
     Forbidden,
-    /// The request's headers are larger than the limit.
+    /// The request's headers are larger than `server.limits.headers`, or there are more of them.
+    ///
+    /// HTTP's parser refuses such a request by itself, before there is one to be counted; this kind is for handlers.
     HeadersTooLarge,
-    /// A bug, ours or the service's.
+    /// A bug, ours or the service's: something that cannot be has happened.
+    ///
+    /// Callers are told no more than that; the line of the request has the rest. Also what an error of a handler is that
+    /// names no better kind.
     Internal,
-    /// The request makes no sense.
+    /// The request makes no sense: a path, a header, a body or a value that nobody can mean.
+    ///
+    /// The caller's fault: it is not repeated and no guard holds it against the service. Say in the detail what would be
+    /// right.
     Invalid,
     /// A dependency has no endpoint to ask.
+    ///
+    /// Its registry knows nobody who is ready, and nobody came within `balance.set.empty_wait`. The error says where
+    /// endpoints were looked for; `/platform/targets` shows what is known. A wrong name, a service that does not run, or
+    /// a registry that has never answered.
     NoEndpoints,
     /// There is no such thing.
+    ///
+    /// A route, or what a handler was asked for. For guards this is an answer like any other: a dependency that says so
+    /// is well.
     NotFound,
-    /// More work than this service can bear.
+    /// More work than this service can bear, so this request is not begun.
+    ///
+    /// By its concurrency limit, its line, shedding or fair shares; `layer` says which. Marked `safe`: it may go to
+    /// another instance at once, and where much has to go a delay says when to come back. See
+    /// [`manual::serving`](crate::manual::serving).
     Overloaded,
     /// The handler panicked.
+    ///
+    /// The request ends with a 500, the next one is served, and the log has the message and its place in the code. It is
+    /// never repeated unless the request may be done twice.
     Panic,
-    /// More requests than this caller may make.
+    /// More requests than this caller may make: the server's rate of its tenant.
+    ///
+    /// Marked `safe`, with the time at which the next one would pass, which holds for every instance. See
+    /// [`admission::rate_limit`](crate::admission::rate_limit).
     RateLimited,
-    /// The process could not start: a port is taken, a certificate unreadable.
+    /// The process could not start: a port is taken, a certificate unreadable, a start hook failed.
+    ///
+    /// It ends with status 69; starting it again may help.
     Start,
-    /// The client's own throttle held the call back.
+    /// The client's own throttle, or its rate limit, held the call back; nothing was sent.
+    ///
+    /// A share of calls is turned away here while the dependency refuses most of what it gets, so that it can recover.
+    /// See [`admission::throttle`](crate::admission::throttle).
     Throttled,
     /// The deadline passed while working.
+    ///
+    /// The error names whose limit it was: the caller's, the whole call's or the attempt's, and who was silent. Whether the
+    /// work was done is not known. See [`deadline`](crate::deadline).
     Timeout,
-    /// Nobody says who is calling.
+    /// Nobody says who is calling, and somebody has to.
+    ///
+    /// For handlers and a team's layer in the slot `identity`, and for routes that serve only known peers.
     Unauthenticated,
     /// A dependency could not be reached; nothing was sent.
+    ///
+    /// Refused, no route, a name that does not resolve, a certificate that is not believed. Any method may be repeated
+    /// elsewhere, and is. If it is the end of a call, none of its instances could be reached.
     Unreachable,
-    /// A dependency failed for good.
+    /// A dependency failed for good: it answered, and with an error, or its connection was lost after the request was sent.
+    ///
+    /// The error has its words, who answered, in which attempt, and why it was not repeated again. For callers this is the
+    /// end: they are told not to repeat it (`never`), because here it has been tried.
     Upstream,
     /// Wrong flags.
+    ///
+    /// The process ends with status 2 and says which flags there are.
     Usage,
 }
 

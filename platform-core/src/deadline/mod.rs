@@ -19,6 +19,18 @@
 //! # }
 //! ```
 //!
+//! # Defaults
+//! | setting | value | because |
+//! |---|---|---|
+//! | `clients.NAME.policy.timeout` | 10 s | [`TIMEOUT`](crate::stack::TIMEOUT) |
+//! | `clients.NAME.policy.attempt_timeout` | 3 s | [`ATTEMPT_TIMEOUT`](crate::stack::ATTEMPT_TIMEOUT); shortened with a shorter `timeout` |
+//! | `server.policy.timeout` | 30 s | [`SERVER_TIMEOUT`](crate::stack::SERVER_TIMEOUT); for callers that name none |
+//!
+//! # Signals
+//! Calls and attempts of outcome `timeout` (`platform_client_call_duration_seconds`, `platform_client_attempts_total`); what a
+//! server refuses because it came too late (`platform_server_refusals_total{guard="expired"}`) and what it worked on in vain
+//! (`platform_server_wasted_requests_total`). The error names the limit, its setting and who was silent.
+//!
 //! # Traps
 //! A limit cancels: the work is dropped where it stands. Work that must finish although nobody waits goes to
 //! [`spawn_detached`](crate::context::spawn_detached). The limit of a call ends with the head of its reply;

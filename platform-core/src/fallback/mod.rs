@@ -16,6 +16,14 @@
 //! # handler().unwrap();
 //! ```
 //!
+//! # Defaults
+//! Nothing is answered with a fallback unless a handler says so, and [`Stale`] keeps a value for as long as its maker wants it
+//! shown: what a page is worth without something is known to the team that owns the page, and to no policy.
+//!
+//! # Signals
+//! `platform_server_degraded_requests_total` by what was missing; `platform-degraded` on the reply, of which strangers see a
+//! plain `yes`; `degraded` on the canonical line.
+//!
 //! # Traps
 //! A fallback that asks another service: it fails on the same day. Answer with something that is at hand. And a
 //! caller's mistake is no failure of the dependency: a 404 stays a 404.

@@ -17,6 +17,10 @@
 //! | `grace` | 20 s | longer than any request that a person waits for |
 //! | `flush` | 3 s | together under the 30 s that Kubernetes gives |
 //!
+//! # Signals
+//! `/livez`, `/readyz`, `/startupz` with `?verbose`; `/platform/changes` has each phase with its reason; the exit status is 1 where
+//! something was cut.
+//!
 //! # Traps
 //! A liveness probe that asks a dependency: its outage would restart every service that uses it.
 

@@ -1,6 +1,11 @@
-//! Every default of the client policy, with its reason.
+//! Every default, with its reason.
 //!
-//! A test holds the values equal to [`ClientPolicy::default`](crate::stack::ClientPolicy).
+//! Tests hold the values equal to those of the code; each is a named constant there, and its comment says the same. What is set in a
+//! running service, and from where, says its `--describe`. Those of the server's guards are on their own page
+//! ([`serving`](super::serving)); `[slo]` has none, because nobody can promise for somebody else.
+//!
+//! # A client's policy
+//! `[defaults.policy]`, `[clients.NAME.policy]`: [`ClientPolicy`](crate::stack::ClientPolicy).
 //!
 //! | key | value | because |
 //! |---|---|---|
@@ -44,3 +49,123 @@
 //! | `concurrency.start` | `20` | Netflix', Uber's and failsafe-go's |
 //! | `concurrency.min` | `1` | one always tells whether it is better |
 //! | `concurrency.max` | `1000` | the bulkhead's |
+//!
+//! # `[defaults.balance]`
+//! The same for `[clients.NAME.balance]`: whom of all.
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `pick` | `p2c` | the cheaper of two: almost as good as looking at all, and clients do not herd |
+//! | `key` | `tenant` | whom `ring_hash` keeps together |
+//! | `set.empty_wait` | `1s` | longer than a look at a registry, shorter than a caller's patience |
+//! | `set.panic` | `0.5` | Envoy's: when fewer are well, the rest could not carry the load |
+//! | `set.subset` | `12` | Finagle's least aperture: enough to choose from, and a client's connections stay countable |
+//! | `variants` | `{}` | `stable` gets everything that asks for nothing else |
+//! | `versions` | `{}` | the same |
+//! | `load.ewma` | `10s` | Finagle's: longer than a hiccup, and a minute after a failure somebody looks again |
+//! | `load.failure_penalty` | `5s` | a hundred ordinary latencies, so that a failure outweighs any queue |
+//! | `load.slow_start` | `30s` | caches and pools warm up within that |
+//! | `eject.mode` | `enforce` | whoever fails costs a repeat each time |
+//! | `eject.consecutive` | `5` | Envoy's: one in a thousand of those that fail a quarter of all gets there by chance |
+//! | `eject.base` | `30s` | Envoy's: long enough for a restart |
+//! | `eject.max` | `5m` | Envoy's: who is sick for longer is removed by somebody |
+//! | `eject.max_share` | `0.5` | a zone of three may be lost, and what is left carries twice its load |
+//!
+//! # `[defaults.connect]`
+//! The same for `[clients.NAME.connect]`: how they are reached.
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `timeout` | `1s` | within one data centre a connection takes a millisecond; who has not answered in a second is not there |
+//! | `pool.idle` | `1m` | below the server's keep-alive, so that it is us who close, and never in the middle of a request |
+//! | `pool.per_endpoint` | `32` | more idle connections than that are the remains of a peak |
+//! | `protocol` | `auto` | an instance says itself what it speaks |
+//! | `max_response` | `64MiB` | larger replies are streams and should be read as such |
+//! | `tls.ca` | `""` | what the system trusts |
+//! | `tls.cert` | `""` | most servers ask for none |
+//! | `tls.key` | `""` | it belongs to `cert` |
+//! | `tls.server_name` | `""` | the target's host or name is what its certificate should say |
+//!
+//! # `[server]`
+//! Who may connect, and for how long.
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `listen` | `0.0.0.0:8080` | others call it; the usual port where nobody may take 80 |
+//! | `trust.inbound` | `internal` | a service is called by services; what faces strangers says `edge` |
+//! | `trust.peers` | `[]` | of `mtls` only |
+//! | `trust.overrides` | `false` | variants, faults and debugging by header are for those who were told so |
+//! | `tls.cert` | `""` | cleartext: nobody can guess a certificate |
+//! | `tls.key` | `""` | it belongs to `cert` |
+//! | `tls.client_ca` | `""` | peers are asked for a certificate where somebody says whose |
+//! | `tls.clients` | `required` | who names an authority wants to know who is there |
+//! | `limits.body` | `8MiB` | a JSON request is far smaller; an upload belongs to a route that streams |
+//! | `limits.headers` | `64KiB` | cookies and tokens of a busy browser fit four times over |
+//! | `limits.header_fields` | `100` | twice what proxies and browsers add together; as many as are parsed without an allocation |
+//! | `limits.connections` | `10000` | an idle one costs about 10 KiB: 100 MiB when all are open, below usual file limits |
+//! | `times.header` | `10s` | headers fit into few packets: it survives several lost ones, and is short for who trickles bytes |
+//! | `times.body_idle` | `30s` | as long as a phone changes networks |
+//! | `times.keep_alive` | `75s` | longer than the 60 s that clients and load balancers keep theirs, so that the client closes first |
+//! | `times.connection_age` | `10m` | new instances get their share of long-lived connections, rarely enough to cost nothing |
+//! | `classes` | `{}` | which requests are slow on purpose only their owner knows |
+//!
+//! # `[admin]`
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `listen` | `127.0.0.1:9464` | what stands there is nobody else's business until somebody says so; OpenTelemetry's port for Prometheus |
+//! | `token_file` | `""` | without one, a listener that others reach shows health and metrics alone |
+//!
+//! # `[discovery]`
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `registry` | `dir` | it needs no server: two services on one machine find each other at once |
+//! | `start_wait` | `5s` | a busy registry answers in a second; who waits longer is down, and calls should fail fast |
+//! | `removals.hold` | `10s` | Finagle's: longer than a registry's hiccup, shorter than a person's patience |
+//! | `removals.mass` | `0.5` | deaths come one by one; what loses half of itself at once has more often lost its registry |
+//! | `snapshot` | `""` | beside the registry's folder: a start should not need the registry |
+//! | `dir.path` | `""` | the user's own runtime folder |
+//! | `dir.poll` | `250ms` | a change is seen in an eighth of a second on average, for four cheap looks a second |
+//! | `dns.suffix` | `""` | a name is looked up as the machine would |
+//! | `dns.port` | `80` | HTTP's |
+//! | `dns.server` | `""` | the system's |
+//! | `etcd.endpoints` | `["http://127.0.0.1:2379"]` | etcd's own default |
+//! | `etcd.prefix` | `/platform/services` | others may live in the same etcd |
+//! | `etcd.user` | `""` | an etcd of one machine has none |
+//! | `etcd.password_file` | `""` | the same |
+//! | `etcd.tls.ca` | `""` | what the system trusts |
+//! | `etcd.tls.cert` | `""` | asked for by few |
+//! | `etcd.tls.key` | `""` | it belongs to `cert` |
+//! | `consul.address` | `http://127.0.0.1:8500` | every machine has an agent of its own there |
+//! | `consul.token_file` | `""` | an agent without access rules needs none |
+//! | `consul.tls.ca` | `""` | what the system trusts |
+//! | `consul.tls.cert` | `""` | asked for by few |
+//! | `consul.tls.key` | `""` | it belongs to `cert` |
+//! | `kubernetes.namespace` | `""` | the pod's own |
+//! | `kubernetes.port` | `http` | what the generated manifest calls it |
+//! | `register.mode` | `enforce` | who is not registered is not called |
+//! | `register.advertise` | `""` | the listen address; for `0.0.0.0` the POD_IP |
+//! | `register.lease` | `30s` | three renewals: two may be lost |
+//! | `register.renew` | `10s` | a third of the lease |
+//! | `register.weight` | `1` | all alike |
+//!
+//! # `[telemetry]`
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `log.format` | `auto` | people read terminals, machines read the rest |
+//! | `log.filter` | `info` | the one line per request says most of what is asked later |
+//! | `traces.endpoint` | `""` | nobody can guess where a collector is |
+//! | `traces.protocol` | `grpc` | what collectors listen for first |
+//! | `traces.ratio` | `0.01` | one trace in a hundred shows what is usual; what is rare is on the canonical lines |
+//! | `traces.headers` | `{}` | credentials are somebody's own |
+//! | `traces.timeout` | `10s` | OpenTelemetry's own |
+//!
+//! # `[lifecycle]`
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `propagation` | `5s` | twice what a registry's watch or an endpoint slice takes on a bad day |
+//! | `grace` | `20s` | longer than any request that a person waits for |
+//! | `flush` | `3s` | together with the others under the 30 s that Kubernetes gives |

@@ -33,6 +33,15 @@
 //! | `rate_limit.burst` | `200` | two seconds' worth |
 //! | `rate_limit.max_keys` | `100000` | some ten megabytes; who made up more names forgets others like them |
 //!
+//! # Signals
+//! `platform_server_refusals_total` by guard, class and criticality; `platform_server_pressure_ratio` by source;
+//! `platform_server_queue_wait_seconds`; `overload` on the canonical line. The board is "Overload".
+//!
+//! # Traps
+//! *A limit of one's own around the routes*: it refuses what was admitted, and learns nothing. *A known limit* is written as
+//! `start`, `min` and `max` alike. *Everything critical* is nothing critical: lower what nobody waits for. *Slow on purpose* beside
+//! quick needs a class of its own, or the quick ones look like a queue.
+//!
 //! # What counts as pressure
 //! | source | reading | nothing below | nearly all at |
 //! |---|---|---|---|

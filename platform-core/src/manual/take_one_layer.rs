@@ -1,4 +1,4 @@
-//! Seven ways out, from gentle to complete.
+//! Seven ways out, from gentle to complete. The example `one_layer` has all of them, and asks the same question in each.
 //!
 //! 1. **A value**: `[clients.inventory.policy] timeout = "800ms"` in the file, or the environment, or a flag.
 //! 2. **The policy in code**: `Client::builder(&app, "inventory").policy(|policy| policy.recovery = Recovery::None)`.

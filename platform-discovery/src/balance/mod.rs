@@ -32,12 +32,10 @@
 //!
 //! # Who is left out
 //!
-//! Whoever fails five times in a row, or more than the others do; the table of rules and numbers is in `eject/mod.rs`.
-//! Within half a minute, counted exactly. It is out for `base` times the number of times, at most `max`, of which the
+//! Whoever fails five times in a row, or within half a minute, counted exactly, more than the others do; the rules and numbers
+//! are those of [`eject`], and what they do for few endpoints and few calls is a table, [`few`]. It is out for `base` times the number of times, at most `max`, of which the
 //! dice leave half or more. Then one call tries it, and it warms up like a new one. Local errors and callers that left
 //! count for nothing. Who should go and cannot, because too many are out, stays and is called sick.
-//!
-#![doc = include_str!("few.md")]
 //!
 //! # Signals
 //!
@@ -59,7 +57,8 @@
 mod average;
 mod config;
 mod draw;
-mod eject;
+pub mod eject;
+pub mod few;
 mod groups;
 mod hash;
 mod layout;

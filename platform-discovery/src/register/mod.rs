@@ -12,6 +12,11 @@
 //! | `lease` | 30 s | three renewals, two may be lost |
 //! | `renew` | 10 s ± 10 % | instances that started together do not write together for ever |
 //!
+//! # Signals
+//!
+//! A warning with the reason when the record cannot be written or renewed, and a line when it is there again. Whoever looks for
+//! this service sees it: `/platform/targets` of its callers, `platform top`, and `platform_discovery_endpoints` by state.
+//!
 //! # Traps
 //!
 //! A required check of something that all instances share: they all leave the registry at once when it fails, and

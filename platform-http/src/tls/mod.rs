@@ -11,6 +11,14 @@
 //! meets the new ones. Files that do not belong together, which is what half a renewal looks like, change nothing:
 //! the certificate from before is kept, and the log says once what is wrong.
 //!
+//! # Defaults
+//! | setting | value | because |
+//! |---|---|---|
+//! | `server.tls.cert`, `key` | none: cleartext | nobody can guess a certificate; in a mesh or behind a proxy somebody else has it |
+//! | `server.tls.client_ca`, `clients` | none, `required` | whoever names an authority wants to know who is there |
+//! | versions | 1.2 and 1.3 | what rustls speaks, and all that is not broken |
+//! | a look at the files | each second | a renewal is seen before anybody asks whether it was |
+//!
 //! # Signals
 //! `platform_tls_not_after_timestamp_seconds`, with an alert that is a ticket 14 days before the end and a page 2 days
 //! before it, one warning for files that cannot be used, one line and one change for

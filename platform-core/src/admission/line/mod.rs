@@ -9,8 +9,18 @@
 //! The limit in front of which it stands is [`Concurrency`], and all is exact: a slot that is freed while somebody
 //! waits is handed over. Where nobody waits a request touches one number.
 //!
+//! # Defaults
+//! | Setting | Default | Reason |
+//! |---|---|---|
+//! | `concurrency.queue_wait` | 50 ms | [`QUEUE_WAIT`] |
+//! | who may wait | as many as `concurrency.max`, 100 at least | the time bounds the line, and this its memory |
+//!
 //! # Signals
 //! `platform_server_queue_wait_seconds`; `platform_server_refusals_total{guard="concurrency"}`.
+//!
+//! # Traps
+//! *A longer `queue_wait` against refusals*: everybody is later by all of it, and the same number is refused. *A queue of one's
+//! own behind it* (a pool of connections, a channel): whoever waits there holds a slot, and nobody knows how important it is.
 
 mod config;
 

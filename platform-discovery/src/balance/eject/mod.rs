@@ -19,6 +19,23 @@
 //! **Back.** Out for `base` times the number of times that it happened, at most `max`, of which the dice leave half or
 //! more, so that clients do not come back together. Then one call tries it, and after that it warms up as a new one does.
 //! Each healthy `base` takes one from the count.
+//!
+//! # Defaults
+//! | setting | value | because |
+//! |---|---|---|
+//! | `eject.mode` | enforce | whoever fails costs a repeat each time |
+//! | `eject.consecutive` | 5 | Envoy's, and most people's: one in a thousand of those that fail a quarter of all gets there by chance |
+//! | `eject.base`, `eject.max` | 30 s, 300 s | Envoy's: long enough for a restart; who is sick for longer than the second is removed by somebody |
+//! | `eject.max_share` | 0.5 | a zone of three may be lost, and what is left carries twice its load |
+//! | `set.panic` | 0.5 | Envoy's: when fewer are well, most likely it is not they who are sick |
+//!
+//! # Signals
+//! `platform_balance_ejections_total` by reason and mode, `platform_discovery_endpoints{state="ejected"}`, a warning with the
+//! counts, and `sick` in `/platform/targets`.
+//!
+//! # Traps
+//! *Ejection is no breaker*: where all fail, all are asked again, and the breaker refuses. *Few calls find little*: how long it
+//! takes with few endpoints and few calls is a table ([`few`](super::few)).
 
 mod case;
 mod why;
