@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use platform_core::{ErrorKind, Hint, Mark, Outcome, context::wire, fault::Abort};
+use platform_http::client::dialect::under_way;
 use tonic::Code;
 
 use crate::status::{PUSHBACK, kind_of, read};
@@ -51,11 +52,13 @@ pub(crate) struct Judged {
     pub(crate) kind: Option<ErrorKind>,
     pub(crate) outcome: Outcome,
     pub(crate) hint: Hint,
+    /// How many requests the server said that it had under way; of what [`heard`](Judged::heard).
+    pub(crate) under_way: Option<u32>,
 }
 
 impl Judged {
     pub(crate) const OK: Judged =
-        Judged { code: Code::Ok, kind: None, outcome: Outcome::Success, hint: Hint::NONE };
+        Judged { code: Code::Ok, kind: None, outcome: Outcome::Success, hint: Hint::NONE, under_way: None };
 
     /// What these headers or trailers say of a call; `None` if they say nothing.
     pub(crate) fn of(fields: &HeaderMap) -> Option<Judged> {
@@ -67,13 +70,20 @@ impl Judged {
         let status = read(fields)?;
         let kind = kind_of(&status);
         let hint = hint(fields, &status);
-        Some(Judged { code, kind, outcome: outcome(code, kind, hint), hint })
+        Some(Judged { code, kind, outcome: outcome(code, kind, hint), hint, under_way: None })
+    }
+
+    /// The same, and what the server says of its load.
+    pub(crate) fn heard(fields: &HeaderMap) -> Option<Judged> {
+        let judged = Judged::of(fields)?;
+        Some(Judged { under_way: under_way(fields), ..judged })
     }
 
     /// What a reply without a status means, by the specification's table.
     pub(crate) fn of_http(status: StatusCode) -> Judged {
         let code = code_of(status);
-        Judged { code, kind: None, outcome: outcome(code, None, Hint::NONE), hint: Hint::NONE }
+        let outcome = outcome(code, None, Hint::NONE);
+        Judged { code, kind: None, outcome, hint: Hint::NONE, under_way: None }
     }
 }
 

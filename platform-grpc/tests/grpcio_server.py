@@ -12,13 +12,15 @@ slow          an answer after ten seconds
 asked         how often its tag was asked
 left          how many calls of its tag their caller cancelled
 metadata      what came as echo-initial goes back at once, echo-trailing-bin at the end
-join          (of many words) counts its tag with the first
+join          (of many words) counts its tag with the first; it ends with the word `over`
 half          (stream) one word, then UNAVAILABLE
+loaded        says in its trailers that it has as many requests under way as its load says, whatever else
 anything      the same again
 The tag is what stands behind a colon.
 """
 
 import collections
+import struct
 import sys
 import threading
 import time
@@ -55,6 +57,15 @@ def watch(tag, context):
     return ended
 
 
+def tell_load(word, context):
+    """ORCA's message with `named_metrics = {"rif": ..., "latency_ms": 1}`, beside a `cpu_utilization`."""
+    said = b"\x09" + struct.pack("<d", 0.5)
+    for name, number in ((b"rif", len(word.load)), (b"latency_ms", 1)):
+        entry = b"\x0a" + bytes([len(name)]) + name + b"\x11" + struct.pack("<d", number)
+        said += b"\x42" + bytes([len(entry)]) + entry
+    context.set_trailing_metadata((("endpoint-load-metrics-bin", said),))
+
+
 def say(word, context):
     what, _, tag = word.text.partition(":")
     with lock:
@@ -72,6 +83,8 @@ def say(word, context):
             context.set_trailing_metadata((("grpc-retry-pushback-ms", "80"),))
             context.abort(grpc.StatusCode.UNAVAILABLE, "later")
         return Word(text=str(int((time.monotonic() - since[tag]) * 1000)))
+    if what == "loaded":
+        tell_load(word, context)
     if what == "stop":
         context.set_trailing_metadata((("grpc-retry-pushback-ms", "-1"),))
         context.abort(grpc.StatusCode.UNAVAILABLE, "do not come back")
@@ -100,6 +113,8 @@ def repeat(word, context):
     if what == "half":
         yield word
         context.abort(grpc.StatusCode.UNAVAILABLE, "no more")
+    if what == "loaded":
+        tell_load(word, context)
     ended = watch(tag, context)
     for _ in range(word.times):
         time.sleep(word.wait_ms / 1000)
@@ -118,7 +133,8 @@ def join(words, context):
             with lock:
                 asked[tag] += 1
         text += word.text
-    if ended:
+    # A stream that its caller cancelled may look to grpcio like one that has ended, so an end is a last word.
+    if ended and text.endswith("over"):
         ended.set()
     return Word(text=text)
 

@@ -88,9 +88,12 @@ impl<C> Picked<C> {
 pub struct Late<C>(Arc<Member<C>>);
 
 impl<C> Late<C> {
-    /// What was begun well has ended so. A failure counts like that of another attempt, and what is none was told by
-    /// the verdict.
-    pub fn report(&self, verdict: &Verdict) {
+    /// What was begun well has ended so, with so many requests under way as the endpoint said then
+    /// ([`Picked::told`]). A failure counts like that of another attempt, and what is none was told by the verdict.
+    pub fn report(&self, verdict: &Verdict, under_way: Option<u32>) {
+        if let Some(under_way) = under_way {
+            self.0.load().tell(under_way);
+        }
         if verdict.outcome.readings().ejection == Evidence::Failure {
             let shared = self.0.shared();
             // How long a stream lasts says nothing about how fast its endpoint is.

@@ -142,14 +142,15 @@ impl Dialect for Grpc {
 /// Of a call that failed with its first word, and of what no server of gRPC has answered.
 fn by_head(reply: &Response<Body>) -> Option<Judged> {
     let proxy = || (!reply.status().is_success()).then(|| Judged::of_http(reply.status()));
-    Judged::of(reply.headers()).or_else(proxy)
+    Judged::heard(reply.headers()).or_else(proxy)
 }
 
 impl Called {
     /// What an answer means to this method.
     fn told(&self, judged: Judged) -> dialect::Judged<Code> {
-        let Judged { code, outcome, hint, .. } = self.method.codes.judge(judged, self.method.idempotent);
-        dialect::Judged { outcome, hint, answer: code }
+        let judged = self.method.codes.judge(judged, self.method.idempotent);
+        let Judged { code, outcome, hint, under_way, .. } = judged;
+        dialect::Judged { outcome, hint, answer: code, under_way }
     }
 }
 

@@ -19,7 +19,8 @@ use tokio::time::Instant;
 
 use crate::classify::Judged;
 
-/// Tells `late` once how the reply ended, if that was a failure. One that is dropped before its end is no failure.
+/// Tells `late` once how the reply ended, and how busy the endpoint said that it was then. One that is dropped before
+/// its end is no failure.
 pub(super) fn follow(reply: &mut Response<Body>, late: Late) {
     let rest = std::mem::replace(reply.body_mut(), Body::empty_reply());
     *reply.body_mut() = Body::reply_stream(Followed { rest, late: Some(late) });
@@ -31,9 +32,9 @@ struct Followed {
 }
 
 impl Followed {
-    fn ended(&mut self, outcome: Outcome, hint: Hint) {
+    fn ended(&mut self, outcome: Outcome, hint: Hint, under_way: Option<u32>) {
         if let Some(late) = self.late.take() {
-            late.report(&Verdict::new(outcome, Instant::now()).with_hint(hint));
+            late.report(&Verdict::new(outcome, Instant::now()).with_hint(hint), under_way);
         }
     }
 }
@@ -52,13 +53,14 @@ impl http_body::Body for Followed {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
                     // Trailers without a status are an end without one.
-                    let judged = Judged::of(trailers);
-                    let (outcome, hint) = judged
-                        .map_or((Outcome::ServerFault, Hint::NONE), |judged| (judged.outcome, judged.hint));
-                    this.ended(outcome, hint);
+                    let judged = Judged::heard(trailers);
+                    match judged {
+                        Some(judged) => this.ended(judged.outcome, judged.hint, judged.under_way),
+                        None => this.ended(Outcome::ServerFault, Hint::NONE, None),
+                    }
                 }
             }
-            Some(Err(_)) | None => this.ended(Outcome::ServerFault, Hint::NONE),
+            Some(Err(_)) | None => this.ended(Outcome::ServerFault, Hint::NONE, None),
         }
         Poll::Ready(frame)
     }
@@ -107,7 +109,7 @@ mod tests {
             let heard: Arc<Mutex<Vec<Outcome>>> = Arc::default();
             let mut reply = Response::new(Body::reply_stream(StreamBody::new(stream::iter(words))));
             let hears = Arc::clone(&heard);
-            follow(&mut reply, Late::of(move |verdict| hears.lock().unwrap().push(verdict.outcome)));
+            follow(&mut reply, Late::of(move |verdict, _| hears.lock().unwrap().push(verdict.outcome)));
             reply.body_mut().frame().await.unwrap().unwrap();
             assert!(heard.lock().unwrap().is_empty());
             reply.into_body().into_data_stream().collect::<Vec<_>>().await;
@@ -116,7 +118,7 @@ mod tests {
         let heard: Arc<Mutex<Vec<Outcome>>> = Arc::default();
         let mut reply = Response::new(Body::reply_stream(StreamBody::new(stream::iter(vec![word()]))));
         let hears = Arc::clone(&heard);
-        follow(&mut reply, Late::of(move |verdict| hears.lock().unwrap().push(verdict.outcome)));
+        follow(&mut reply, Late::of(move |verdict, _| hears.lock().unwrap().push(verdict.outcome)));
         reply.body_mut().frame().await.unwrap().unwrap();
         drop(reply);
         assert!(heard.lock().unwrap().is_empty(), "who stops listening blames nobody");

@@ -57,8 +57,13 @@ use platform_core::{
     deadline::Whose,
     stack::{Answered, ClientPolicy, Row},
 };
-use platform_http::client::{self, Caller, Connect, Making, Preset, Settings, Spoken};
+use platform_discovery::balance;
+use platform_http::client::{
+    self, Caller, Connect, Making, Preset, Settings, Spoken,
+    slots::{Around, Rest},
+};
 use tonic::Status;
+use tower_layer::Layer;
 use tower_service::Service;
 
 pub use peek::PEEK;
@@ -202,6 +207,37 @@ impl Builder {
     /// Changes how endpoints are reached.
     pub fn connect(self, change: impl FnOnce(&mut Connect) + Send + 'static) -> Self {
         Builder { inner: self.inner.connect(change), ..self }
+    }
+
+    /// Changes how endpoints are chosen.
+    pub fn balance(self, change: impl FnOnce(&mut balance::Config) + Send + 'static) -> Self {
+        Builder { inner: self.inner.balance(change), ..self }
+    }
+
+    /// Puts a layer into the slot `call`: around all that stands below the call's deadline. Of several in a slot the
+    /// first sees a call first. See [`platform_http::client::slots`]; a request's path is the method, its body the
+    /// messages as gRPC frames them.
+    pub fn around_call<L>(self, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        Builder { inner: self.inner.around_call(layer), ..self }
+    }
+
+    /// Puts a layer into the slot `attempt`: around each try, below the headers.
+    pub fn around_attempt<L>(self, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        Builder { inner: self.inner.around_attempt(layer), ..self }
+    }
+
+    /// Puts a layer into the slot `endpoint`: one for each endpoint, around its connections.
+    pub fn around_endpoint<L>(self, layer: L) -> Self
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        Builder { inner: self.inner.around_endpoint(layer), ..self }
     }
 
     /// The channel.

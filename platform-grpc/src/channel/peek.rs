@@ -77,7 +77,7 @@ impl Read {
             return Ok(None);
         };
         let frame = frame.map_err(broken)?;
-        let judged = frame.trailers_ref().and_then(Judged::of);
+        let judged = frame.trailers_ref().and_then(Judged::heard);
         self.bytes += FRAME + frame.data_ref().map_or(0, Bytes::len);
         match self.first {
             None => self.first = Some(frame),

@@ -1,6 +1,6 @@
 //! What does the server tell of itself?
 //!
-//! Reflection, v1 and v1alpha: tools list services and call them without their protos.
+//! Reflection, v1 and v1alpha: tools list services, call them without their protos, and read the details of errors.
 
 use platform_core::{Error, Result};
 use tonic_reflection::server::Builder;
@@ -14,9 +14,9 @@ use super::Services;
 pub(super) fn add(services: Services) -> Result<Services> {
     let descriptors = services.descriptors.clone();
     let builder = || {
-        let health =
-            Builder::configure().register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        descriptors.iter().fold(health, |builder, one| builder.register_encoded_file_descriptor_set(one))
+        let ours = [tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET];
+        let all = ours.iter().chain(&descriptors);
+        all.fold(Builder::configure(), |builder, one| builder.register_encoded_file_descriptor_set(one))
     };
     let unfit = |error| Error::config(format!("the descriptors of the services: {error}"));
     let v1 = builder().build_v1().map_err(unfit)?;

@@ -2,112 +2,23 @@
 
 use std::{
     env,
-    io::{BufRead as _, BufReader, Write as _},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
+    io::Write as _,
+    process::{Command, Stdio},
     time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream};
 use platform_core::recovery::Recovery;
 use platform_grpc::Channel;
-use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
+use platform_grpc_protos::{Word, echo_client::EchoClient};
 use tokio::time::Instant;
 use tonic::{Code, codec::CompressionEncoding, metadata::MetadataValue};
 use tonic_types::StatusExt as _;
 
-use crate::house::{House, soon, word};
-
-/// A program in Python, which ends with the test.
-struct Python {
-    child: Child,
-    _descriptors: tempfile::NamedTempFile,
-}
-
-impl Python {
-    /// `None`, and a line on stderr, where gRPC's modules are missing.
-    fn start(program: &str, before: &[&str], after: &[&str]) -> Option<Python> {
-        let python = env::var("PLATFORM_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let modules = ["-c", "import grpc, grpc_health.v1, grpc_reflection.v1alpha"];
-        let found = Command::new(&python).args(modules).stderr(Stdio::null()).status();
-        if !found.is_ok_and(|status| status.success()) {
-            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
-            assert!(!required, "{python} lacks the modules of .ci/python.txt");
-            eprintln!("skipped: {python} lacks the modules of .ci/python.txt (see PLATFORM_TEST_PYTHON)");
-            return None;
-        }
-        let mut descriptors = tempfile::NamedTempFile::new().expect("a file");
-        descriptors.write_all(DESCRIPTORS).expect("room in it");
-        let child = Command::new(python)
-            .arg(format!("{}/tests/{program}", env!("CARGO_MANIFEST_DIR")))
-            .args(before)
-            .arg(descriptors.path())
-            .args(after)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("python ran a moment ago");
-        Some(Python { child, _descriptors: descriptors })
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        // Ended already if all went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// gRPC's server with the script of `grpcio_server.py`.
-struct Peer {
-    _python: Python,
-    address: SocketAddr,
-    house: House,
-}
-
-impl Peer {
-    async fn start(options: &[&str]) -> Option<Peer> {
-        let mut python = Python::start("grpcio_server.py", &[], options)?;
-        let printed = python.child.stdout.take().expect("it is piped");
-        let read = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(printed).read_line(&mut line).map(|_| line)
-        });
-        let line = soon(read).await.expect("no panic").expect("it says its port");
-        let port: u16 = line.trim().parse().expect("a port");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Some(Peer { _python: python, address, house: House::open("").await })
-    }
-
-    fn channel(&self) -> Channel {
-        let channel = Channel::builder(&self.house.app, "peer").target(format!("fixed://{}", self.address));
-        channel.descriptors(DESCRIPTORS).build().expect("a channel")
-    }
-
-    fn client(&self) -> EchoClient<Channel> {
-        EchoClient::new(self.channel())
-    }
-
-    /// Asks until that is the answer.
-    async fn until(&self, asks: &str, answer: &str) {
-        let begun = Instant::now();
-        loop {
-            let said = soon(self.client().say(word(asks))).await.expect("it counts").into_inner().text;
-            if said == answer {
-                return;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(10), "{asks} is {said} and not {answer}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    async fn asked(&self, tag: &str) -> String {
-        let said = soon(self.client().say(word(&format!("asked:{tag}")))).await;
-        said.expect("it counts").into_inner().text
-    }
-}
+use crate::{
+    house::{House, soon, word},
+    python::{Peer, Python},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpcio_calls_our_server() {

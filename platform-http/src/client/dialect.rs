@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use platform_core::{
     ErrorKind, Hint, Outcome, Result, Verdict,
     context::{TraceId, wire},
@@ -18,7 +18,7 @@ use platform_core::{
     telemetry::trace::{Status, Value},
 };
 
-use crate::Body;
+use crate::{Body, wire::LoadReport};
 
 /// A protocol over HTTP: the part of an attempt that is its own.
 pub trait Dialect: Send + Sync + 'static {
@@ -80,20 +80,30 @@ pub struct Judged<A> {
     pub hint: Hint,
     /// To whoever counts it.
     pub answer: A,
+    /// How many requests the endpoint said that it had under way; see [`under_way`].
+    pub under_way: Option<u32>,
+}
+
+/// How many requests an endpoint had under way, by its own word in these trailers: gRFC A51's
+/// `endpoint-load-metrics-bin` with a named metric `rif`.
+pub fn under_way(trailers: &HeaderMap) -> Option<u32> {
+    trailers.get(&wire::LOAD_REPORT_BIN).and_then(LoadReport::parse_trailer).map(|report| report.rif)
 }
 
 /// Tells the balancer what became of an endpoint's reply after its verdict; other guards have heard enough.
-pub struct Late(Box<dyn Fn(&Verdict) + Send + Sync>);
+pub struct Late(Box<Hears>);
+
+type Hears = dyn Fn(&Verdict, Option<u32>) + Send + Sync;
 
 impl Late {
     /// What `hears` it.
-    pub fn of(hears: impl Fn(&Verdict) + Send + Sync + 'static) -> Self {
+    pub fn of(hears: impl Fn(&Verdict, Option<u32>) + Send + Sync + 'static) -> Self {
         Late(Box::new(hears))
     }
 
-    /// It ended so.
-    pub fn report(&self, verdict: &Verdict) {
-        (self.0)(verdict);
+    /// It ended so, with so many requests under way there as it said itself.
+    pub fn report(&self, verdict: &Verdict, under_way: Option<u32>) {
+        (self.0)(verdict, under_way);
     }
 }
 

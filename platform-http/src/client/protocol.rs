@@ -6,7 +6,7 @@ use http::{HeaderValue, Request, Response};
 use platform_core::{
     Context, Outcome, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
-    context::{Criticality, wire::LOAD_REPORT},
+    context::Criticality,
     fault::{Faults, Injection},
     stack::{Asked, Row, Storey, Wire},
     telemetry::Traces,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Body,
-    wire::{LoadReport, Reader, inject},
+    wire::{Reader, inject},
 };
 
 /// HTTP, or what is spoken over it, to the endpoints of one target.
@@ -101,20 +101,20 @@ impl<D: Dialect> Wire for Http<D> {
             }
         };
         // The judge: once per attempt, and the second of its two clock readings.
-        let Judged { outcome, hint, answer } =
+        let Judged { outcome, hint, answer, under_way } =
             heard.unwrap_or_else(|| self.dialect.judge(&exchange.name, &reply));
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
         if D::LISTENS && outcome == Outcome::Success {
             self.dialect.follow(&exchange.name, &mut reply, || {
                 let late = picked.late();
-                Late::of(move |verdict| late.report(verdict))
+                Late::of(move |verdict, under_way| late.report(verdict, under_way))
             });
         }
         reply.body_mut().judge(verdict);
         // The next choice goes by it. A choice that is dropped without a report was cut off, and knows why.
         picked.report(&verdict);
-        if let Some(report) = reply.headers().get(&LOAD_REPORT).and_then(LoadReport::parse) {
-            picked.told(report.rif);
+        if let Some(under_way) = under_way {
+            picked.told(under_way);
         }
         // In flight until the reply has been read: an endpoint that streams to us is busy with us.
         reply.body_mut().hold(picked.into_guard());

@@ -14,7 +14,7 @@ use super::{
     dialect::{Dialect, End, Judged, Told},
     metrics::{self, Meters},
 };
-use crate::{Body, classify::ByStatus};
+use crate::{Body, classify::ByStatus, wire::LoadReport};
 
 /// HTTP as it is: a reply means what its status says.
 pub(super) struct Plain {
@@ -34,7 +34,8 @@ impl Dialect for Plain {
 
     fn judge(&self, _: &usize, reply: &Response<Body>) -> Judged<StatusCode> {
         let (outcome, hint) = ByStatus.classify(reply);
-        Judged { outcome, hint, answer: reply.status() }
+        let report = reply.headers().get(&wire::LOAD_REPORT).and_then(LoadReport::parse);
+        Judged { outcome, hint, answer: reply.status(), under_way: report.map(|report| report.rif) }
     }
 
     fn abort(&self, abort: Abort) -> Option<Response<Body>> {

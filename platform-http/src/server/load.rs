@@ -52,24 +52,40 @@ impl Load {
         median.store(next, Relaxed);
     }
 
+    /// How many are under way.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
     /// What is told with a reply to a request that arrived beside `rif` others; nothing before there is anything to
     /// tell.
-    pub(super) fn report(&self, rif: u32) -> Option<HeaderValue> {
+    pub(super) fn report(&self, rif: u32, form: Form) -> Option<HeaderValue> {
         // What was never as busy was less busy before.
         let median = self.medians[..=class(rif)].iter().rev().map(|median| median.load(Relaxed));
         let median = median.into_iter().find(|median| *median != 0)?;
         Some(WRITTEN.with_borrow_mut(|written| {
             let slot = &mut written[(rif as usize * 3 + median as usize) % MEMORY];
             match slot {
-                Some((key, value)) if *key == (rif, median) => value.clone(),
+                Some((key, value)) if *key == (form, rif, median) => value.clone(),
                 _ => {
-                    let value = LoadReport { rif, latency: length(median) }.to_header();
-                    *slot = Some(((rif, median), value.clone()));
+                    let report = LoadReport { rif, latency: length(median) };
+                    let value = match form {
+                        Form::Head => report.to_header(),
+                        Form::Trailers => report.to_trailer(),
+                    };
+                    *slot = Some(((form, rif, median), value.clone()));
                     value
                 }
             }
         }))
     }
+}
+
+/// Where a report is written, and so how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Head,
+    Trailers,
 }
 
 /// The power of two: 0, 1, 2 to 3, 4 to 7 …
@@ -99,7 +115,7 @@ const LONGEST: u64 = 86_400_000_000;
 /// A steady server says one of a few dozen things again and again; each is written once.
 const MEMORY: usize = 64;
 
-type Written = [Option<((u32, u32), HeaderValue)>; MEMORY];
+type Written = [Option<((Form, u32, u32), HeaderValue)>; MEMORY];
 
 thread_local! {
     static WRITTEN: RefCell<Written> = const { RefCell::new([const { None }; MEMORY]) };
@@ -111,7 +127,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn said(load: &Load, rif: u32) -> (u32, f64) {
-        let report = LoadReport::parse(&load.report(rif).expect("something to tell")).expect("a report");
+        let head = load.report(rif, Form::Head).expect("something to tell");
+        let report = LoadReport::parse(&head).expect("a report");
+        let trailer = load.report(rif, Form::Trailers).expect("the same");
+        let told = LoadReport::parse_trailer(&trailer).expect("a report");
+        assert!(told.rif == rif && told.latency.abs_diff(report.latency) < Duration::from_micros(11));
         (report.rif, report.latency.as_secs_f64() * 1e3)
     }
 
@@ -119,7 +139,7 @@ mod tests {
     fn there_is_nothing_to_tell_before_anything_has_ended() {
         let load = Load::default();
         assert_eq!((load.arrive(), load.arrive()), (0, 1));
-        assert_eq!(load.report(1), None);
+        assert_eq!(load.report(1, Form::Head), None);
         load.leave();
         assert_eq!(load.arrive(), 1);
     }

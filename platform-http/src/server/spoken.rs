@@ -81,13 +81,15 @@ pub(super) struct Saying {
     to_strangers: bool,
     /// Nothing follows its trailers.
     ended: bool,
+    /// There was nothing to say for a while.
+    waited: bool,
 }
 
 impl Saying {
     /// `body`, which `seen` is waiting for. A server's own limit is over with the head: a stream may be long.
     pub(super) fn new(body: Body, seen: Seen, limit: Option<Limit>, to_strangers: bool) -> Self {
         let limit = limit.filter(|limit| limit.whose() == Whose::Caller);
-        Saying { body, seen, limit, timer: None, to_strangers, ended: false }
+        Saying { body, seen, limit, timer: None, to_strangers, ended: false, waited: false }
     }
 
     /// The last words of a call whose head has said that all is well.
@@ -96,8 +98,9 @@ impl Saying {
         // What makes the messages is done with, whether or not this is dropped soon.
         self.body = Body::empty_reply();
         let trailers = self.seen.dialect().map(|dialect| dialect.trailers(error, self.to_strangers));
-        let trailers = trailers.unwrap_or_default();
+        let mut trailers = trailers.unwrap_or_default();
         self.seen.ends_with(&trailers);
+        self.seen.tell_load_last(&mut trailers, self.waited);
         self.seen.note_error(error);
         self.seen.finish(Some(error.kind()));
         Frame::trailers(trailers)
@@ -145,10 +148,11 @@ impl http_body::Body for Saying {
             }
         };
         match polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(trailers) = frame.trailers_ref() {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
                     this.ended = true;
                     this.seen.ends_with(trailers);
+                    this.seen.tell_load_last(trailers, this.waited);
                     let cut = this.cut();
                     this.seen.finish(cut);
                 }
@@ -165,6 +169,7 @@ impl http_body::Body for Saying {
             }
             Poll::Pending => {
                 this.seen.waits();
+                this.waited = true;
                 this.poll_limit(cx).map(|error| Some(Ok(this.fail(&error))))
             }
         }

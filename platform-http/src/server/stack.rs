@@ -139,7 +139,8 @@ impl<S: Answer> Stack<S> {
         let response = reply.as_mut().expect("what ended well left a reply, all else was refused");
         shared.name(response, &seen);
         shared.tell_degraded(response, &seen);
-        shared.tell_load(response, &seen);
+        // What callers of ours choose by.
+        seen.tell_load(response.headers_mut());
         seen.end(response, limit, !trust.internal);
         reply.expect("it is looked at above")
     }
@@ -291,17 +292,6 @@ impl Shared {
         let told = if seen.is_internal() { names.as_str() } else { "yes" };
         if let Ok(value) = HeaderValue::from_str(told) {
             response.headers_mut().insert(&wire::DEGRADED, value);
-        }
-    }
-
-    /// Callers of ours choose by it; how busy we are is no stranger's business.
-    #[inline]
-    fn tell_load(&self, response: &mut Response<Body>, seen: &Seen) {
-        if !seen.is_internal() {
-            return;
-        }
-        if let Some(report) = seen.load_report() {
-            response.headers_mut().insert(&wire::LOAD_REPORT, report);
         }
     }
 

@@ -24,6 +24,8 @@ pub static RETRY: HeaderName = HeaderName::from_static("platform-retry");
 pub static DEGRADED: HeaderName = HeaderName::from_static("platform-degraded");
 /// How busy the endpoint was that replied: ORCA's text form.
 pub static LOAD_REPORT: HeaderName = HeaderName::from_static("endpoint-load-metrics");
+/// The same in trailers: ORCA's message.
+pub static LOAD_REPORT_BIN: HeaderName = HeaderName::from_static("endpoint-load-metrics-bin");
 /// The id that a caller gave its request; always returned.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -16,7 +16,7 @@ use platform_core::{
     call::CarryReply as _,
     context::{
         SpanId,
-        wire::{Field, Rejected},
+        wire::{Field, LOAD_REPORT, LOAD_REPORT_BIN, Rejected},
     },
     deadline::Limit,
     lifecycle::panic_text,
@@ -28,7 +28,7 @@ use super::{
     admit::Carried,
     dialect::Dialect,
     durations::{CellKey, METHODS, Route, method_index},
-    load::Load,
+    load::{Form, Load},
     metrics::{ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, FieldLabels, PANICS, REJECTED},
     route::Routes,
     spoken::{Saying, Spoken},
@@ -172,9 +172,29 @@ impl Seen {
         self.spoken.as_ref().map(|spoken| &spoken.dialect)
     }
 
-    /// How busy this server was when the request arrived, as callers that choose are told.
-    pub(super) fn load_report(&self) -> Option<HeaderValue> {
-        self.observer.0.load.report(self.rif)
+    /// Callers of ours are told how busy this server was when the request arrived, by a dialect in trailers; how busy we
+    /// are is no stranger's business.
+    #[inline]
+    pub(super) fn tell_load(&self, head: &mut HeaderMap) {
+        if !self.internal || self.spoken.is_some() {
+            return;
+        }
+        if let Some(report) = self.observer.0.load.report(self.rif, Form::Head) {
+            head.insert(&LOAD_REPORT, report);
+        }
+    }
+
+    /// The same in trailers, or in a head that is all there is. When a stream ends its arrival is long ago, so it
+    /// tells what is under way beside it now.
+    pub(super) fn tell_load_last(&self, trailers: &mut HeaderMap, streamed: bool) {
+        if !self.internal {
+            return;
+        }
+        let load = &self.observer.0.load;
+        let rif = if streamed { load.in_flight().saturating_sub(1) } else { self.rif };
+        if let Some(report) = load.report(rif, Form::Trailers) {
+            trailers.insert(&LOAD_REPORT_BIN, report);
+        }
     }
 
     /// It is served in this place: free when its reply has been sent, whatever becomes of it.
@@ -215,6 +235,9 @@ impl Seen {
         }
         if let Some(spoken) = &mut self.spoken {
             spoken.status = spoken.dialect.status(response.headers());
+            if spoken.status.is_some() {
+                self.tell_load_last(response.headers_mut(), false);
+            }
         }
         let streams = self.status == StatusCode::SWITCHING_PROTOCOLS
             || (response.body().size_hint().exact().is_none() && !response.body().is_end_stream());
