@@ -87,6 +87,9 @@ pub struct EndpointView {
     pub warming: Option<f64>,
     /// A connection to it is being made, or tried again; others are asked meanwhile.
     pub connecting: bool,
+    /// What it says of itself, where somebody listens: `serving`, `not_serving`, or `awaited` while it has said nothing
+    /// yet; absent where nobody does.
+    pub health: Option<&'static str>,
     /// It is left out for a while.
     pub ejected: bool,
     /// Why it is, or should be or would be, in words and numbers; absent if it is well.
@@ -119,6 +122,7 @@ pub(crate) struct Seen {
     pub(crate) last_failure: Option<Outcome>,
     pub(crate) warming: Option<f64>,
     pub(crate) connecting: bool,
+    pub(crate) health: Option<&'static str>,
     pub(crate) is_out: bool,
     pub(crate) sick: Option<String>,
 }
@@ -137,6 +141,7 @@ impl Seen {
             (one, other) => one.or(other),
         };
         self.connecting |= other.connecting;
+        self.health = self.health.or(other.health);
         self.is_out |= other.is_out;
         if self.sick.is_none() {
             self.sick.clone_from(&other.sick);
@@ -212,6 +217,7 @@ impl EndpointView {
             last_failure: seen.last_failure.map(Outcome::label),
             warming: seen.warming.map(|share| (share * 100.0).round() / 100.0),
             connecting: seen.connecting,
+            health: seen.health,
             ejected: seen.is_out,
             sick: seen.sick.clone(),
         }

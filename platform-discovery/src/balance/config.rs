@@ -22,6 +22,8 @@ pub struct Config {
     pub load: LoadConfig,
     /// When an endpoint is left out, and for how long.
     pub eject: EjectConfig,
+    /// Whether what endpoints say of their health is listened to, by clients whose protocol has a word for it.
+    pub health: HealthConfig,
     /// What `ring_hash` goes by: `tenant`, or the name of a request header, and then the tenant where it is absent.
     pub key: Key,
     /// The shares of variants other than `stable`: `{ canary = 0.05 }`. What is left goes to `stable`; variants without
@@ -116,6 +118,22 @@ pub struct EjectConfig {
     pub max: Duration,
     /// How many of all may be out at once; one always may, and never the last.
     pub max_share: Ratio,
+}
+
+/// What is made of what endpoints say of their own health: `balance.health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthConfig {
+    /// `enforce` leaves out who says that it is not serving; `observe` tells and counts who would be.
+    pub mode: Mode,
+    /// Whose health is asked: a service such as `film.Ratings`; empty is the whole process.
+    pub service: String,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        HealthConfig { mode: HEALTH, service: String::new() }
+    }
 }
 
 impl Default for Set {
@@ -265,6 +283,8 @@ fn is_header(name: &str) -> bool {
 }
 
 const TENANT: &str = "tenant";
+/// gRPC's own default, and a stream to each endpoint is a price that somebody should want to pay.
+const HEALTH: Mode = Mode::Off;
 /// Finagle's least aperture: enough to choose from, and a client's connections stay countable.
 const SUBSET: u32 = 12;
 /// One, and another for a repeat.
@@ -325,6 +345,7 @@ mod tests {
             set = { empty_wait = "1s", panic = 0.5 }
             load = { ewma = "10s", failure_penalty = "5s", slow_start = "30s" }
             eject = { mode = "enforce", consecutive = 5, base = "30s", max = "300s", max_share = 0.5 }
+            health = { mode = "off", service = "" }
         "#;
         let config = platform_core::config::Config::builder().toml(text).load().unwrap();
         assert_eq!(config.section::<Config>("defaults.balance").unwrap(), Config::default());

@@ -47,7 +47,7 @@ pub static EJECTIONS: CounterSpec<EjectionLabels> =
 pub struct EjectionLabels {
     /// The target's name.
     pub target: Arc<str>,
-    /// Which rule: `consecutive`, `share`, `rate` or `probe`.
+    /// Which rule: `consecutive`, `share`, `rate` or `probe`; or its own word, `health`.
     pub reason: &'static str,
     /// `enforce`, or `observe` for those who would have been.
     pub mode: &'static str,

@@ -21,6 +21,7 @@
 //! | `load.failure_penalty` | 5 s | a failure is recorded as a slow answer, or whoever fails at once is everybody's favourite |
 //! | `load.slow_start` | 30 s | caches and pools warm up; a newcomer gets a tenth of its share at first, and one call at a time until it has answered |
 //! | `eject` | 5 in a row, 30 s, 300 s, half | who fails is left out for a while; one always may be, and never the last that is well |
+//! | `health` | off | most services say by the registry when they drain; what is asked of all instances all the time has to be wanted |
 //! | `set.panic` | 0.5 | when fewer are well, all are asked: what is left could not carry the load |
 //!
 //! # What is known of an endpoint
@@ -36,6 +37,9 @@
 //! are those of [`eject`], and what they do for few endpoints and few calls is a table, [`few`]. It is out for `base` times the number of times, at most `max`, of which the
 //! dice leave half or more. Then one call tries it, and it warms up like a new one. Local errors and callers that left
 //! count for nothing. Who should go and cannot, because too many are out, stays and is called sick.
+//!
+//! Where `health` is on and the protocol has a word for it (gRPC's health service), whoever says itself that it is not
+//! serving is left out too, as long as it says so and however many they are; only where all say so are all asked.
 //!
 //! # Signals
 //!
@@ -80,10 +84,10 @@ mod service;
 mod subset;
 mod variants;
 
-pub use config::{Config, EjectConfig, Key, LoadConfig, Picker, Set};
+pub use config::{Config, EjectConfig, HealthConfig, Key, LoadConfig, Picker, Set};
 pub use groups::Route;
 pub use least_request::LeastRequest;
-pub use link::Link;
+pub use link::{Health, Link};
 pub use member::Member;
 pub use p2c::P2c;
 pub use pick::Pick;

@@ -14,7 +14,7 @@ use super::{
     average::Average,
     config::{Config, EjectConfig},
     eject::{self, Case, Change, Row, Ruling},
-    link::Link,
+    link::{Health, Link},
     load::WHOLE,
     member::{Member, Shared},
     metrics::{Ejections, Picks},
@@ -40,6 +40,8 @@ pub(super) struct Pool<C> {
     configured: Mode,
     mode: Mode,
     eject: eject::Rules,
+    /// What is made of what they say of themselves.
+    health: Mode,
     /// In the order of the set.
     entries: Vec<Entry<C>>,
     panic: bool,
@@ -51,8 +53,9 @@ pub(super) struct Pool<C> {
 struct Entry<C> {
     member: Arc<Member<C>>,
     link: Link,
-    /// Whether there was a way to it when that was last looked at.
+    /// Whether there was a way to it when that was last looked at, and whether it said that it serves nobody.
     connected: bool,
+    refuses: bool,
     /// Since when it warms up; `None` when it is warm.
     warming: Option<Instant>,
     case: Case,
@@ -96,6 +99,7 @@ impl<C> Pool<C> {
             configured: mode,
             mode,
             eject,
+            health: config.health.mode,
             entries: Vec::new(),
             panic: false,
             sick: 0,
@@ -128,8 +132,8 @@ impl<C> Pool<C> {
                     let link = Link::new(!joins, &self.links);
                     let (service, picks) = ((self.make)(endpoint, link.clone()), self.picks.of(endpoint));
                     let member = Member::new(Arc::clone(endpoint), service, picks, &self.shared, like);
-                    let connected = link.is_connected();
-                    Entry { member: Arc::new(member), link, connected, warming, case: Case::new(now) }
+                    let (member, connected) = (Arc::new(member), link.is_connected());
+                    Entry { member, link, connected, refuses: false, warming, case: Case::new(now) }
                 }
             };
             self.entries.push(entry);
@@ -145,11 +149,19 @@ impl<C> Pool<C> {
         let like = self.usual(now);
         for entry in &mut self.entries {
             let connected = entry.link.is_connected();
-            if connected && !entry.connected {
+            let refuses = entry.link.health() == Health::NotServing;
+            let serves_again = entry.refuses && !refuses && self.health.enforces();
+            if (connected && !entry.connected) || serves_again {
                 // What it was like before it went says nothing of what it is like now.
                 entry.member.load().begin_anew(like);
             }
-            entry.connected = connected;
+            if refuses != entry.refuses && self.health.is_on() {
+                if refuses {
+                    self.ejections.count(eject::Why::Health, self.health);
+                }
+                tell_health(self.picks.target(), &entry.member, refuses, self.health);
+            }
+            (entry.connected, entry.refuses) = (connected, refuses);
         }
         self.ready()
     }
@@ -260,19 +272,33 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Who takes calls now: those who are well and connected, else who is connected, else who is well, else all who
-    /// are ready: a set is never emptied here.
+    /// Who takes calls now: those with the fewest [reasons](Self::against) against them; a set is never emptied here.
     pub(super) fn ready(&self) -> ReadySet<C> {
-        let enforced = self.mode.enforces() && !self.panic;
-        let step = |entry: &Entry<C>| match (entry.link.is_connected(), enforced && entry.case.is_out()) {
-            (true, false) => 0,
-            (true, true) => 1,
-            (false, false) => 2,
-            (false, true) => 3,
-        };
-        let ready = || self.entries.iter().filter(|entry| entry.member.endpoint().state == State::Ready);
-        let best = ready().map(step).min().unwrap_or_default();
-        ReadySet::new(ready().filter(|entry| step(entry) == best).map(|entry| Arc::clone(&entry.member)))
+        let best = self.best();
+        let chosen = self.all_ready().filter(|entry| Some(self.against(entry)) == best);
+        ReadySet::new(chosen.map(|entry| Arc::clone(&entry.member)))
+    }
+
+    /// Is there anybody to whom there is a way, and who does not say that it serves nobody?
+    pub(super) fn is_reachable(&self) -> bool {
+        self.best().is_some_and(|best| best < REFUSES)
+    }
+
+    fn best(&self) -> Option<u8> {
+        self.all_ready().map(|entry| self.against(entry)).min()
+    }
+
+    fn all_ready(&self) -> impl Iterator<Item = &Entry<C>> {
+        self.entries.iter().filter(|entry| entry.member.endpoint().state == State::Ready)
+    }
+
+    /// What speaks against asking it, the worst in the highest bit: there is no way to it, or nobody knows yet whether
+    /// it serves; it says that it does not; it is left out.
+    fn against(&self, entry: &Entry<C>) -> u8 {
+        let heard = if self.health.enforces() { entry.link.health() } else { Health::Unknown };
+        let away = !entry.link.is_connected() || heard == Health::Awaited;
+        let out = self.mode.enforces() && !self.panic && entry.case.is_out();
+        u8::from(away) * AWAY + u8::from(heard == Health::NotServing) * REFUSES + u8::from(out)
     }
 
     /// Gives those who warm up what they have earned by their age. Does anybody?
@@ -316,12 +342,17 @@ impl<C> Pool<C> {
 
     /// Everybody, whatever the state, as an operator sees them.
     pub(super) fn each(&self, now: Instant, show: &mut dyn FnMut(&Endpoint, Seen)) {
+        let reachable = self.is_reachable();
         for entry in &self.entries {
             let mut seen = entry.member.seen(now);
-            let told = entry.case.tell(now, self.mode.enforces());
-            seen.connecting = entry.member.endpoint().state == State::Ready && !entry.link.is_connected();
-            seen.is_out = self.mode.enforces() && !self.panic && entry.case.is_out();
-            seen.sick = told;
+            let against = self.against(entry);
+            seen.connecting = entry.member.endpoint().state == State::Ready && against >= AWAY;
+            // Where all say that they do not serve, all are asked.
+            let refuses = reachable && against & REFUSES != 0;
+            seen.is_out = refuses || (self.mode.enforces() && !self.panic && entry.case.is_out());
+            seen.health = entry.link.health().label().filter(|_| self.health.is_on());
+            let own_word = || entry.refuses.then(|| eject::Why::Health.to_string());
+            seen.sick = entry.case.tell(now, self.mode.enforces()).or_else(own_word);
             show(entry.member.endpoint(), seen);
         }
     }
@@ -342,6 +373,20 @@ fn key(endpoint: &Endpoint) -> Key {
     (endpoint.instance.clone(), endpoint.address, endpoint.protocol)
 }
 
+/// A line for whoever wonders why one of them has nothing to do; one that drains says so too, and is no trouble.
+fn tell_health<C>(called: &str, member: &Member<C>, refuses: bool, mode: Mode) {
+    let (endpoint, instance) = (member.label(), &member.endpoint().instance);
+    let mode = mode.as_str();
+    if refuses {
+        tracing::info!(%called, %endpoint, instance, mode, "an endpoint says itself that it is not serving");
+    } else {
+        tracing::info!(%called, %endpoint, instance, mode, "an endpoint is serving again");
+    }
+}
+
+/// What speaks against an endpoint, beside being left out (1).
+const REFUSES: u8 = 2;
+const AWAY: u8 = 4;
 /// Enough to learn how it answers, too little to be missed if it does not.
 const LEAST_SHARE: f64 = 0.1;
 
@@ -489,6 +534,56 @@ mod tests {
         assert_eq!(away.latency(now), None);
         // All are replaced by others: nobody is connected, and everybody is asked.
         assert_eq!(ports(&pool.apply(&set(&[7, 8]), now)), [7, 8]);
+    }
+
+    #[test]
+    fn who_says_that_it_serves_nobody_is_asked_last_and_only_where_that_is_heeded() {
+        for (mode, heeded) in [(Mode::Enforce, true), (Mode::Observe, false), (Mode::Off, false)] {
+            let (mut pool, ports) = linked();
+            pool.health = mode;
+            let now = Instant::now();
+            let first = [endpoint(1, State::Ready, 0), endpoint(2, State::Ready, 0)];
+            pool.apply(&EndpointSet::new(first.to_vec(), 1), now);
+            let link = |pool: &Pool<Link>, port: u16| {
+                let found = pool.members().find(|member| member.endpoint().address.port() == port);
+                found.expect("it is in the set").service().clone()
+            };
+            let of = |seen: &[(u16, Seen)], port: u16| {
+                seen.iter().find(|(one, _)| *one == port).expect("it is shown").1.clone()
+            };
+            let seen = |pool: &Pool<Link>| {
+                let mut all = Vec::new();
+                pool.each(now, &mut |endpoint, seen| all.push((endpoint.address.port(), seen)));
+                all
+            };
+            link(&pool, 1).says(Health::NotServing);
+            let expected: &[u16] = if heeded { &[2] } else { &[1, 2] };
+            assert_eq!(ports(&pool.relink(now)), expected, "{mode:?}");
+            let shown = of(&seen(&pool), 1);
+            assert_eq!(shown.is_out, heeded);
+            assert_eq!(shown.health, mode.is_on().then_some("not_serving"));
+            assert_eq!(shown.sick.as_deref(), Some("it says itself that it is not serving"));
+            // One that is not there is asked after one that says no, and all are asked where all do.
+            link(&pool, 2).set(false);
+            assert_eq!(ports(&pool.relink(now)), [1], "{mode:?}");
+            assert_eq!(pool.is_reachable(), !heeded);
+            link(&pool, 2).set(true);
+            link(&pool, 2).says(Health::NotServing);
+            assert_eq!(ports(&pool.relink(now)), [1, 2], "{mode:?}");
+            assert!(!of(&seen(&pool), 1).is_out && pool.is_reachable() != heeded);
+            link(&pool, 1).says(Health::Serving);
+            let expected: &[u16] = if heeded { &[1] } else { &[1, 2] };
+            assert_eq!(ports(&pool.relink(now)), expected, "{mode:?}");
+            // A newcomer is asked when it has said something, and not when it only can be reached.
+            let third = [first[0].clone(), first[1].clone(), endpoint(3, State::Ready, 0)];
+            pool.apply(&EndpointSet::new(third.to_vec(), 2), now);
+            link(&pool, 3).says(Health::Awaited);
+            link(&pool, 3).set(true);
+            assert_eq!(ports(&pool.relink(now)).contains(&3), !heeded, "{mode:?}");
+            assert_eq!(of(&seen(&pool), 3).connecting, heeded);
+            link(&pool, 3).says(Health::Unknown);
+            assert!(ports(&pool.relink(now)).contains(&3), "{mode:?}");
+        }
     }
 
     proptest! {

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -55,6 +58,8 @@ struct Board<C> {
     pool: Mutex<Pool<C>>,
     /// Wakes those who wait for an endpoint.
     published: watch::Sender<()>,
+    /// Is there anybody of whom an answer may be expected?
+    reachable: AtomicBool,
     /// Wakes the task that writes.
     shared: Arc<Shared>,
 }
@@ -110,6 +115,7 @@ impl<C: Send + Sync + 'static> Balance<C> {
             layout,
             pool: Mutex::new(Pool::new(make, picks, ejections, Arc::clone(&shared), config)),
             published: watch::Sender::new(()),
+            reachable: AtomicBool::new(false),
             shared,
         });
         watch.add_balancer(Arc::downgrade(&board) as Weak<dyn Members>);
@@ -199,6 +205,16 @@ impl<C: Send + Sync + 'static> Balance<C> {
         // The wait was real.
         context.set_now(Instant::now());
         Ok(picked)
+    }
+
+    /// Waits until an answer may be expected of somebody: one to whom there is a way, and who does not say that it serves
+    /// nobody. While there is one this waits for nothing.
+    pub async fn reachable(&self) {
+        let mut published = self.0.board.published.subscribe();
+        while !self.0.board.reachable.load(Relaxed) {
+            // The sender is on the board, which is here.
+            let _ = published.changed().await;
+        }
     }
 
     /// Is there somebody whose label is not in `asked`, for a call that asks for nobody by name?
@@ -298,6 +314,7 @@ impl<C> Board<C> {
     fn divide(&self, pool: &Pool<C>, healthy: &Arc<ReadySet<C>>) {
         let sick = pool.sick(healthy);
         self.groups.store(Arc::new(self.layout.groups(healthy, &sick)));
+        self.reachable.store(pool.is_reachable(), Relaxed);
         self.published.send_replace(());
     }
 

@@ -36,6 +36,8 @@ pub(in crate::balance) enum Why {
         /// What it was.
         last: Outcome,
     },
+    /// Its own word, of which no count is kept.
+    Health,
 }
 
 impl Why {
@@ -46,11 +48,13 @@ impl Why {
             Why::Share { .. } => "share",
             Why::Rate { .. } => "rate",
             Why::Probe { .. } => "probe",
+            Why::Health => "health",
         }
     }
 
     /// Every label.
-    pub(in crate::balance) const LABELS: [&'static str; 4] = ["consecutive", "share", "rate", "probe"];
+    pub(in crate::balance) const LABELS: [&'static str; 5] =
+        ["consecutive", "share", "rate", "probe", "health"];
 }
 
 impl fmt::Display for Why {
@@ -67,6 +71,7 @@ impl fmt::Display for Why {
             Why::Probe { last } => {
                 write!(f, "its first answer after it came back was a failure ({})", last.label())
             }
+            Why::Health => f.write_str("it says itself that it is not serving"),
         }
     }
 }
@@ -94,6 +99,7 @@ mod tests {
                 "probe",
                 "its first answer after it came back was a failure (timeout)",
             ),
+            (Why::Health, "health", "it says itself that it is not serving"),
         ];
         for ((why, label, text), known) in table.into_iter().zip(Why::LABELS) {
             assert_eq!((why.label(), why.to_string().as_str()), (label, text));
