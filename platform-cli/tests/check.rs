@@ -55,6 +55,12 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
             "4:28",
             "attempt_timeout = \"2s\"",
         ),
+        (
+            "[clients.stock]\nservice_config = \"stock.json\"\n",
+            "stock.json: cannot be read",
+            "4:1",
+            "service_config = \"stock.json\"",
+        ),
         ("[clients.stock]\ntarget = \"ftp://x\"\n", "`clients.stock.target`", "4:1", "target = \"ftp://x\""),
         ("[clients.Stock]\n", "did you mean `stock`?", "3:1", "[clients.Stock]"),
         ("[defaults]\ntarget = \"stock\"\n", "would send every client", "", ""),
@@ -455,4 +461,24 @@ fn asked_wrongly_it_ends_with_2() {
         assert_eq!(status, Some(2), "{said}");
         assert!(said.contains(told), "{said}");
     }
+}
+
+#[test]
+fn a_service_config_beside_the_file_is_read_and_a_whole_path_belongs_to_another_machine() {
+    let place = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, json: &str| {
+        let toml = format!("{OWNED}[clients.stock]\nservice_config = \"{path}\"\n");
+        fs::write(place.path().join("platform.toml"), toml).expect("a file");
+        fs::write(place.path().join("stock.json"), json).expect("a file");
+    };
+    write("stock.json", r#"{"methodConfig": [{"name": [{}], "timeout": "1s"}]}"#);
+    assert_eq!(asked(place.path(), &[]).0, Some(0));
+    write("stock.json", "{\"methodConfig\": [\n{\"name\": [{}],\n\"timeout\": 1}]}");
+    let (status, told) = asked(place.path(), &[]);
+    assert!(
+        status == Some(1) && told.contains("stock.json:3: `methodConfig[0].timeout` is 1; write"),
+        "{told}"
+    );
+    write("/etc/nowhere/stock.json", "{}");
+    assert_eq!(asked(place.path(), &[]).0, Some(0));
 }

@@ -22,6 +22,8 @@ pub(crate) struct Method {
     pub(crate) codes: Codes,
     /// How long its answers may take.
     pub(crate) stream: StreamLimits,
+    /// Its calls wait for somebody to ask as long as their deadline allows.
+    pub(crate) waits: bool,
 }
 
 /// How long a stream of answers may take once its head is there; `None` is no limit.

@@ -29,7 +29,7 @@ use std::{collections::HashMap, error, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose};
 use http::HeaderMap;
-use platform_core::{Error, ErrorKind, Mark};
+use platform_core::{Error, ErrorKind, Mark, stack::Guarding};
 use tonic::{
     Code, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -62,8 +62,8 @@ pub fn code(kind: ErrorKind) -> Code {
     }
 }
 
-/// The status of an error: with the marks and delays that machines read, and with details (`ErrorInfo`, `RetryInfo`)
-/// that name the reason, the layer and the target. [`error()`] finds the error itself in it again.
+/// The status of an error: with the marks and delays that machines read, and with details (`ErrorInfo`, `RetryInfo`,
+/// `QuotaFailure` of a tenant's rate) that name the reason, the layer and the target. [`error()`] finds the error itself in it again.
 pub fn status(error: &Error) -> Status {
     told(error, error.detail(), place(error)).with(error)
 }
@@ -172,6 +172,10 @@ fn told(error: &Error, message: &str, place: HashMap<String, String>) -> Told {
     if hint.after.is_some() {
         details.set_retry_info(hint.after);
     }
+    // A handler's own limit is not ours to explain.
+    if error.kind() == ErrorKind::RateLimited && error.layer() == Guarding::RateLimit.as_str() {
+        details.add_quota_failure_violation(TENANT, error.detail());
+    }
     Told(Status::with_error_details_and_metadata(code(error.kind()), message, details, metadata))
 }
 
@@ -205,6 +209,8 @@ const STOP: i64 = -1;
 const DOMAIN: &str = "platform";
 /// Who refused or failed, in the metadata of `ErrorInfo`.
 const LAYER: &str = "layer";
+/// Whose quota it is, in `QuotaFailure`: which tenant that is the caller said himself.
+const TENANT: &str = "tenant";
 /// The longest text taken over from a peer, in characters.
 const MAX_TOLD: usize = 500;
 
@@ -267,6 +273,13 @@ mod tests {
         let delay = status.get_details_retry_info().unwrap().retry_delay;
         assert_eq!(delay, Some(Duration::from_millis(250)));
         assert_eq!(kind_of(&status), Some(ErrorKind::RateLimited));
+        let quota = &status.get_details_quota_failure().unwrap().violations;
+        assert_eq!(
+            (quota.len(), quota[0].subject.as_str(), quota[0].description.as_str()),
+            (1, "tenant", "slow down")
+        );
+        let own = super::status(&Error::new(ErrorKind::RateLimited, "slow down").at_layer("handler"));
+        assert!(own.get_details_quota_failure().is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 """gRPC's own client for Python against our server.
 
-python grpcio_client.py ADDRESS DESCRIPTORS
+python grpcio_client.py ADDRESS DESCRIPTORS [CA [CERTIFICATE KEY]]
 
 Prints `ok CASE` for each case; the first that fails ends it with its traceback.
 """
@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-ADDRESS, DESCRIPTORS = sys.argv[1:]
+ADDRESS, DESCRIPTORS, *TLS = sys.argv[1:]
 
 files = descriptor_pb2.FileDescriptorSet()
 with open(DESCRIPTORS, "rb") as read:
@@ -48,6 +48,19 @@ class Echo:
         }
         for name, kind in kinds.items():
             setattr(self, name, kind(ECHO + name, Word.SerializeToString, Word.FromString))
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def connect(options):
+    if not TLS:
+        return grpc.insecure_channel(ADDRESS, options=options)
+    ca, certificate, key = [*map(read, TLS), None, None][:3]
+    credentials = grpc.ssl_channel_credentials(ca, private_key=key, certificate_chain=certificate)
+    return grpc.secure_channel(ADDRESS, credentials, options=options)
 
 
 def fails(code, call):
@@ -184,7 +197,7 @@ def service_config_retry(_):
     config = """{"methodConfig": [{"name": [{"service": "platform.test.Echo"}], "retryPolicy": {
         "maxAttempts": 3, "initialBackoff": "0.01s", "maxBackoff": "0.02s", "backoffMultiplier": 1,
         "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
-    with grpc.insecure_channel(ADDRESS, options=[("grpc.service_config", config)]) as channel:
+    with connect([("grpc.service_config", config)]) as channel:
         echo = Echo(channel)
         before = int(echo.Say(Word(text="asked")).text)
         begun = time.monotonic()
@@ -250,7 +263,7 @@ def server_compressed_streaming(echo):
     assert [len(word.text) for word in heard] == [100_000] * 3
 
 
-with grpc.insecure_channel(ADDRESS) as channel:
+with connect([]) as channel:
     stub = Echo(channel)
     stub.channel = channel
     for run in CASES:

@@ -1,8 +1,9 @@
 """gRPC's own server for Python, with a script for our channel.
 
-python grpcio_server.py DESCRIPTORS [OPTION=NUMBER ...]
+python grpcio_server.py DESCRIPTORS [OPTION=NUMBER ...] [tls=FOLDER]
 
-Prints its port, serves until its standard input is closed. What a word asks for:
+Prints its port, serves until its standard input is closed. With health=1 it has gRPC's own health service too; with a
+folder it speaks TLS as `server.pem` and `server.key` say, and with mtls=1 asks for a certificate of `ca.pem`. What a word asks for:
 
 fail-twice    UNAVAILABLE for the first two of its tag, then the attempts that it was told of
 pushback      UNAVAILABLE with a pushback of 80 ms once, then how long that took in milliseconds
@@ -13,6 +14,7 @@ asked         how often its tag was asked
 left          how many calls of its tag their caller cancelled
 metadata      what came as echo-initial goes back at once, echo-trailing-bin at the end
 join          (of many words) counts its tag with the first; it ends with the word `over`
+health        what its health service says of platform.test.Echo from now on is its tag: SERVING, NOT_SERVING
 half          (stream) one word, then UNAVAILABLE
 loaded        says in its trailers that it has as many requests under way as its load says, whatever else
 anything      the same again
@@ -28,6 +30,7 @@ from concurrent import futures
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 files = descriptor_pb2.FileDescriptorSet()
 with open(sys.argv[1], "rb") as read:
@@ -92,6 +95,8 @@ def say(word, context):
         context.send_initial_metadata((("seen", "yes"),))
         time.sleep(0.3)
         context.abort(grpc.StatusCode.INTERNAL, "after all")
+    if what == "health":
+        servicer.set("platform.test.Echo", health_pb2.HealthCheckResponse.ServingStatus.Value(tag))
     if what == "slow":
         time.sleep(10)
     if what == "metadata":
@@ -150,7 +155,13 @@ def handler(kind, method):
     return kind(method, request_deserializer=Word.FromString, response_serializer=Word.SerializeToString)
 
 
-options = [(name, int(value)) for name, value in (text.split("=") for text in sys.argv[2:])]
+given = dict(text.split("=", 1) for text in sys.argv[2:])
+folder, mutual = given.pop("tls", None), given.pop("mtls", None)
+servicer = None
+if given.pop("health", None):
+    servicer = health.HealthServicer()
+    servicer.set("platform.test.Echo", health_pb2.HealthCheckResponse.SERVING)
+options = [(name, int(value)) for name, value in given.items()]
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=32), options=options)
 methods = {
     "Say": handler(grpc.unary_unary_rpc_method_handler, say),
@@ -160,7 +171,20 @@ methods = {
     "Chat": handler(grpc.stream_stream_rpc_method_handler, chat),
 }
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("platform.test.Echo", methods),))
-print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+if servicer:
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+if folder:
+
+    def read(name):
+        with open(f"{folder}/{name}", "rb") as file:
+            return file.read()
+
+    authority = read("ca.pem") if mutual else None
+    pair = (read("server.key"), read("server.pem"))
+    credentials = grpc.ssl_server_credentials([pair], authority, require_client_auth=bool(mutual))
+    print(server.add_secure_port("127.0.0.1:0", credentials), flush=True)
+else:
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
 server.start()
 sys.stdin.read()
 server.stop(0)

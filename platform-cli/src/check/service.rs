@@ -93,6 +93,9 @@ fn profile(file: &Path, profile: Option<&str>, findings: &mut BTreeSet<Finding>)
         }
     }
     for call in &calls {
+        findings.extend(recommended_in_vain(file, call));
+    }
+    for call in &calls {
         findings.extend(hedged_for_nothing(file, &config, call));
     }
     let identity = match identity {
@@ -149,6 +152,19 @@ fn call(config: &Config, name: &str) -> Result<Call> {
         Error::config(format!("{origin}`{key}`: {}", error.detail()))
     })?;
     Ok(Call { client: name.to_owned(), target, settings })
+}
+
+/// A service config beside the file is there and can be meant; one with a whole path belongs to where the service runs.
+fn recommended_in_vain(file: &Path, call: &Call) -> Option<Finding> {
+    let path = &call.settings.service_config;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let there = folder.join(path);
+    if path.as_os_str().is_empty() || (path.is_absolute() && !there.exists()) {
+        return None;
+    }
+    let error = platform_grpc::channel::policy::check_service_config(&there).err()?;
+    let key = format!("clients.{}.service_config", call.client);
+    Some(Finding::new(Place::of(file, &key), error.detail().to_owned()))
 }
 
 /// A hedge is paid by the budget, and must not take what repeats need.

@@ -20,7 +20,7 @@ use super::{
     follow::follow,
     metrics::{Meter, Meters},
     peek::{Shape, peek},
-    request::CallersDeadline,
+    request::{CallersDeadline, WaitForReady},
 };
 use crate::{
     classify::{Judged, name},
@@ -63,6 +63,10 @@ impl Dialect for Grpc {
     fn name(&self, request: &Request<Body>) -> Called {
         let path = request.uri().path();
         Called { meter: self.meters.of(bare(path)), method: self.method(path) }
+    }
+
+    fn waits(&self, request: &Request<Body>) -> bool {
+        request.extensions().get::<WaitForReady>().is_some()
     }
 
     /// The policy's limits are for a stream's head. A server that was told of them would cut the rest.

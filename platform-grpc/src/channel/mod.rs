@@ -37,6 +37,7 @@
 
 mod dialect;
 mod follow;
+pub mod health;
 pub(crate) mod metrics;
 mod peek;
 pub mod policy;
@@ -53,7 +54,7 @@ use std::{
 
 use http::{Request, Response};
 use platform_core::{
-    App, Result,
+    App, Error, Result,
     deadline::Whose,
     stack::{Answered, ClientPolicy, Row},
 };
@@ -69,6 +70,7 @@ use tower_service::Service;
 pub use peek::PEEK;
 pub use policy::{Codes, MethodSettings};
 pub use reply::Reply;
+pub use request::WaitForReady;
 
 use self::{
     dialect::Grpc,
@@ -183,7 +185,8 @@ impl Builder {
     }
 
     /// What the target's owner recommends to its callers: gRPC's service config, as JSON. It is weaker than what the
-    /// code and the file say of the same methods; which fields are read: [`policy`].
+    /// code and the file say of the same methods, and a file that the client's section names (`service_config`) takes
+    /// its place; which fields are read: [`policy`].
     pub fn service_config(mut self, json: impl Into<String>) -> Self {
         self.service_config = Some(json.into());
         self
@@ -253,12 +256,16 @@ impl Builder {
         for descriptors in self.descriptors {
             known.extend(methods(descriptors)?);
         }
-        let service_config = match self.service_config {
-            Some(json) => ServiceConfig::parse(&json)?,
-            None => ServiceConfig::default(),
-        };
-        let wanted = Wanted { service_config, edits: self.edits };
-        let caller = self.inner.speaking(|making| {
+        let Builder { inner, edits, service_config: handed, .. } = self;
+        let caller = inner.speaking(|making| {
+            let file = &making.settings.service_config;
+            let service_config = match handed {
+                _ if !file.as_os_str().is_empty() => ServiceConfig::read_file(file)
+                    .map_err(|error| Error::config(format!("[{}]: {}", making.section, error.detail())))?,
+                Some(json) => ServiceConfig::parse(&json)?,
+                None => ServiceConfig::default(),
+            };
+            let wanted = Wanted { service_config, edits };
             let Making { app, target, .. } = *making;
             if !wanted.service_config.unread.is_empty() {
                 let fields = wanted.service_config.unread.join(", ");
@@ -266,7 +273,9 @@ impl Builder {
             }
             let methods = wanted.resolve(making, &mut known)?;
             let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
-            Ok(Spoken { dialect: Grpc::new(known, meters), methods })
+            let asked = &making.settings.balance.health;
+            let minds = asked.mode.is_on().then(|| health::minds(&asked.service));
+            Ok(Spoken { dialect: Grpc::new(known, meters), methods, minds })
         })?;
         Ok(Channel(caller))
     }

@@ -31,6 +31,19 @@ pub(super) struct Made {
     pub(super) listens: Option<Listens>,
 }
 
+/// Whether a call waits for somebody to ask as long as its deadline allows: while its target has no endpoint, none that
+/// can be reached, or only such as say that they are not serving. Without it, or with `false`, it waits
+/// `balance.set.empty_wait` and fails. It is stronger than the method's `wait_for_ready`.
+///
+/// ```
+/// use platform_grpc::channel::WaitForReady;
+///
+/// let mut request = tonic::Request::new(());
+/// request.extensions_mut().insert(WaitForReady(true));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitForReady(pub bool);
+
 /// What a stream is to end by, whatever the policy allows its head.
 #[derive(Clone, Copy)]
 pub(super) struct CallersDeadline(pub(super) Option<Deadline>);
@@ -45,9 +58,14 @@ pub(super) type Listens = oneshot::Sender<()>;
 /// A message that cannot be encoded.
 pub(super) fn make(request: Request<tonic::body::Body>, grpc: &Grpc, keep: u64) -> Result<Made, Status> {
     let (mut head, body) = request.into_parts();
+    let asked = head.extensions.get::<WaitForReady>().copied();
     // Names of the generated client's own; the path says them too, and a copy for a repeat would copy them.
     head.extensions = Extensions::new();
-    let Method { idempotent, unary, stream, .. } = grpc.method(head.uri.path());
+    let Method { idempotent, unary, stream, waits, .. } = grpc.method(head.uri.path());
+    let waits = asked.unwrap_or(WaitForReady(waits));
+    if waits.0 {
+        head.extensions.insert(waits);
+    }
     let (mut body, listens) = at_hand(body, keep)?;
     if idempotent {
         body = body.mark_idempotent();

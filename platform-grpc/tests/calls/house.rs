@@ -131,10 +131,19 @@ impl House {
         House::with(toml, |services| services).await
     }
 
+    /// One at this address.
+    pub(crate) async fn open_at(address: SocketAddr) -> House {
+        House::listening("", address, |services| services).await
+    }
+
     pub(crate) async fn with(toml: &str, change: impl FnOnce(Services) -> Services) -> House {
+        House::listening(toml, SocketAddr::from(([127, 0, 0, 1], 0)), change).await
+    }
+
+    async fn listening(toml: &str, address: SocketAddr, change: impl FnOnce(Services) -> Services) -> House {
         let config = Config::builder()
             .toml(toml)
-            .set("server.listen", "127.0.0.1:0")
+            .set("server.listen", address.to_string())
             .set("admin.listen", "127.0.0.1:0")
             .set("discovery.register.mode", "off")
             .load()

@@ -151,5 +151,36 @@ async fn what_cannot_be_meant_is_refused_by_name() {
     let error = platform_http::Client::for_target(&house.app, "echo").unwrap_err();
     assert!(error.detail().contains("`clients.echo.methods` is for clients that speak gRPC"), "{error}");
     let error = channel(&house).service_config(r#"{"methodConfig": {}}"#).build().unwrap_err();
-    assert!(error.detail().contains("service config: `methodConfig` is {}; write a list"), "{error}");
+    assert!(error.detail().contains("service config, line 1: `methodConfig` is {}; write a list"), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_config_is_a_file_that_the_section_names() {
+    let recommends = |attempts: u32| {
+        let text = r#"{"methodConfig": [{
+            "name": [{"service": "platform.test.Echo"}],
+            "retryPolicy": {"maxAttempts": ATTEMPTS, "initialBackoff": "0.001s", "maxBackoff": "0.01s",
+                "backoffMultiplier": 2, "retryableStatusCodes": ["ABORTED"]}}]}"#;
+        text.replace("ATTEMPTS", &attempts.to_string())
+    };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), recommends(2)).unwrap();
+    let toml = format!("[clients.echo]\nservice_config = \"{}\"", file.path().display());
+    let house = House::open(&toml).await;
+    // It takes the place of the one that the code hands over.
+    let handed = recommends(4);
+    let mut with_file = client(&house, |channel| channel.service_config(&handed));
+    soon(with_file.say(failing(Code::Aborted))).await.unwrap_err();
+    assert_eq!(house.asked(), 2);
+
+    std::fs::write(file.path(), recommends(1)).unwrap();
+    let error = channel(&house).build().unwrap_err();
+    let place =
+        format!("[clients.echo]: service config {}:3: `methodConfig[0].retryPolicy", file.path().display());
+    assert!(error.detail().starts_with(&place), "{error}");
+    let page = platform_http::Client::builder(&house.app, "echo").target("fixed://127.0.0.1:1").build();
+    assert!(
+        page.unwrap_err().detail().contains("`clients.echo.service_config` is for clients that speak gRPC")
+    );
+    house.end().await;
 }

@@ -23,19 +23,8 @@ use crate::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpcio_calls_our_server() {
     let house = House::open("").await;
-    let Some(mut python) = Python::start("grpcio_client.py", &[&house.address.to_string()], &[]) else {
-        return;
-    };
-    let printed = python.child.stdout.take().expect("it is piped");
-    let wrong = python.child.stderr.take().expect("it is piped");
-    let read = tokio::task::spawn_blocking(move || {
-        let said = std::io::read_to_string(printed).expect("text");
-        (said, std::io::read_to_string(wrong).expect("text"))
-    });
-    let (said, wrong) = soon(read).await.expect("no panic");
-    let ok: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("ok ")).collect();
+    let Some((ok, wrong)) = Python::calls(house.address, &[]).await else { return };
     assert_eq!(ok, CASES, "{wrong}");
-    assert!(python.child.wait().expect("it is ours").success(), "{wrong}");
     let labels = ["rpc_method=\"platform.test.Echo/Shout\""];
     assert_eq!(house.metric("rpc_server_call_duration_seconds_count", &labels), 0.0);
     house.end().await;
@@ -288,7 +277,7 @@ async fn an_error_of_a_peer_is_told_in_its_words() {
 }
 
 /// gRPC's interop cases as far as they can be asked of this service, and ours.
-const CASES: [&str; 23] = [
+pub(crate) const CASES: [&str; 23] = [
     "empty_unary",
     "large_unary",
     "client_streaming",

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use platform_grpc::Channel;
+use platform_grpc::{Channel, channel::Builder};
 use platform_grpc_protos::{DESCRIPTORS, echo_client::EchoClient};
 use tokio::time::Instant;
 
@@ -45,6 +45,25 @@ impl Python {
             .spawn()
             .expect("python ran a moment ago");
         Some(Python { child, _descriptors: descriptors })
+    }
+}
+
+impl Python {
+    /// gRPC's client, over TLS with these files if there are some: the cases that went well, and what it said besides.
+    pub(crate) async fn calls(address: SocketAddr, tls: &[&str]) -> Option<(Vec<String>, String)> {
+        let mut python = Python::start("grpcio_client.py", &[&address.to_string()], tls)?;
+        let printed = python.child.stdout.take().expect("it is piped");
+        let wrong = python.child.stderr.take().expect("it is piped");
+        let read = tokio::task::spawn_blocking(move || {
+            let said = std::io::read_to_string(printed).expect("text");
+            (said, std::io::read_to_string(wrong).expect("text"))
+        });
+        let (said, mut wrong) = soon(read).await.expect("no panic");
+        if !python.child.wait().expect("it is ours").success() {
+            wrong.push_str("[failed]");
+        }
+        let ok = said.lines().filter_map(|line| line.strip_prefix("ok ")).map(str::to_owned);
+        Some((ok.collect(), wrong))
     }
 }
 
@@ -100,8 +119,12 @@ impl Peer {
     }
 
     pub(crate) fn channel(&self) -> Channel {
-        let channel = Channel::builder(&self.house.app, "peer").target(format!("fixed://{}", self.address));
-        channel.descriptors(DESCRIPTORS).build().expect("a channel")
+        self.builder("peer").build().expect("a channel")
+    }
+
+    pub(crate) fn builder(&self, name: &str) -> Builder {
+        let channel = Channel::builder(&self.house.app, name).target(format!("fixed://{}", self.address));
+        channel.descriptors(DESCRIPTORS)
     }
 
     pub(crate) fn client(&self) -> EchoClient<Channel> {

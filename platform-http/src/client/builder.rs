@@ -9,7 +9,10 @@ use platform_core::{
     identity::Identity,
     stack::{ClientPolicy, ClientStack, Row, Targets},
 };
-use platform_discovery::{Balance, Endpoint, Target, balance};
+use platform_discovery::{
+    Balance, Endpoint, Target,
+    balance::{self, Link},
+};
 use tower_layer::Layer;
 
 use super::{
@@ -19,6 +22,7 @@ use super::{
     dialect::Dialect,
     methods::{Making, Methods, Pages, Spoken},
     metrics::Meters,
+    mind::Minds,
     protocol::Http,
     slots::{Around, Rest, Slot, Slots},
     speech::Plain,
@@ -122,8 +126,19 @@ impl Builder {
                 let why = "is for clients that speak gRPC; HTTP has paths, and a client for each kind of them does it";
                 return Err(Error::config(format!("`{section}.methods` {why}")));
             }
+            if !settings.service_config.as_os_str().is_empty() {
+                let why = "is for clients that speak gRPC; write what is set under [clients.NAME.policy]";
+                return Err(Error::config(format!("`{section}.service_config` {why}")));
+            }
+            // What is written for all clients is for those that can.
+            if settings.balance.health.mode.is_on()
+                && app.config().has(&format!("{section}.balance.health.mode"))
+            {
+                let why = "is for clients that speak gRPC; HTTP has no word for it, leave it out";
+                return Err(Error::config(format!("`{section}.balance.health` {why}")));
+            }
             let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
-            Ok(Spoken { dialect: Plain { meters }, methods: Vec::new() })
+            Ok(Spoken { dialect: Plain { meters }, methods: Vec::new(), minds: None })
         })?;
         Ok(Client(inner))
     }
@@ -165,10 +180,10 @@ impl Builder {
         let targets = Targets::of(&app);
         let parts = targets.parts(&app, target_name);
         let section = format!("clients.{name}");
-        let Spoken { dialect, methods } =
+        let Spoken { dialect, methods, minds } =
             speech(&Making { app: &app, target: target_name, section: &section, settings: &settings })?;
         let (rows, slotted) = (slots.rows(), slots.attempts());
-        let balance = balance(&app, &target, &settings, slots.endpoints())?;
+        let balance = balance(&app, &target, &settings, slots.endpoints(), minds)?;
         let stranger = settings.preset == Preset::External || target.is_stranger();
         let wire = Arc::new(Http {
             target: Arc::clone(target_name),
@@ -209,18 +224,32 @@ fn balance(
     target: &Target,
     settings: &Settings,
     behind: Option<impl Fn(Connection) -> Connection + Send + Sync + 'static>,
+    minds: Option<Minds>,
 ) -> Result<Arc<Balance<Connection>>> {
-    if let Some(behind) = behind {
-        let connector = Connector::new(target, &settings.connect)?;
-        let make = move |endpoint: &Endpoint, link| behind(connector.to(endpoint, link));
-        return crate::discovery(app)?.balance_linked(target, &settings.balance, make).map(Arc::new);
-    }
-    let alike = serde_json::to_string(&(&settings.balance, &settings.connect))
+    let alike = serde_json::to_string(&(&settings.balance, &settings.connect, minds.is_some()))
         .map_err(|error| Error::config(format!("client {}: {error}", target.name())))?;
-    app.once(&format!("{} {target} {alike}", target.name()), || {
+    let agent = agent(app.identity());
+    let connect = || {
         let connector = Connector::new(target, &settings.connect)?;
-        let make = move |endpoint: &Endpoint, link| connector.to(endpoint, link);
-        crate::discovery(app)?.balance_linked(target, &settings.balance, make)
+        Ok::<_, Error>(move |endpoint: &Endpoint, link: Link| {
+            let connection = connector.to(endpoint, link.clone());
+            match &minds {
+                Some(minds) => {
+                    let label = endpoint.address.to_string().into();
+                    connection.minded(minds, link, label, agent.clone())
+                }
+                None => connection,
+            }
+        })
+    };
+    let discovery = crate::discovery(app)?;
+    if let Some(behind) = behind {
+        let connect = connect()?;
+        let make = move |endpoint: &Endpoint, link| behind(connect(endpoint, link));
+        return discovery.balance_linked(target, &settings.balance, make).map(Arc::new);
+    }
+    app.once(&format!("{} {target} {alike}", target.name()), || {
+        discovery.balance_linked(target, &settings.balance, connect()?)
     })
 }
 

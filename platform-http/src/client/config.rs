@@ -36,6 +36,9 @@ pub struct Settings {
     pub connect: Connect,
     /// What single methods have of their own, by name, as it is written: a protocol that has methods reads it.
     pub methods: BTreeMap<String, serde_json::Value>,
+    /// A file with what the target's owner recommends for its methods, of a protocol that has such a thing: gRPC's
+    /// service config. Empty is none.
+    pub service_config: PathBuf,
 }
 
 /// Values that suit a kind of dependency.
@@ -217,6 +220,10 @@ pub(crate) fn resolve(config: &Config, name: &str, code: Code) -> Result<Setting
     if !settings.methods.is_empty() {
         let why = "would be for the methods of every client; write it under [clients.NAME.methods]";
         return Err(Error::config(format!("`{DEFAULTS}.methods` {why}")));
+    }
+    if !settings.service_config.as_os_str().is_empty() {
+        let why = "would be for the methods of every client; write it under [clients.NAME]";
+        return Err(Error::config(format!("`{DEFAULTS}.service_config` {why}")));
     }
     limits.file(config, DEFAULTS, Rank::Defaults);
 
@@ -430,6 +437,7 @@ mod tests {
             ("[clients.catalog.connect.tls]\ncert = \"/a\"", "belong together"),
             ("[clients.catalog.connect]\ntimeout = \"0ms\"", "raise it"),
             ("[defaults]\ntarget = \"dir://a\"", "[clients.NAME]"),
+            ("[defaults]\nservice_config = \"a.json\"", "[clients.NAME]"),
         ];
         for (text, part) in table {
             let error = resolved(text, Code::default()).unwrap_err();

@@ -34,6 +34,7 @@ use tower_service::Service;
 
 use super::{
     config::{Connect, Protocol},
+    mind::{Mind, Minded, Minds},
     reach::{Dial, Reach},
     tls::{Stream, Tls, tcp},
 };
@@ -63,6 +64,8 @@ pub(super) struct Connection {
     host: HeaderValue,
     /// The layers in the slot `endpoint`, where there are any.
     around: Option<Rest>,
+    /// What listens to the endpoint, where something does.
+    mind: Option<Arc<Mind>>,
 }
 
 /// Connections, of HTTP/2 one, and the calls that are under way on them.
@@ -127,6 +130,7 @@ impl Connector {
             authority: self.authority.clone(),
             host: self.host.clone(),
             around: None,
+            mind: None,
         }
     }
 }
@@ -135,6 +139,12 @@ impl Connection {
     /// The same with layers before it, which [`through`](Self::through) goes through.
     pub(super) fn behind(self, around: Rest) -> Self {
         Connection { around: Some(around), ..self }
+    }
+
+    /// The same, listened to from its first request on.
+    pub(super) fn minded(self, minds: &Minds, link: Link, label: Arc<str>, agent: HeaderValue) -> Self {
+        let mind = minds.to(Minded { connections: Rest::to(self.clone()), link, label, agent });
+        Connection { mind: Some(Arc::new(mind)), ..self }
     }
 
     /// [`send`](Self::send), through the layers of the slot `endpoint`.
@@ -156,6 +166,9 @@ impl Connection {
         mut request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>>> + Send + use<> {
         self.address(&mut request);
+        if let Some(mind) = &self.mind {
+            mind.begin();
+        }
         let (lane, counted) = self.lane();
         let reply = lane.client.request(request);
         async move {

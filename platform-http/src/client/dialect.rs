@@ -35,6 +35,12 @@ pub trait Dialect: Send + Sync + 'static {
     /// What this request calls.
     fn name(&self, request: &Request<Body>) -> Self::Name;
 
+    /// May this call wait for somebody to ask as long as its limit allows, and not only `balance.set.empty_wait`?
+    fn waits(&self, request: &Request<Body>) -> bool {
+        let _ = request;
+        false
+    }
+
     /// The last look at what is sent, when its headers are written.
     fn sends(&self, name: &Self::Name, call: &mut Request<Body>) {
         let _ = (name, call);

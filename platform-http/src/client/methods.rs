@@ -11,7 +11,7 @@ use platform_core::{
     stack::{ClientPolicy, ClientStack, Parts, Row, Storey},
 };
 
-use super::{Inner, config::Settings, dialect::Dialect};
+use super::{Inner, config::Settings, dialect::Dialect, mind::Minds};
 
 /// What a protocol's words are made from.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Spoken<D> {
     /// The policies of single methods (`film.Ratings/Get`, the path without the slash before it) and of all others of
     /// a service (`film.Ratings`). Of their guards the client's count.
     pub methods: Vec<(String, ClientPolicy)>,
+    /// How endpoints are listened to, if they are.
+    pub minds: Option<Minds>,
 }
 
 /// The pages of a client.

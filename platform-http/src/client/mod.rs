@@ -42,6 +42,7 @@ pub mod dialect;
 mod exchange;
 mod methods;
 pub mod metrics;
+mod mind;
 mod protocol;
 mod reach;
 mod request;
@@ -53,6 +54,7 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "plain.rs"]
 mod tls;
+mod wait;
 
 use std::{
     fmt,
@@ -76,6 +78,7 @@ pub use config::{
     Tls, configured,
 };
 pub use methods::{Making, Spoken};
+pub use mind::{Minded, Minds};
 pub use reach::{BACKOFF, BACKOFF_MAX, Dial, FRESH, Reach, SPREAD, backoff};
 pub use request::RequestBuilder;
 pub use response::Response;
@@ -100,6 +103,11 @@ impl<D: Dialect> Inner<D> {
         let stack = self.pages.of(request.uri().path());
         match &self.around {
             Some(around) => slots::call(stack, &self.wire, around, request).await,
+            None if self.wire.dialect.waits(&request) => {
+                // Rare and long: its state should not be part of every call's.
+                let inside = slots::inside(&self.pages, &self.wire);
+                Box::pin(slots::call(stack, &self.wire, &inside, request)).await
+            }
             None => stack.call(request, &*self.wire).await,
         }
     }

@@ -137,6 +137,8 @@ impl<D: Dialect> Wire for Http<D> {
             Row::new(Endpoint, "balance", "Which one do we ask?")
                 .with("pick", &format_args!("{}", balance.pick.as_str()))
                 .with("set.empty_wait", &balance.set.empty_wait)
+                .with("health.mode", &format_args!("{}", balance.health.mode))
+                .with("health.service", &format_args!("{}", balance.health.service))
                 .with("set.panic", &format_args!("{}", balance.set.panic))
                 .with(
                     "set.subset",

@@ -75,7 +75,7 @@ use crate::{
     layers::{Below, Reply, Wrap, within},
 };
 
-use super::{connect::Connection, dialect::Dialect, methods::Pages, protocol::Http};
+use super::{connect::Connection, dialect::Dialect, methods::Pages, protocol::Http, wait};
 
 /// Whom a request in the slots `attempt` and `endpoint` is for, among its extensions: the endpoint's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +131,7 @@ impl Slots {
 
     /// What calls go through, if a layer is in their way.
     pub(super) fn calls<D: Dialect>(&self, pages: &Arc<Pages>, wire: &Arc<Http<D>>) -> Option<Rest> {
-        let inside = Inside { pages: Arc::clone(pages), wire: Arc::clone(wire) };
-        (!self.call.is_empty()).then(|| within(&self.call, Rest(Arc::new(inside))))
+        (!self.call.is_empty()).then(|| within(&self.call, inside(pages, wire)))
     }
 
     /// What attempts go through, if a layer is in their way.
@@ -146,7 +145,7 @@ impl Slots {
         let layers = std::mem::take(&mut self.endpoint);
         let before = !layers.is_empty();
         let behind = move |connection: Connection| {
-            let around = within(&layers, Rest(Arc::new(Connected(connection.clone()))));
+            let around = within(&layers, Rest::to(connection.clone()));
             connection.behind(around)
         };
         before.then_some(behind)
@@ -168,6 +167,11 @@ impl Attempts {
         extensions.insert(Way { connection: connection.clone() });
         self.0.0.answer(request).await.map(|reply| reply.map(Body::into_reply))
     }
+}
+
+/// All that stands below the slot `call`.
+pub(super) fn inside<D: Dialect>(pages: &Arc<Pages>, wire: &Arc<Http<D>>) -> Rest {
+    Rest(Arc::new(Inside { pages: Arc::clone(pages), wire: Arc::clone(wire) }))
 }
 
 /// A call through the layers around it, which are in `around`.
@@ -230,14 +234,19 @@ impl<D: Dialect> Below for Inside<D> {
         let (stack, wire) = (self.pages.of(request.uri().path()).clone(), Arc::clone(&self.wire));
         let mut request = request.map(Body::into_request);
         let limit = request.extensions_mut().remove::<Whole>().map(|whole| whole.0);
+        if wire.dialect.waits(&request) {
+            return Box::pin(async move { wait::call_inside(&stack, &wire, request, limit).await.map(told) });
+        }
         let mut call = Sending::new(request);
-        Box::pin(async move {
-            let answered = stack.call_inside(&mut call, limit, &*wire).await?;
-            let Answered { mut reply, endpoint, attempt, .. } = answered;
-            reply.extensions_mut().insert(Came { endpoint, attempt });
-            Ok(reply)
-        })
+        Box::pin(async move { stack.call_inside(&mut call, limit, &*wire).await.map(told) })
     }
+}
+
+/// With how it was come by, for who waits above the slot.
+fn told(answered: Answered<Response<Body>>) -> Response<Body> {
+    let Answered { mut reply, endpoint, attempt, .. } = answered;
+    reply.extensions_mut().insert(Came { endpoint, attempt });
+    reply
 }
 
 /// Below the slot `attempt`: the endpoint that was chosen.
@@ -249,6 +258,13 @@ impl Below for Chosen {
             Some(way) => way.connection.through(request),
             None => Box::pin(std::future::ready(Err(astray()))),
         }
+    }
+}
+
+impl Rest {
+    /// The connections of an endpoint.
+    pub(super) fn to(connection: Connection) -> Self {
+        Rest(Arc::new(Connected(connection)))
     }
 }
 

@@ -1,10 +1,13 @@
 //! What do single methods have of their own?
 //!
-//! Weak to strong: the client's own policy and the proto's `idempotency_level`, the service config that the code hands
-//! over ([`Builder::service_config`](super::Builder::service_config)), the code for a service and for a method
-//! ([`Builder::method`](super::Builder::method)), the file for a service and for a method:
+//! Weak to strong: the client's own policy and the proto's `idempotency_level`, gRPC's service config (that of the file
+//! which the client's section names, else the one that the code hands over:
+//! [`Builder::service_config`](super::Builder::service_config)), the code for a service and for a method
+//! ([`Builder::method`](super::Builder::method)), the section for a service and for a method:
 //!
 //! ```toml
+//! [clients.ratings]
+//! service_config = "ratings.json"
 //! [clients.ratings.methods."film.Ratings/*"]
 //! policy = { timeout = "2s" }
 //! [clients.ratings.methods."film.Ratings/Get"]
@@ -23,9 +26,22 @@
 
 mod codes;
 mod own;
+mod place;
 mod service_config;
+
+use std::path::Path;
+
+use platform_core::Result;
 
 pub use codes::Codes;
 pub use own::MethodSettings;
 pub(super) use own::{Edits, Wanted};
 pub(super) use service_config::ServiceConfig;
+
+/// Can the service config in this file be meant?
+///
+/// # Errors
+/// A file that cannot be read; what is wrong in it, with the line.
+pub fn check_service_config(path: &Path) -> Result<()> {
+    ServiceConfig::read_file(path).map(drop)
+}

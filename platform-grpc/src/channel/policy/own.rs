@@ -30,6 +30,9 @@ pub struct MethodSettings {
     /// The longest that nothing may come of it; the same.
     #[serde(with = "duration::or_none")]
     pub stream_idle: Option<Duration>,
+    /// Its calls wait for somebody to ask as long as their deadline allows, and not only `balance.set.empty_wait`
+    /// ([`WaitForReady`](crate::channel::WaitForReady)).
+    pub wait_for_ready: bool,
     /// Limits of time, and what follows a failure.
     pub policy: MethodPolicy,
 }
@@ -97,6 +100,7 @@ impl Wanted {
                 retry_codes: Codes::NONE,
                 stream_timeout: None,
                 stream_idle: None,
+                wait_for_ready: false,
                 policy: client.of_methods(),
             };
             let own = self.own(&name, base, making)?;
@@ -105,6 +109,7 @@ impl Wanted {
             }
             method.codes = own.retry_codes;
             method.stream = StreamLimits { whole: own.stream_timeout, idle: own.stream_idle };
+            method.waits = own.wait_for_ready;
             // A lost connection is UNAVAILABLE to gRPC.
             method.idempotent = own.idempotent || own.retry_codes.contain(Code::Unavailable);
             let policy = client.for_method(&own.policy);

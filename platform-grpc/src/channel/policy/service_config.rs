@@ -5,19 +5,19 @@
 //! | `timeout` | `policy.timeout`; an attempt may take no longer either |
 //! | `retryPolicy` | `recovery = "retry"`; `maxAttempts` above 5 is 5; `initialBackoff` and `maxBackoff` are those of `retry`; `retryableStatusCodes` are `retry_codes` |
 //! | `hedgingPolicy` | `recovery = "hedge"`, idempotent; no hedge is sent before `hedgingDelay`, nor before the call is slower than most; `nonFatalStatusCodes` are `retry_codes` |
-//! | `waitForReady` | read, and no other than without: every call waits `balance.set.empty_wait` for somebody |
+//! | `waitForReady` | `wait_for_ready` |
 //! | `backoffMultiplier` | read: a wait of ours doubles, and is random from nothing to its whole |
 //!
 //! Lengths are rounded up to whole milliseconds. What is said of message sizes, balancing, health and throttling is not
 //! read, because the platform has settings of its own for it; a line in the log names it. Anything else is refused.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, path::Path, time::Duration};
 
 use platform_core::{Error, Result, recovery::Recovery};
 use serde_json::{Map, Value};
 use tonic::Code;
 
-use super::{Codes, MethodSettings};
+use super::{Codes, MethodSettings, place::line_of};
 
 /// A service config, read and found good.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +32,7 @@ pub(in crate::channel) struct ServiceConfig {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Policy {
     timeout: Option<Duration>,
+    wait_for_ready: Option<bool>,
     repeats: Option<Repeats>,
 }
 
@@ -43,12 +44,38 @@ enum Repeats {
 
 impl ServiceConfig {
     /// # Errors
-    /// With the field that is wrong, and what to write.
+    /// With the field that is wrong, its line, and what to write.
     pub(in crate::channel) fn parse(json: &str) -> Result<Self> {
-        let whole: Value = serde_json::from_str(json)
-            .map_err(|error| Error::config(format!("service config: no JSON: {error}")))?;
+        Self::parsed(json).map_err(|(line, why)| Error::config(format!("service config, line {line}: {why}")))
+    }
+
+    /// What stands in a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is longer than [`LONGEST`]; what [`parse`](Self::parse) refuses, with the file.
+    pub(in crate::channel) fn read_file(path: &Path) -> Result<Self> {
+        let unread = |why: &dyn fmt::Display| {
+            Error::config(format!("service config {}: cannot be read: {why}", path.display()))
+        };
+        let length = fs::metadata(path).map_err(|error| unread(&error))?.len();
+        if length > LONGEST {
+            return Err(unread(&format_args!("it has {length} bytes, at most {LONGEST} are read")));
+        }
+        let json = fs::read_to_string(path).map_err(|error| unread(&error))?;
+        Self::parsed(&json)
+            .map_err(|(line, why)| Error::config(format!("service config {}:{line}: {why}", path.display())))
+    }
+
+    /// With the line of what is wrong.
+    fn parsed(json: &str) -> Result<Self, (usize, String)> {
+        let whole: Value =
+            serde_json::from_str(json).map_err(|error| (error.line(), format!("no JSON: {error}")))?;
         let mut config = ServiceConfig::default();
-        config.read(&whole).map_err(|why| Error::config(format!("service config: {why}")))?;
+        config.read(&whole).map_err(|why| {
+            // What is wrong is told with its field first.
+            let field = why.split('`').nth(1).unwrap_or_default();
+            (line_of(json, field), why)
+        })?;
         Ok(config)
     }
 
@@ -76,8 +103,11 @@ impl ServiceConfig {
             match field.as_str() {
                 "name" => {}
                 "timeout" => policy.timeout = Some(length(value, &at)?),
-                "waitForReady" if value.is_boolean() => {}
-                "waitForReady" => return Err(format!("`{at}` is {value}; write true or false")),
+                "waitForReady" => {
+                    let waits = value.as_bool();
+                    let waits = waits.ok_or_else(|| format!("`{at}` is {value}; write true or false"))?;
+                    policy.wait_for_ready = Some(waits);
+                }
                 "retryPolicy" => policy.repeat(Repeats::retry(object(value, &at)?, &at)?, &at)?,
                 "hedgingPolicy" => policy.repeat(Repeats::hedge(object(value, &at)?, &at)?, &at)?,
                 name if UNREAD_OF_METHODS.contains(&name) => self.unread.push(at),
@@ -140,6 +170,7 @@ impl Policy {
             policy.timeout = Some(timeout);
             policy.attempt_timeout = policy.attempt_timeout.map(|attempt| attempt.min(timeout));
         }
+        own.wait_for_ready = self.wait_for_ready.unwrap_or(own.wait_for_ready);
         match self.repeats {
             None => {}
             Some(Repeats::Retry { max_attempts, backoff, backoff_max, codes }) => {
@@ -261,6 +292,8 @@ fn codes(value: &Value, at: &str) -> Result<Codes, String> {
     codes.map(Codes::of).map_err(|why| format!("`{at}`: {why}"))
 }
 
+/// gRPC's own limit is what fits a DNS record; a hundred methods have a fiftieth of this.
+const LONGEST: u64 = 1024 * 1024;
 /// gRFC A6: where others stop too.
 const MOST_ATTEMPTS: u32 = 5;
 /// Three hundred thousand years.
@@ -301,12 +334,13 @@ mod tests {
         let retry = own.policy.retry;
         assert_eq!((retry.max_attempts, retry.backoff, retry.backoff_max), (5, ms(100), ms(500)));
         assert_eq!(own.retry_codes, Codes::of([Code::Unavailable, Code::Aborted, Code::ResourceExhausted]));
+        assert!(own.wait_for_ready);
         assert!(platform_core::config::Rules::refusals(&own).is_empty());
 
         let text = r#", "hedgingPolicy": {"maxAttempts": 2, "hedgingDelay": "0.5s", "nonFatalStatusCodes": ["INTERNAL"]}"#;
         let own = applied(&config(text).unwrap(), "film.Ratings", "Get");
         assert_eq!((own.policy.recovery, own.policy.hedge.min_delay), (Recovery::Hedge, ms(500)));
-        assert!(own.idempotent && own.retry_codes.contain(Code::Internal));
+        assert!(own.idempotent && own.retry_codes.contain(Code::Internal) && !own.wait_for_ready);
     }
 
     #[test]
@@ -357,8 +391,19 @@ mod tests {
             let error = config(&fields).unwrap_err();
             assert!(error.detail().contains(words), "{fields}: {}", error.detail());
         }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "{\n\"methodConfig\": [\n{\"name\": [{}], \"timeout\": 3}]}").unwrap();
+        let error = ServiceConfig::read_file(file.path()).unwrap_err();
+        let place =
+            format!("service config {}:3: `methodConfig[0].timeout` is 3; write", file.path().display());
+        assert!(error.detail().starts_with(&place), "{error}");
+        fs::write(file.path(), vec![b' '; 1024 * 1024 + 1]).unwrap();
+        let error = ServiceConfig::read_file(file.path()).unwrap_err();
+        assert!(error.detail().contains("at most 1048576"), "{error}");
+        let error = ServiceConfig::read_file(Path::new("/nowhere/at/all.json")).unwrap_err();
+        assert!(error.detail().starts_with("service config /nowhere/at/all.json: cannot be read"), "{error}");
         for (text, words) in [
-            ("{", "no JSON"),
+            ("{", "service config, line 1: no JSON"),
             ("[]", "write an object"),
             (r#"{"methodConfig": [{}]}"#, "`methodConfig[0].name` names nothing"),
             (r#"{"methodConfig": [{"name": [{"method": "Get"}]}]}"#, "no `service`"),
