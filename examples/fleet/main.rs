@@ -6,6 +6,7 @@ mod company;
 mod fault;
 mod films;
 mod flags;
+mod followers;
 mod leash;
 mod operator;
 mod outage;

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{films::FILMS, operator::histogram::Histogram};
+use crate::{films::FILMS, followers::Followers, operator::histogram::Histogram};
 
 /// The users of the company.
 #[derive(Clone, Debug)]
@@ -71,6 +71,14 @@ impl Users {
         // Browsers know nothing of the platform: nothing of it goes out, nothing is repeated for them.
         let edge = Client::builder(&app, "edge").preset(Preset::External).build()?;
         Ok(Users { app, edge, tally: Arc::default() })
+    }
+
+    /// Those among them who keep a stream open.
+    ///
+    /// # Errors
+    /// What the platform refuses.
+    pub(crate) fn followers(&self) -> Result<Followers> {
+        Followers::new(&self.app)
     }
 
     /// What they met with so far.

@@ -132,6 +132,9 @@ async fn instances_come_and_go_and_no_user_notices() {
     assert!((280..=301).contains(&number_before(" requests in ")), "open loop: 50 a second for 6 s\n{said}");
     let plain = |line: &str| line.starts_with("[  5s] users ") && line.contains(" 0 errors ");
     assert!(said.lines().any(plain), "{said}");
+    // Streams to an instance that stops end well, and are opened again to another.
+    assert!(number_before(" ended and were opened again, 0 broken.") > 0, "{said}");
+    assert!(said.contains(" ratings over 12 streams; "), "{said}");
     fleet.leaves_nothing_behind();
 }
 

@@ -96,10 +96,12 @@ async fn serve_users(
         .set("telemetry.log.filter", "off")
         .load()?;
     let users = Users::new(config).await?;
+    let followers = users.followers()?;
     fleet.welcome();
 
     let (mut arriving, mut killing) = (JoinSet::new(), JoinSet::new());
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    arriving.spawn(followers.clone().listen(stopped.clone()));
     arriving.spawn(users.clone().arrive(flags.rps, stopped));
     let kills = flags.kill_every.map(|every| {
         let kills = Kills::default();
@@ -115,7 +117,7 @@ async fn serve_users(
             registry.go_away(asked, |line| drop(tell.send(Event::Fault(line)))).await;
         });
     }
-    let mut watch = Watch::new(flags, users.clone(), kills.clone());
+    let mut watch = Watch::new(flags, users.clone(), followers.clone(), kills.clone());
     tokio::select! {
         () = watch.until_the_end(fleet) => {}
         () = bell.rung() => {}
@@ -124,19 +126,23 @@ async fn serve_users(
     killing.shutdown().await;
     faults.shutdown().await;
     outage.shutdown().await;
+    let heard = followers.heard();
     stop.send_replace(true);
     while arriving.join_next().await.is_some() {}
     fleet.read().await;
 
     let summary = Summary {
         users: users.tally(),
+        heard,
         lasted,
         longest_away: kills.as_ref().and_then(Kills::longest),
         kills: kills.as_ref().map(Kills::victims),
+        kill_with: flags.kill_with,
         outage: flags.outage,
         faults: flags.faults.clone(),
         ..Summary::default()
     };
+    drop(followers);
     users.finish().await?;
     Ok(summary)
 }

@@ -36,6 +36,10 @@ impl Counts {
             }
             let rest = DURATIONS.iter().find_map(|name| line.strip_prefix(name));
             let Some(sample) = rest.and_then(Sample::read) else { continue };
+            // How long somebody listens is no latency.
+            if sample.label("rpc_method").is_some_and(|method| STREAMS.contains(&method)) {
+                continue;
+            }
             match sample.kind {
                 "_count" => {
                     counts.requests += sample.count();
@@ -174,6 +178,8 @@ fn end_of_value(text: &str) -> Option<usize> {
 const PLATFORM: &str = "platform_";
 /// The server's histogram, named by OpenTelemetry.
 const DURATIONS: [&str; 2] = ["http_server_request_duration_seconds", "rpc_server_call_duration_seconds"];
+/// Methods whose calls last as long as somebody listens.
+const STREAMS: [&str; 1] = ["film.Ratings/Follow"];
 /// The codes of gRPC that stand for a 5xx.
 const ERRORS: [&str; 5] = ["UNKNOWN", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED"];
 

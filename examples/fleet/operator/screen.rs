@@ -251,7 +251,7 @@ pub(crate) fn seconds(length: Duration) -> String {
 
 /// What the table needs; on less it would wrap and could not be drawn over.
 const WIDTH: u16 = 80;
-const HEIGHT: u16 = 22;
+const HEIGHT: u16 = 23;
 const RESET: &str = "\x1b[0m";
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";

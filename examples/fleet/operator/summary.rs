@@ -1,8 +1,9 @@
 //! How was it?
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
+    Manner,
     histogram::{Quantile, short},
     scrape::Totals,
     screen::{cells, seconds},
@@ -11,6 +12,7 @@ use super::{
 use crate::{
     company::Role,
     fault::{self, Fault},
+    followers::Heard,
     outage::Outage,
     users::Tally,
 };
@@ -19,6 +21,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) users: Tally,
+    /// What those heard who kept a stream open.
+    pub(crate) heard: Heard,
     /// How long users arrived.
     pub(crate) lasted: Duration,
     pub(crate) services: Totals,
@@ -28,6 +32,8 @@ pub(crate) struct Summary {
     pub(crate) outage: Option<Outage>,
     /// Instances that were stopped and started, in order; `None` if that was not asked for.
     pub(crate) kills: Option<Vec<Role>>,
+    /// How.
+    pub(crate) kill_with: Manner,
     /// The longest that one was away.
     pub(crate) longest_away: Option<Duration>,
     /// Processes that ended by themselves.
@@ -47,18 +53,18 @@ pub(crate) struct Followed {
 }
 
 impl Summary {
-    /// 0 only if no request failed for a user.
+    /// 0 only if no request failed for a user, and no stream broke whose instance was not killed without a word.
     pub(crate) fn exit_code(&self) -> u8 {
-        u8::from(self.users.failed > 0)
+        let cut = self.kill_with == Manner::Killed && self.kills.is_some();
+        u8::from(self.users.failed > 0 || (self.heard.broken > 0 && !cut && self.deaths == 0))
     }
 
     /// What is printed.
     pub(crate) fn text(&self) -> String {
         let mut lines = vec![String::new(), self.users_line()];
-        let mut reasons: Vec<(&String, &u64)> = self.users.reasons.iter().collect();
-        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        lines
-            .extend(reasons.iter().take(MOST_REASONS).map(|(reason, count)| format!("  {count} x {reason}")));
+        lines.extend(most(&self.users.reasons));
+        lines.push(self.heard_line());
+        lines.extend(most(&self.heard.reasons));
         lines.extend(self.kills_line());
         lines.extend(self.outage.map(outage_line));
         lines.extend(self.faults.iter().enumerate().map(|(place, fault)| self.fault_line(place, fault)));
@@ -94,6 +100,14 @@ impl Summary {
             line += &format!("; {rate:.1} a second, p50 {p50}, p99 {p99}, slowest {}", short(*slowest));
         }
         line + "."
+    }
+
+    /// `Followers: 640 ratings over 12 streams; 4 ended and were opened again, 0 broken.`
+    fn heard_line(&self) -> String {
+        let Heard { open, ratings, ended, broken, .. } = &self.heard;
+        format!(
+            "Followers: {ratings} ratings over {open} streams; {ended} ended and were opened again, {broken} broken."
+        )
     }
 
     /// `Fault: ratings error=100%: 812 calls aborted.`
@@ -145,6 +159,13 @@ impl Followed {
     }
 }
 
+/// The most frequent of them.
+fn most(reasons: &BTreeMap<String, u64>) -> impl Iterator<Item = String> {
+    let mut reasons: Vec<(&String, &u64)> = reasons.iter().collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    reasons.into_iter().take(MOST_REASONS).map(|(reason, count)| format!("  {count} x {reason}"))
+}
+
 fn outage_line(outage: Outage) -> String {
     format!("Registry: killed after {}, away for {}.", seconds(outage.at), seconds(outage.length))
 }
@@ -185,6 +206,7 @@ mod tests {
             summary.text(),
             "
 Users: 4 requests in 20.0s, 0 failed; 0.2 a second, p50 2ms, p99 40ms, slowest 40ms.
+Followers: 0 ratings over 0 streams; 0 ended and were opened again, 0 broken.
 Kills: 3 (edge 2, catalog 1, ratings 0, recommendations 0); away for 740ms at most.
 
   service                   requests   errors       p50       p99
@@ -226,6 +248,13 @@ Degraded replies: 640 without ratings, 2 without recommendations.
         let summary = Summary {
             users: tally(&[2, 900], &[("no_endpoints", 1), ("timeout", 7)]),
             lasted: Duration::from_secs(1),
+            heard: Heard {
+                open: 12,
+                ratings: 640,
+                ended: 4,
+                broken: 1,
+                reasons: [("gone".into(), 1)].into(),
+            },
             deaths: 2,
             unclean: vec!["edge-1: exit status: 1".into()],
             ..Summary::default()
@@ -234,11 +263,16 @@ Degraded replies: 640 without ratings, 2 without recommendations.
         let expected = [
             "8 failed",
             "  7 x timeout\n  1 x no_endpoints\n",
+            "Followers: 640 ratings over 12 streams; 4 ended and were opened again, 1 broken.\n  1 x gone\n",
             "Died by themselves and started again: 2.",
             "Not stopped clean: edge-1",
         ];
         assert!(expected.iter().all(|part| text.contains(part)), "{text}");
         assert_eq!(summary.exit_code(), 1);
+        // A stream that breaks is a failure too, unless its instance had no time to end it.
+        let broken = Summary { users: Tally::default(), deaths: 0, kills: Some(Vec::new()), ..summary };
+        assert_eq!(broken.exit_code(), 1);
+        assert_eq!(Summary { kill_with: Manner::Killed, ..broken }.exit_code(), 0);
     }
 
     #[test]

@@ -12,13 +12,14 @@ use super::{
     scrape::{Totals, Window},
     screen::{Row, View},
 };
-use crate::{company::Role, flags::Flags, users::Users};
+use crate::{company::Role, flags::Flags, followers::Followers, users::Users};
 
 /// Reads, and shows.
 #[derive(Debug)]
 pub(crate) struct Watch {
     flags: Flags,
     users: Users,
+    followers: Followers,
     kills: Option<Kills>,
     began: Instant,
     window: Window<Moment>,
@@ -29,15 +30,16 @@ pub(crate) struct Watch {
 struct Moment {
     services: Totals,
     waited: Histogram,
+    ratings: u64,
 }
 
 impl Watch {
     /// From now on.
-    pub(crate) fn new(flags: &Flags, users: Users, kills: Option<Kills>) -> Self {
+    pub(crate) fn new(flags: &Flags, users: Users, followers: Followers, kills: Option<Kills>) -> Self {
         let mut window = Window::new();
         let began = Instant::now();
-        window.slide(began, Moment { services: Totals::new(), waited: Histogram::default() });
-        Watch { flags: flags.clone(), users, kills, began, window }
+        window.slide(began, Moment { services: Totals::new(), waited: Histogram::default(), ratings: 0 });
+        Watch { flags: flags.clone(), users, followers, kills, began, window }
     }
 
     /// Shows the fleet until its time is over; without one, for ever.
@@ -78,8 +80,8 @@ impl Watch {
     }
 
     fn view(&mut self, fleet: &Fleet) -> View {
-        let (services, tally) = (fleet.ledger.totals(), self.users.tally());
-        let now = Moment { services: services.clone(), waited: tally.waited.clone() };
+        let (services, tally, heard) = (fleet.ledger.totals(), self.users.tally(), self.followers.heard());
+        let now = Moment { services: services.clone(), waited: tally.waited.clone(), ratings: heard.ratings };
         let (earliest, length) = self.window.slide(Instant::now(), now);
         let mut rows: Vec<Row> = Role::ALL
             .into_iter()
@@ -92,6 +94,13 @@ impl Watch {
                 Row { instances: Some(fleet.strength(role)), ..row }
             })
             .collect();
+        rows.push(Row {
+            name: "followers",
+            instances: Some((heard.open, Followers::COUNT)),
+            rate: (heard.ratings - earliest.ratings) as f64 / length.as_secs_f64().max(f64::MIN_POSITIVE),
+            errors: heard.broken,
+            ..Row::default()
+        });
         rows.push(Row::new("users", &tally.waited.since(&earliest.waited), tally.failed, length));
         View {
             elapsed: self.began.elapsed(),

@@ -1,6 +1,6 @@
 //! What ratings and its callers have agreed on: `fleet/proto/film.proto`.
 
-pub(super) use self::generated::*;
+pub(crate) use self::generated::*;
 
 #[expect(
     clippy::allow_attributes,
@@ -13,4 +13,4 @@ mod generated {
 }
 
 /// What the proto says of itself: which methods may be asked twice.
-pub(super) const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("descriptors");
+pub(crate) const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("descriptors");

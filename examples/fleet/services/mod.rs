@@ -5,7 +5,7 @@
 
 mod catalog;
 mod edge;
-mod film;
+pub(crate) mod film;
 mod outbox;
 mod ratings;
 mod recommendations;

@@ -3,14 +3,16 @@
 //! Each instance keeps the votes it was given in memory, on top of those that every film begins with: a database
 //! would be another company's example.
 
-use std::{
-    collections::HashMap,
-    process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, pin::Pin, process::ExitCode, sync::Arc};
 
-use platform_core::{App, Error, ErrorKind, Result, ops::Slo};
+use futures_util::{Stream, stream};
+use platform_core::{
+    App, Error, ErrorKind, Result,
+    lifecycle::{Phase, Phases},
+    ops::Slo,
+};
 use platform_grpc::{OrStatus as _, Services, serve};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::film::{
@@ -28,13 +30,20 @@ pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
         .arguments(arguments)
         .start_process()
         .await?;
-    let services = Services::new().service(RatingsServer::new(Votes::default())).descriptors(DESCRIPTORS);
+    let ratings = Votes { films: Films::default(), phases: app.phases().clone() };
+    let services = Services::new().service(RatingsServer::new(ratings)).descriptors(DESCRIPTORS);
     serve(app, services).await
 }
 
-/// All votes, by film.
+/// What this instance was told, and until when it tells it.
+struct Votes {
+    films: Films,
+    phases: Phases,
+}
+
+/// All votes, by film; whoever follows a film is told of each.
 #[derive(Clone)]
-struct Votes(Arc<Mutex<HashMap<&'static str, Tally>>>);
+struct Films(Arc<HashMap<&'static str, watch::Sender<Tally>>>);
 
 #[derive(Clone, Copy)]
 struct Tally {
@@ -46,7 +55,9 @@ struct Tally {
 impl Ratings for Votes {
     async fn get(&self, request: Request<Film>) -> Result<Response<Rating>, Status> {
         let Film { id } = request.into_inner();
-        Ok(Response::new(self.change(&id, |tally| Rating::from(*tally)).or_status()?))
+        let tally = self.films.of(&id).or_status()?;
+        let rating = Rating::from(*tally.borrow());
+        Ok(Response::new(rating))
     }
 
     async fn rate(&self, request: Request<Vote>) -> Result<Response<Rating>, Status> {
@@ -54,33 +65,44 @@ impl Ratings for Votes {
         if !(1..=5).contains(&stars) {
             return Err(Error::new(ErrorKind::Invalid, format!("{stars} stars: give 1 to 5"))).or_status();
         }
-        let rating = self.change(&film, |tally| {
-            tally.stars += u64::from(stars);
-            tally.votes += 1;
-            Rating::from(*tally)
+        Ok(Response::new(count(self.films.of(&film).or_status()?, stars)))
+    }
+
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<Rating, Status>> + Send>>;
+
+    async fn follow(&self, request: Request<Film>) -> Result<Response<Self::FollowStream>, Status> {
+        let mut tally = self.films.of(&request.into_inner().id).or_status()?.subscribe();
+        // The first word is how it stands now.
+        tally.mark_changed();
+        let phases = self.phases.clone();
+        let ratings = stream::unfold((tally, phases), async |(mut tally, phases)| {
+            // Nobody ends such a stream but the one who writes it, and a stop should not have to cut it.
+            let changed = tokio::select! {
+                changed = tally.changed() => changed.is_ok(),
+                () = phases.reached(Phase::Draining) => false,
+            };
+            let rating = Rating::from(*tally.borrow_and_update());
+            changed.then_some((Ok(rating), (tally, phases)))
         });
-        Ok(Response::new(rating.or_status()?))
+        Ok(Response::new(Box::pin(ratings)))
     }
 }
 
-impl Votes {
-    fn change<T>(&self, id: &str, change: impl FnOnce(&mut Tally) -> T) -> Result<T> {
-        let mut votes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let unknown = || Error::new(ErrorKind::NotFound, format!("there is no film {id:?}"));
-        let tally = votes.get_mut(id).ok_or_else(unknown)?;
-        Ok(change(tally))
+impl Films {
+    fn of(&self, id: &str) -> Result<&watch::Sender<Tally>> {
+        self.0.get(id).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no film {id:?}")))
     }
 }
 
-impl Default for Votes {
+impl Default for Films {
     /// Old films had more time to be rated, and the audience is kind to short ones.
     fn default() -> Self {
         let first = FILMS.iter().map(|film| {
             let votes = u64::from(2030 - film.year) * 7;
             let kindness = u64::from(150 - film.minutes.min(150));
-            (film.id, Tally { stars: votes * 3 + votes * kindness / 60, votes })
+            (film.id, watch::Sender::new(Tally { stars: votes * 3 + votes * kindness / 60, votes }))
         });
-        Votes(Arc::new(Mutex::new(first.collect())))
+        Films(Arc::new(first.collect()))
     }
 }
 
@@ -91,20 +113,30 @@ impl From<Tally> for Rating {
     }
 }
 
+/// One more vote, and what they come to then.
+fn count(film: &watch::Sender<Tally>, stars: u32) -> Rating {
+    film.send_modify(|tally| {
+        tally.stars += u64::from(stars);
+        tally.votes += 1;
+    });
+    Rating::from(*film.borrow())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_vote_counts_and_every_film_begins_with_a_rating_that_can_be() {
-        let votes = Votes::default();
+        let films = Films::default();
         for film in &FILMS {
-            let rating = votes.change(film.id, |tally| Rating::from(*tally)).unwrap();
+            let rating = Rating::from(*films.of(film.id).unwrap().borrow());
             assert!((1.0..=5.0).contains(&rating.stars) && rating.votes > 0, "{film:?} {}", rating.stars);
         }
-        let before = votes.change("quay-nine", |tally| tally.votes).unwrap();
-        votes.change("quay-nine", |tally| tally.votes += 1).unwrap();
-        assert_eq!(votes.change("quay-nine", |tally| tally.votes).unwrap(), before + 1);
-        assert!(votes.change("nobody-made-this", |_| ()).is_err());
+        let film = films.of("quay-nine").unwrap();
+        let (before, mut follower) = (film.borrow().votes, film.subscribe());
+        assert_eq!(count(film, 4).votes, before + 1);
+        assert!(follower.has_changed().unwrap() && follower.borrow_and_update().votes == before + 1);
+        assert!(films.of("nobody-made-this").is_err());
     }
 }
