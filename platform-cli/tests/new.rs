@@ -188,6 +188,7 @@ fn at_a_terminal_it_asks_what_was_not_said_and_again_what_makes_no_sense() {
         "team-orders would report to itself",
         "Why it runs [answers for orders.]: ",
         "cd orders",
+        "Until inventory and payments run too, requests are refused",
     ] {
         let at =
             rest.find(part).unwrap_or_else(|| panic!("{part:?} is missing, or not in its order: {said}"));

@@ -134,6 +134,15 @@ fn said(plan: &Plan, count: usize) -> String {
     if plan.serves.http() {
         text.push_str(&format!("  curl localhost:8080/{name}/7\n"));
     }
+    if !asks.is_empty() {
+        let names: Vec<&str> = asks.iter().map(|one| one.names.name.as_str()).collect();
+        let run = if names.len() == 1 { "runs" } else { "run" };
+        text.push_str(&format!(
+            "\nUntil {} {run} too, requests are refused, and the answer names who is missing; README.md says how to start \
+             several on one machine.\n",
+            names.join(" and ")
+        ));
+    }
     let grpc: Vec<&str> = asks.iter().filter(|one| one.grpc).map(|one| one.names.name.as_str()).collect();
     if !grpc.is_empty() {
         let text_of = |name: &&str| format!("proto/{name}.proto");
