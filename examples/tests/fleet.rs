@@ -129,7 +129,9 @@ async fn instances_come_and_go_and_no_user_notices() {
         let before = said.split(word).next().unwrap();
         before.split(' ').next_back().unwrap().parse::<u64>().unwrap()
     };
-    assert!((280..=301).contains(&number_before(" requests in ")), "open loop: 50 a second for 6 s\n{said}");
+    // Whoever stops the users may be late by a moment, in which they go on at their pace.
+    let sent = number_before(" requests in ");
+    assert!((280..=315).contains(&sent), "open loop: 50 a second for 6 s\n{said}");
     let plain = |line: &str| line.starts_with("[  5s] users ") && line.contains(" 0 errors ");
     assert!(said.lines().any(plain), "{said}");
     // Streams to an instance that stops end well, and are opened again to another.
