@@ -128,9 +128,11 @@ async fn replies_are_written_as_ever() {
             break reply;
         }
     };
-    // When the next may come is known to the millisecond, and another one each time.
+    // When the next may come is known to the millisecond, and another one each time; a load is told now and then.
     let (head, body) = refused.split_once("\n\n").expect("a head");
-    let head: Vec<&str> = head.lines().filter(|line| !line.starts_with("content-length: ")).collect();
+    let differs =
+        |line: &&str| line.starts_with("content-length: ") || line.starts_with("endpoint-load-metrics: ");
+    let head: Vec<&str> = head.lines().filter(|line| !differs(line)).collect();
     let mut body: Value = serde_json::from_str(body).expect("a problem document");
     body["detail"] = "as long as that".into();
     body["retry_after_ms"] = 413.into();

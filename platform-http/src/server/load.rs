@@ -1,31 +1,38 @@
 //! How busy is this server?
 //!
-//! Callers that choose among instances do better if each says with its replies how many requests it had under way,
-//! and how long such a request lately took (Prequal, NSDI 2024, without its probes). Relaxed atomics: a report that
-//! is a request behind chooses as well.
+//! How many requests a server had under way, and how long such a request lately took, is told to callers beside its
+//! replies, now and then (Prequal, NSDI 2024, without its probes). Relaxed atomics: a report that is a request behind
+//! tells as much.
 
 use std::{
-    cell::RefCell,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
 use http::HeaderValue;
+use platform_core::Tick;
 
 use crate::wire::LoadReport;
 
 /// What is under way, and what it takes by how much is under way.
 ///
 /// On a cache line of its own: every request writes it twice.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Load {
     in_flight: AtomicU32,
+    made: Tick,
+    /// When it is to be told again, in nanoseconds since it was made.
+    due: AtomicU64,
     /// The median by the power of two of what was under way, as a step of a scale; 0 where nothing ended yet.
     medians: [AtomicU32; CLASSES],
 }
 
 impl Load {
+    pub(super) fn new(now: Tick) -> Self {
+        Load { in_flight: AtomicU32::new(0), made: now, due: AtomicU64::new(0), medians: Default::default() }
+    }
+
     /// One more; how many there were before it.
     pub(super) fn arrive(&self) -> u32 {
         self.in_flight.fetch_add(1, Relaxed)
@@ -57,27 +64,30 @@ impl Load {
         self.in_flight.load(Relaxed)
     }
 
-    /// What is told with a reply to a request that arrived beside `rif` others; nothing before there is anything to
-    /// tell.
-    pub(super) fn report(&self, rif: u32, form: Form) -> Option<HeaderValue> {
+    /// What is told with a reply to a request that arrived beside `rif` others, at `now`: nothing before there is
+    /// anything to tell, and nothing if it was told within the last [`EVERY`].
+    #[inline]
+    pub(super) fn report(&self, rif: u32, form: Form, now: Tick) -> Option<HeaderValue> {
+        let now = now.nanos_since(self.made);
+        if now < self.due.load(Relaxed) {
+            return None;
+        }
+        let report = self.written(rif, form)?;
+        self.due.store(now + EVERY, Relaxed);
+        Some(report)
+    }
+
+    /// The same, whenever it was told.
+    #[inline(never)]
+    pub(super) fn written(&self, rif: u32, form: Form) -> Option<HeaderValue> {
         // What was never as busy was less busy before.
         let median = self.medians[..=class(rif)].iter().rev().map(|median| median.load(Relaxed));
         let median = median.into_iter().find(|median| *median != 0)?;
-        Some(WRITTEN.with_borrow_mut(|written| {
-            let slot = &mut written[(rif as usize * 3 + median as usize) % MEMORY];
-            match slot {
-                Some((key, value)) if *key == (form, rif, median) => value.clone(),
-                _ => {
-                    let report = LoadReport { rif, latency: length(median) };
-                    let value = match form {
-                        Form::Head => report.to_header(),
-                        Form::Trailers => report.to_trailer(),
-                    };
-                    *slot = Some(((form, rif, median), value.clone()));
-                    value
-                }
-            }
-        }))
+        let report = LoadReport { rif, latency: length(median) };
+        Some(match form {
+            Form::Head => report.to_header(),
+            Form::Trailers => report.to_trailer(),
+        })
     }
 }
 
@@ -112,14 +122,9 @@ fn length(step: u32) -> Duration {
 const CLASSES: usize = 16;
 /// A day, in microseconds.
 const LONGEST: u64 = 86_400_000_000;
-/// A steady server says one of a few dozen things again and again; each is written once.
-const MEMORY: usize = 64;
-
-type Written = [Option<((Form, u32, u32), HeaderValue)>; MEMORY];
-
-thread_local! {
-    static WRITTEN: RefCell<Written> = const { RefCell::new([const { None }; MEMORY]) };
-}
+/// Nanoseconds between two reports. A report is believed for a second or two, so a hundred callers of one instance still
+/// hear of it in time, and what nobody chooses by costs a busy server next to nothing.
+const EVERY: u64 = 10_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -127,9 +132,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn said(load: &Load, rif: u32) -> (u32, f64) {
-        let head = load.report(rif, Form::Head).expect("something to tell");
+        let head = load.written(rif, Form::Head).expect("something to tell");
         let report = LoadReport::parse(&head).expect("a report");
-        let trailer = load.report(rif, Form::Trailers).expect("the same");
+        let trailer = load.written(rif, Form::Trailers).expect("the same");
         let told = LoadReport::parse_trailer(&trailer).expect("a report");
         assert!(told.rif == rif && told.latency.abs_diff(report.latency) < Duration::from_micros(11));
         (report.rif, report.latency.as_secs_f64() * 1e3)
@@ -137,16 +142,30 @@ mod tests {
 
     #[test]
     fn there_is_nothing_to_tell_before_anything_has_ended() {
-        let load = Load::default();
+        let load = Load::new(Tick::now());
         assert_eq!((load.arrive(), load.arrive()), (0, 1));
-        assert_eq!(load.report(1, Form::Head), None);
+        assert_eq!(load.report(1, Form::Head, Tick::now()), None);
         load.leave();
         assert_eq!(load.arrive(), 1);
     }
 
     #[test]
+    fn it_is_told_now_and_then_in_whatever_form() {
+        let begun = Tick::now();
+        let load = Load::new(begun);
+        let told = |form, after| load.report(0, form, begun.after(after).expect("a moment")).is_some();
+        assert!(!told(Form::Head, Duration::ZERO), "what is not known yet is not waited for");
+        load.took(0, Duration::from_millis(1));
+        assert!(told(Form::Head, Duration::ZERO));
+        let every = Duration::from_nanos(EVERY);
+        assert!(!told(Form::Trailers, every.mul_f64(0.9)));
+        assert!(told(Form::Trailers, every));
+        assert!(!told(Form::Head, every.mul_f64(1.9)) && told(Form::Head, every * 2));
+    }
+
+    #[test]
     fn the_median_is_told_by_how_much_was_under_way() {
-        let load = Load::default();
+        let load = Load::new(Tick::now());
         for round in 0..1_000_u64 {
             // A third is slow; the median is not.
             let quiet = if round % 3 == 0 { 500 } else { 10 };
@@ -163,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_change_is_believed_within_a_few_dozen_replies() {
-        let load = Load::default();
+        let load = Load::new(Tick::now());
         (0..1_000).for_each(|_| load.took(0, Duration::from_millis(10)));
         (0..40).for_each(|_| load.took(0, Duration::from_millis(200)));
         assert!(said(&load, 0).1 > 150.0);

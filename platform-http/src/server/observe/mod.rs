@@ -100,7 +100,7 @@ impl Observer {
             lines,
             scheme,
             dialect,
-            load: Load::default(),
+            load: Load::new(Tick::now()),
         }))
     }
 
@@ -179,7 +179,7 @@ impl Seen {
         if !self.internal || self.spoken.is_some() {
             return;
         }
-        if let Some(report) = self.observer.0.load.report(self.rif, Form::Head) {
+        if let Some(report) = self.observer.0.load.report(self.rif, Form::Head, self.began) {
             head.insert(&LOAD_REPORT, report);
         }
     }
@@ -191,8 +191,12 @@ impl Seen {
             return;
         }
         let load = &self.observer.0.load;
-        let rif = if streamed { load.in_flight().saturating_sub(1) } else { self.rif };
-        if let Some(report) = load.report(rif, Form::Trailers) {
+        let report = if streamed {
+            load.written(load.in_flight().saturating_sub(1), Form::Trailers)
+        } else {
+            load.report(self.rif, Form::Trailers, self.began)
+        };
+        if let Some(report) = report {
             trailers.insert(&LOAD_REPORT_BIN, report);
         }
     }
