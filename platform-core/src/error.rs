@@ -35,6 +35,18 @@ struct Inner {
     source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
+/// What others wrote, without what would break the line that it is told in.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_debug()) } else { line.push(c) }
+    }
+    Cow::Owned(line)
+}
+
 /// Every way this platform refuses or fails; the word is the `reason` in logs, metrics and problem documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

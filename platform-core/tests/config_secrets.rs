@@ -72,3 +72,21 @@ fn no_error_holds_it() {
         }
     }
 }
+
+/// A password in a URL is nobody's secret to the types, and shown all the same it would be nobody's any more.
+#[test]
+fn a_url_is_told_without_its_password() {
+    let file = "[telemetry]\ntraces = { endpoint = \"http://ann:hunter2@collector:4317\" }\n\
+                [settings]\nplaces = [{ at = \"postgres://ann:hunter2@db/orders\" }]\n";
+    let config = Config::builder().toml(file).load().unwrap();
+    let telemetry: platform_core::telemetry::Settings = config.section("telemetry").unwrap();
+    assert_eq!(telemetry.traces.endpoint, "http://ann:hunter2@collector:4317", "it is used as it is");
+    config.section::<serde_json::Map<String, serde_json::Value>>("settings").unwrap();
+    let shown = [serde_json::to_string(&config.effective()).unwrap(), config.render()];
+    for text in shown {
+        assert!(!text.contains("hunter2") && text.contains("postgres://***@db/orders"), "{text}");
+    }
+    let wrong = Config::builder().toml("[lifecycle]\ngrace = \"http://ann:hunter2@host\"").load().unwrap();
+    let error = wrong.section::<platform_core::lifecycle::Config>("lifecycle").unwrap_err().to_string();
+    assert!(!error.contains("hunter2") && error.contains("http://***@host"), "{error}");
+}

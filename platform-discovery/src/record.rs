@@ -6,7 +6,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use platform_core::identity::DEFAULT_VARIANT;
+use platform_core::{error::one_line, identity::DEFAULT_VARIANT};
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::Instant;
 
@@ -53,17 +53,23 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads the record of `instance` of `name`; the error says in a few words what makes no sense.
-    pub(crate) fn read(bytes: &[u8], name: &str, instance: &str) -> Result<Self, String> {
+    /// Reads the record of `instance` of `name`, as a registry of one's own may keep it.
+    ///
+    /// # Errors
+    ///
+    /// In a few words what makes no sense: one line, whatever was written.
+    pub fn read(bytes: &[u8], name: &str, instance: &str) -> Result<Self, String> {
         if bytes.len() > MAX_BYTES {
             return Err(format!("it is larger than {MAX_BYTES} bytes"));
         }
-        let record: Record = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        // serde's words hold what it stumbled over, as it was written.
+        let record: Record = serde_json::from_slice(bytes)
+            .map_err(|error| one_line(brief(&error.to_string(), LONGEST_TOLD)).into_owned())?;
         if record.name != name {
-            return Err(format!("it is a record of \"{}\" among those of \"{name}\"", brief(&record.name)));
+            return Err(format!("it is a record of \"{}\" among those of \"{name}\"", told(&record.name)));
         }
         if record.instance != instance {
-            return Err(format!("it is a record of \"{}\" under another's name", brief(&record.instance)));
+            return Err(format!("it is a record of \"{}\" under another's name", told(&record.instance)));
         }
         if !is_callable(record.address) {
             return Err(format!("nobody can be called at {}", record.address));
@@ -72,19 +78,19 @@ impl Record {
     }
 
     /// The record as it is stored.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
+    pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a record is strings and numbers")
     }
 
     /// Why this record cannot be stored, if it cannot.
     pub(crate) fn fault(&self) -> Option<String> {
         if !is_service_name(&self.name) {
-            return Some(format!("\"{}\" is no service name", brief(&self.name)));
+            return Some(format!("\"{}\" is no service name", told(&self.name)));
         }
         if !is_instance_name(&self.instance) {
             return Some(format!(
                 "\"{}\" cannot be an instance's name (1 to 128 of A-Z, a-z, 0-9, '.', '_' and '-', no '.' first)",
-                brief(&self.instance)
+                told(&self.instance)
             ));
         }
         if !is_callable(self.address) {
@@ -100,7 +106,7 @@ impl Record {
     }
 
     /// What it describes.
-    pub(crate) fn endpoint(&self) -> Endpoint {
+    pub fn endpoint(&self) -> Endpoint {
         Endpoint {
             address: self.address,
             admin: self.admin,
@@ -155,14 +161,22 @@ fn address_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(text.and_then(|text| text.parse().ok()))
 }
 
-/// A stranger's text, short enough for a log line.
-fn brief(text: &str) -> &str {
-    let end = text.char_indices().nth(64).map_or(text.len(), |(index, _)| index);
+/// A stranger's text, fit for a log line.
+fn told(text: &str) -> String {
+    one_line(brief(text, 64)).into_owned()
+}
+
+/// So many characters of it at most.
+fn brief(text: &str, most: usize) -> &str {
+    let end = text.char_indices().nth(most).map_or(text.len(), |(index, _)| index);
     &text[..end]
 }
 
 /// Ten times a generous record; a registry is no place for documents.
 pub(crate) const MAX_BYTES: usize = 16 * 1024;
+
+/// Characters of an error.
+const LONGEST_TOLD: usize = 200;
 
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -219,7 +233,7 @@ mod tests {
     #[test]
     fn a_record_that_makes_no_sense_is_refused_with_a_reason() {
         let text = String::from_utf8(record().to_json()).unwrap();
-        let table: [(String, &str); 9] = [
+        let table: [(String, &str); 11] = [
             (String::new(), "EOF"),
             (text[..40].to_owned(), "EOF"),
             (text.replace("127.0.0.1:7001", "somewhere"), "socket address"),
@@ -228,11 +242,14 @@ mod tests {
             (text.replace("\"catalog\"", "\"ratings\""), "a record of \"ratings\""),
             (text.replace("catalog-7d4f", "other"), "under another's name"),
             (text.replace("\"h2\"", "\"carrier pigeon\""), "unknown variant"),
+            (text.replace("\"h2\"", "\"carrier\\npigeon\""), "`carrier\\npigeon`"),
+            (text.replace("\"catalog\"", "\"a\\u001b[31m\""), "a record of \"a\\u{1b}[31m\""),
             (text.replace("team-catalog", &"x".repeat(MAX_BYTES)), "larger than 16384 bytes"),
         ];
         for (text, why) in table {
             let error = Record::read(text.as_bytes(), "catalog", "catalog-7d4f").unwrap_err();
             assert!(error.contains(why), "{error} should contain {why}");
+            assert!(!error.contains(char::is_control), "{error:?}");
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     key::{CLIENTS, DEFAULTS, Key},
     origin::Origin,
     refusal::unknown_key,
+    secret::without_credentials,
     sources::{Layer, find},
     suggest::{did_you_mean, nearest},
 };
@@ -22,6 +23,17 @@ pub struct Effective {
     pub value: serde_json::Value,
     /// Where it came from.
     pub origin: Origin,
+}
+
+/// Its texts as they may be shown.
+fn shown(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(without_credentials(&text).into_owned()),
+        Value::Array(list) => list.into_iter().map(shown).collect(),
+        Value::Object(map) => map.into_iter().map(|(name, value)| (name, shown(value))).collect(),
+        other => other,
+    }
 }
 
 /// A section as it was read.
@@ -55,7 +67,7 @@ impl Claims {
         for (key, claim) in &self.0 {
             for (rest, value) in leaves(&claim.shown) {
                 let key = key.join(&rest);
-                let value = serde_json::to_value(value).unwrap_or_default();
+                let value = shown(serde_json::to_value(value).unwrap_or_default());
                 let origin = self.origin(&key, layers);
                 all.insert(key.clone(), Effective { key: key.to_string(), value, origin });
             }

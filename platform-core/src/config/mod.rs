@@ -76,7 +76,7 @@ pub use name::Name;
 pub use origin::Origin;
 pub use ratio::Ratio;
 pub use refusal::{Refusal, Rules};
-pub use secret::Secret;
+pub use secret::{Secret, without_credentials};
 pub(crate) use together::Together;
 
 use claim::{Claim, Claims, set_by};

@@ -7,9 +7,10 @@ use figment::error::{Actual, Kind};
 use super::{
     key::Key,
     origin::Origin,
+    secret::without_credentials,
     suggest::{did_you_mean, nearest},
 };
-use crate::Error;
+use crate::error::{Error, one_line};
 
 /// What a section says about itself when its values contradict each other; see
 /// [`Config::check`](super::Config::check).
@@ -55,6 +56,8 @@ impl Refusal {
 
 /// All problems as one error.
 pub(super) fn refused(mut problems: Vec<String>) -> Error {
+    // Keys, variables and words of parsers, as they were written.
+    problems.iter_mut().for_each(|problem| *problem = one_line(problem).into_owned());
     if problems.len() == 1 {
         return Error::config(problems.remove(0));
     }
@@ -108,6 +111,7 @@ pub(super) fn unknown_key(key: &Key, name: &str, known: &[&str], origin: &Origin
 
 /// A value in quotes, cut where it gets long.
 pub(super) fn shown(text: &str) -> String {
+    let text = without_credentials(text);
     if text.chars().count() <= LONGEST_SHOWN {
         return format!("{text:?}");
     }

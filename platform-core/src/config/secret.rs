@@ -1,6 +1,6 @@
 //! Secret: prints as `***`, zeroed when dropped.
 
-use std::{cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroize;
@@ -77,6 +77,31 @@ impl<'de, T: Zeroize + Deserialize<'de>> Deserialize<'de> for Secret<T> {
     }
 }
 
+/// `text` without the user and password that a URL in it carries: `http://ann:hunter2@host/` is `http://***@host/`.
+///
+/// Those belong into a file of their own; whoever writes them into a URL all the same should not find them in a log.
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let end = after
+            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ','))
+            .unwrap_or(after.len());
+        // A password may hold anything, a slash too, which a URL could not.
+        let begin = after[..end].rfind('@').unwrap_or(0);
+        out.push_str(before);
+        out.push_str("://");
+        if begin > 0 {
+            out.push_str(HIDDEN);
+        }
+        rest = &after[begin..];
+    }
+    if out.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(out + rest)
+}
+
 /// Runs `carry` while secrets on this thread serialize as they are.
 ///
 /// [`Config::overlay`](super::Config::overlay) needs it: a base value goes through serde on its way into the
@@ -118,6 +143,26 @@ mod tests {
         let error = serde_json::from_str::<Secret<String>>("8675309").unwrap_err().to_string();
         assert!(error.contains("must be a String"), "{error}");
         assert!(!error.contains("8675309"), "{error}");
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (text, shown) in [
+            ("http://ann:hunter2@host:1/a?b", "http://***@host:1/a?b"),
+            ("http://hunter2@host", "http://***@host"),
+            ("http://ann:hun@ter2@host", "http://***@host"),
+            ("http://ann:hunter/2@host", "http://***@host"),
+            (
+                "two: \"http://a:hunter2@b\" and http://a:hunter2@c, http://d",
+                "two: \"http://***@b\" and http://***@c, http://d",
+            ),
+            ("http://host/a", "http://host/a"),
+            ("ann@host and no URL", "ann@host and no URL"),
+            ("http://", "http://"),
+            ("", ""),
+        ] {
+            assert_eq!(without_credentials(text), shown);
+        }
     }
 
     #[test]

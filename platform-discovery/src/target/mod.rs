@@ -261,6 +261,9 @@ mod tests {
             ("http://", "no host name"),
             ("http://a/b", "paths belong to the requests"),
             ("http://user@host", "no user"),
+            ("http://user:hunter2@host", "http://***@host\": a target carries no user"),
+            ("http://a\nb", "a\\nb\": a target is one line"),
+            ("file:///a\u{1b}[31m", "one line"),
             ("http://host:port", "no port"),
             ("http://host:0", "no port"),
             ("https://[::1", "never closed"),
@@ -288,6 +291,10 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Config, "{text}");
             assert!(error.detail().contains(why), "{text}: {error}");
             assert!(error.detail().contains("expected NAME"), "{text}: {error}");
+            assert!(
+                !error.detail().contains("hunter2") && !error.detail().contains(char::is_control),
+                "{error}"
+            );
         }
     }
 

@@ -6,12 +6,15 @@ use std::{
     sync::Arc,
 };
 
-use platform_core::{Error, Result};
+use platform_core::{Error, Result, config::without_credentials, error::one_line};
 
 use super::{Place, usual_port};
 
 /// The place that a text names, and what logs and metrics call it.
 pub(super) fn place(text: &str) -> Result<(Arc<str>, Place)> {
+    if text.contains(char::is_control) {
+        return Err(refused(text, "a target is one line of printable characters"));
+    }
     let Some((scheme, rest)) = text.split_once("://") else {
         let name = service(text, text)?;
         return Ok((Arc::clone(&name), Place::Registry(name)));
@@ -219,7 +222,9 @@ fn is_dns_label(text: &str) -> bool {
 }
 
 fn refused(text: &str, why: &str) -> Error {
-    Error::config(format!("target \"{text}\": {why}; {EXPECTED}"))
+    // Somebody who writes a password into a target does not want to read it in a log.
+    let told = format!("target \"{text}\": {why}; {EXPECTED}");
+    Error::config(one_line(&without_credentials(&told)).into_owned())
 }
 
 const EXPECTED: &str = "expected NAME, dir://NAME, etcd://NAME, consul://NAME[?tag=TAG], \
