@@ -9,7 +9,7 @@ use crate::{client, server, tls};
 pub fn catalogue() -> Vec<Declared> {
     let mut ours = vec![client::metrics::DURATION.declared()];
     ours.extend(server::declared());
-    ours.push(tls::NOT_AFTER.declared());
+    ours.extend([tls::NOT_AFTER.declared(), tls::RENEWAL.declared()]);
     ours
 }
 
@@ -55,6 +55,7 @@ mod tests {
             ("platform_server_degraded_requests_total", "target"),
             ("platform_context_rejected_total", "field"),
             ("platform_tls_not_after_timestamp_seconds", "certificate"),
+            ("platform_tls_renewal_seconds", "certificate"),
         ];
         assert_eq!(names, wanted.map(|(name, labels)| (name.to_owned(), labels.to_owned())));
     }

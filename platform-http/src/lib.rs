@@ -32,6 +32,7 @@
 //! The manual, with every guard and every default, is [`platform_core::manual`].
 
 pub mod admin;
+pub mod bearer;
 pub mod body;
 mod catalogue;
 pub mod classify;

@@ -138,6 +138,19 @@ pub(crate) fn whole_seconds(after: Duration) -> u64 {
     after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1)
 }
 
+/// What a 401 or 403 says of tokens (RFC 6750, section 3); the texts are ours or were checked, so that none ends a
+/// quoted string.
+pub(crate) fn challenge(error: Option<(&str, &str)>, scopes: &[&str]) -> HeaderValue {
+    let mut text = "Bearer".to_owned();
+    if let Some((error, why)) = error {
+        text.push_str(&format!(" error=\"{error}\", error_description=\"{why}\""));
+    }
+    if !scopes.is_empty() {
+        text.push_str(&format!("{} scope=\"{}\"", if error.is_some() { "," } else { "" }, scopes.join(" ")));
+    }
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: String,

@@ -30,6 +30,10 @@ impl Dialect for Grpc {
         *method == Method::POST && is_grpc(headers)
     }
 
+    fn knows(&self, path: &str) -> Option<bool> {
+        self.observer.knows(path)
+    }
+
     fn refuse(&self, error: &Error, to_strangers: bool) -> Response<Body> {
         reply(told(error, to_strangers))
     }

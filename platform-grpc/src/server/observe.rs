@@ -75,6 +75,16 @@ impl Observer {
         }
     }
 
+    /// Is there such a method, as far as descriptors say? `None` for a service that none describes.
+    pub(super) fn knows(&self, path: &str) -> Option<bool> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let (service, _) = path.rsplit_once('/')?;
+        let methods = self.methods.load();
+        let is_described =
+            methods.keys().any(|known| known.rsplit_once('/').is_some_and(|(of, _)| of == service));
+        is_described.then(|| methods.contains_key(path))
+    }
+
     /// Only a method that exists answers OK.
     fn learn(&self, path: &str) -> Option<Arc<Method>> {
         let _one_at_a_time = self.adding.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,6 @@
 //! Promises of the server and the channel, each through both.
 
+mod bearer;
 mod channel;
 mod drain;
 mod health;
@@ -7,6 +8,7 @@ mod house;
 mod limits;
 mod loads;
 mod methods;
+mod nginx;
 mod outside;
 mod python;
 mod ready;

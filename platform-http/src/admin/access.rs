@@ -10,6 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, Uri, header, uri::Authority};
 use platform_core::{Error, ErrorKind, Result, app::PLATFORM};
 
+use crate::tls::{Identity, covers};
+
 /// What a path asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Right {
@@ -32,12 +34,18 @@ pub(super) struct Door {
     pub(super) pod_ip: Option<IpAddr>,
     /// Are there people who have tokens?
     pub(super) has_tokens: bool,
+    /// Who may come by what their certificates name.
+    pub(super) peers: Vec<String>,
+    /// Is TLS around it?
+    pub(super) secure: bool,
 }
 
 /// What a request shows of its sender.
 #[derive(Clone, Debug)]
 pub(super) struct Caller<'a> {
     peer: IpAddr,
+    /// Whom its certificate names, if it showed one that was verified.
+    identity: Option<&'a Identity>,
     /// Somebody passed the request on: its sender is further away than its peer.
     forwarded: bool,
     hosts: Vec<&'a [u8]>,
@@ -48,13 +56,19 @@ pub(super) struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     /// Reads the head of a request.
-    pub(super) fn new(peer: SocketAddr, uri: &'a Uri, headers: &'a HeaderMap) -> Self {
+    pub(super) fn new(
+        peer: SocketAddr,
+        identity: Option<&'a Identity>,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+    ) -> Self {
         let one = |name: HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
         // HTTP/2, and HTTP/1 through a proxy, name the host in the request line.
         let named = uri.authority().map(|authority| authority.as_str().as_bytes());
         let hosts = headers.get_all(header::HOST).iter().map(http::HeaderValue::as_bytes);
         Caller {
             peer: peer.ip().to_canonical(),
+            identity,
             forwarded: FORWARDED.iter().any(|name| headers.contains_key(*name)),
             hosts: named.into_iter().chain(hosts).collect(),
             origin: one(header::ORIGIN),
@@ -73,15 +87,15 @@ impl Door {
         whose: impl FnOnce(&[u8]) -> Option<String>,
     ) -> Result<String> {
         self.check_host(caller)?;
-        check_origin(caller)?;
+        self.check_origin(caller)?;
         if right == Right::Open {
             return Ok(String::new());
         }
         let private = self.bound.ip().to_canonical().is_loopback();
-        if !private && !self.has_tokens {
+        if !private && !self.has_tokens && self.peers.is_empty() {
             return Err(forbidden(format!(
-                "this listener ({}) is not on loopback and `admin.token_file` is not set, so it only shows health \
-                 and metrics; set `admin.token_file`, or `admin.listen` to 127.0.0.1:{}",
+                "this listener ({}) is not on loopback, and neither `admin.token_file` nor `admin.peers` is set, so it \
+                 only shows health and metrics; set `admin.token_file` or `admin.peers`, or `admin.listen` to 127.0.0.1:{}",
                 self.bound,
                 self.bound.port()
             )));
@@ -98,10 +112,18 @@ impl Door {
                 })
             });
         }
+        // Of a request that was passed on, the certificate is who passed it on.
+        if let (Some(identity), false) = (caller.identity, caller.forwarded) {
+            if self.peers.iter().any(|name| covers(name, identity.as_str())) {
+                return Ok(identity.to_string());
+            }
+            return Err(forbidden(format!("{identity} is not one of `admin.peers`")));
+        }
         if caller.forwarded || !caller.peer.is_loopback() {
             let why = if caller.forwarded { "a forwarded request" } else { "another machine" };
             return Err(unauthenticated(format!(
-                "{why} needs a token of `admin.token_file`: `authorization: Bearer TOKEN`"
+                "{why} needs a token of `admin.token_file`: `authorization: Bearer TOKEN`{}",
+                if self.peers.is_empty() { "" } else { ", or a certificate that names one of `admin.peers`" }
             )));
         }
         match (right, caller.actor) {
@@ -128,6 +150,21 @@ impl Door {
             }
         }
         Ok(())
+    }
+
+    /// A page of another site cannot ask in a browser's name, nor with the certificate that the browser would show.
+    fn check_origin(&self, caller: &Caller<'_>) -> Result<()> {
+        let Some(origin) = caller.origin else { return Ok(()) };
+        let scheme: &[u8] = if self.secure { b"https://" } else { b"http://" };
+        let ours =
+            |host: &&[u8]| origin.strip_prefix(scheme).is_some_and(|rest| rest.eq_ignore_ascii_case(host));
+        if caller.hosts.iter().any(ours) {
+            return Ok(());
+        }
+        Err(forbidden(format!(
+            "origin `{}` is another site; only pages of this listener may ask it",
+            origin.escape_ascii()
+        )))
     }
 
     fn is_ours(&self, host: &str) -> bool {
@@ -157,19 +194,6 @@ pub(super) fn name(text: &[u8]) -> std::result::Result<String, &'static str> {
         return Err("`platform` is who the library is; say your own name");
     }
     Ok(text.to_owned())
-}
-
-fn check_origin(caller: &Caller<'_>) -> Result<()> {
-    let Some(origin) = caller.origin else { return Ok(()) };
-    let ours =
-        |host: &&[u8]| origin.strip_prefix(b"http://").is_some_and(|rest| rest.eq_ignore_ascii_case(host));
-    if caller.hosts.iter().any(ours) {
-        return Ok(());
-    }
-    Err(forbidden(format!(
-        "origin `{}` is another site; only pages of this listener may ask it",
-        origin.escape_ascii()
-    )))
 }
 
 fn host_of(host: &[u8]) -> Option<String> {
@@ -221,6 +245,8 @@ mod tests {
             name: host_part(listen).to_owned(),
             pod_ip: Some("10.9.9.9".parse().unwrap()),
             has_tokens,
+            peers: Vec::new(),
+            secure: false,
         }
     }
 
@@ -230,7 +256,7 @@ mod tests {
             map.append(*name, HeaderValue::from_str(value).unwrap());
         }
         let uri = Uri::from_static("/platform/info");
-        let caller = Caller::new(peer.parse().unwrap(), &uri, &map);
+        let caller = Caller::new(peer.parse().unwrap(), None, &uri, &map);
         door.admit(&caller, right, |token| (token == b"s3cret").then(|| "bob".to_owned()))
     }
 
@@ -272,7 +298,7 @@ mod tests {
             // A public one without tokens shows health and metrics, to this machine too.
             (PUBLIC, false, HERE, &[], Read, Err("it only shows health and metrics")),
             (PUBLIC, false, HERE, &[ANN], Change, Err("forbidden: this listener (0.0.0.0:9464)")),
-            (PUBLIC, false, AWAY, &[BOB], Read, Err("`admin.token_file` is not set")),
+            (PUBLIC, false, AWAY, &[BOB], Read, Err("it only shows health and metrics")),
             // With tokens, another machine needs one and this one does not.
             (PUBLIC, true, AWAY, &[], Read, Err("unauthenticated: another machine needs a token")),
             (PUBLIC, true, AWAY, &[ANN], Change, Err("another machine needs a token")),
@@ -292,6 +318,59 @@ mod tests {
                 (decided, expected) => panic!("{case}: {decided:?} instead of {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_certificate_is_a_name_and_no_proxys() {
+        let with = |peers: &[&str], has_tokens| Door {
+            peers: peers.iter().map(ToString::to_string).collect(),
+            secure: true,
+            ..door(PUBLIC, has_tokens)
+        };
+        let ann = "spiffe://shop/on-call/ann";
+        let asked = |door: &Door, identity: Option<&str>, headers: &[(&'static str, &str)]| {
+            let map: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+                .collect();
+            let (uri, identity) = (Uri::from_static("/platform/log"), identity.map(Identity::named));
+            let caller = Caller::new(AWAY.parse().unwrap(), identity.as_ref(), &uri, &map);
+            door.admit(&caller, Right::Change, |token| (token == b"s3cret").then(|| "bob".to_owned()))
+                .map_err(|error| error.to_string())
+        };
+        let on_call = with(&["spiffe://shop/on-call/*"], true);
+        assert_eq!(asked(&on_call, Some(ann), &[]).as_deref(), Ok(ann));
+        assert_eq!(
+            asked(&on_call, Some(ann), &[("x-platform-actor", "eve")]).as_deref(),
+            Ok(ann),
+            "nobody renames himself"
+        );
+        assert_eq!(asked(&on_call, Some(ann), &[("authorization", "Bearer s3cret")]).as_deref(), Ok("bob"));
+        assert_eq!(
+            asked(&on_call, Some(ann), &[("origin", "https://127.0.0.1"), ("host", "127.0.0.1")]).as_deref(),
+            Ok(ann)
+        );
+        for (identity, headers, why) in [
+            (Some("spiffe://shop/orders"), &[][..], "spiffe://shop/orders is not one of `admin.peers`"),
+            (None, &[], "or a certificate that names one of `admin.peers`"),
+            (Some(ann), &[("x-forwarded-for", "10.1.2.3")], "a forwarded request needs a token"),
+            (Some(ann), &[("authorization", "Bearer guess")], "this token is not in"),
+            (Some(ann), &[("origin", "https://attacker.example"), ("host", "127.0.0.1")], "is another site"),
+            (Some(ann), &[("origin", "http://127.0.0.1"), ("host", "127.0.0.1")], "is another site"),
+            (Some(ann), &[("origin", "null")], "is another site"),
+        ] {
+            let told = asked(&on_call, identity, headers).unwrap_err();
+            assert!(told.contains(why), "{identity:?} {headers:?}: {told}");
+        }
+        assert!(
+            asked(&with(&["spiffe://shop/on-call/*"], false), Some(ann), &[]).is_ok(),
+            "no token is needed"
+        );
+        assert!(
+            asked(&with(&[], false), Some(ann), &[])
+                .unwrap_err()
+                .contains("it only shows health and metrics")
+        );
     }
 
     #[test]
@@ -338,7 +417,7 @@ mod tests {
     fn the_host_of_the_request_line_counts_as_well() {
         let headers = HeaderMap::new();
         let uri = Uri::from_static("http://attacker.example:9464/platform/info");
-        let caller = Caller::new(HERE.parse().unwrap(), &uri, &headers);
+        let caller = Caller::new(HERE.parse().unwrap(), None, &uri, &headers);
         assert!(door(PRIVATE, false).admit(&caller, Right::Open, |_| None).is_err());
     }
 

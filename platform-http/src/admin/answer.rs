@@ -1,6 +1,6 @@
 //! What stands around every request: who asks, what goes wrong, and in whose name it is told.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 
 use axum::{
     Router,
@@ -22,25 +22,22 @@ use super::{
 use crate::{
     Body, Problem,
     problem::{Refused, Teller, render_as},
+    server::Peer,
 };
 
 /// Who makes a change.
 #[derive(Clone, Debug)]
 pub(super) struct Who(pub(super) String);
 
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
-struct Peer(SocketAddr);
-
 /// Answers one request.
 pub(super) async fn answer(
     mut routes: Router,
     desk: Desk,
     request: http::Request<Incoming>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> http::Response<Body> {
     let mut request = request.map(axum::body::Body::new);
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(peer);
     // Checks and views are other people's code.
     let answered = AssertUnwindSafe(routes.call(request)).catch_unwind().await;
     let response = answered.map_or_else(
@@ -69,10 +66,10 @@ pub(super) async fn guard(
 
 /// The name of who asks, empty where none is needed; or why it is refused.
 pub(super) fn admit(desk: &Desk, request: &Request, right: Right) -> Result<String, Problem> {
-    let Some(&Peer(peer)) = request.extensions().get() else {
+    let Some(Peer { address, identity }) = request.extensions().get() else {
         return Err(Problem::new(ErrorKind::Internal, "a request came from nowhere"));
     };
-    let caller = Caller::new(peer, request.uri(), request.headers());
+    let caller = Caller::new(*address, identity.as_ref(), request.uri(), request.headers());
     let whose = |token: &[u8]| desk.tokens.as_ref().and_then(|tokens| tokens.whose(token));
     Ok(desk.door.admit(&caller, right, whose)?)
 }

@@ -17,8 +17,8 @@
 //! | who | may |
 //! |---|---|
 //! | anybody | `/livez`, `/readyz`, `/startupz`, `/metrics`, `/platform/pulse`, and the live page at `/`, which is empty until it may read |
-//! | this machine, or a token of `admin.token_file` | read everything |
-//! | this machine with a name (`x-platform-actor`), or a token | change something, with a reason, for a time |
+//! | this machine, a token of `admin.token_file`, or a certificate of `admin.peers` | read everything |
+//! | this machine with a name (`x-platform-actor`), a token or a certificate | change something, with a reason, for a time |
 //!
 //! Every change is recorded with who made it and why, and goes back by itself. It belongs to one process and ends
 //! with it; what should last belongs into the configuration.

@@ -27,13 +27,22 @@ use super::{
 use crate::{
     console::Console,
     server::{Connections, Limits, Listener, Times, of_the_key},
+    tls::{self, Acceptor, Refresh},
 };
 
 /// The admin listener of one process.
 #[must_use]
 pub struct Admin {
     config: Config,
-    bound: Option<(Listener, Connections, Desk)>,
+    bound: Option<Ready>,
+}
+
+/// What was made when the address was taken.
+struct Ready {
+    listener: Listener,
+    connections: Connections,
+    refresh: Option<Refresh>,
+    desk: Desk,
 }
 
 /// What the paths are answered from; cheap to clone.
@@ -70,6 +79,7 @@ impl Serve for Admin {
                 "" => None,
                 path => Some(Tokens::open(path)?),
             };
+            let (secured, refresh) = Acceptor::open(app, &config.tls, tls::ADMIN)?.unzip();
             let listener = Listener::bind(&config.listen).await;
             let listener = listener.map_err(|error| of_the_key(app, "admin.listen", &error))?;
             let address = listener.local_addr();
@@ -78,6 +88,8 @@ impl Serve for Admin {
                 name: host_part(&config.listen).to_owned(),
                 pod_ip: app.pod_ip(),
                 has_tokens: tokens.is_some(),
+                peers: config.peers.clone(),
+                secure: secured.is_some(),
             };
             let views = Views::of(app);
             let told = console::Told { app: app.clone(), views: Arc::clone(&views) };
@@ -89,14 +101,15 @@ impl Serve for Admin {
                 door,
                 tokens,
             }));
-            self.bound = Some((listener, Connections::new(limits(), times()), desk));
+            let connections = Connections::new(limits(), times()).secured(secured);
+            self.bound = Some(Ready { listener, connections, refresh, desk });
             Ok(Bound { name: SECTION.to_owned(), address, protocol: PROTOCOL.to_owned() })
         })
     }
 
     fn serve(self: Box<Self>, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
         Box::pin(async move {
-            let Some((listener, connections, desk)) = self.bound else {
+            let Some(Ready { listener, connections, refresh, desk }) = self.bound else {
                 return Err(Error::new(
                     ErrorKind::Internal,
                     "a server serves only after it has taken its address",
@@ -106,11 +119,18 @@ impl Serve for Admin {
             let inner = desk.clone();
             inner.console.until(&drain);
             let answer = move |request, peer: &crate::server::Peer| {
-                answer(routes.clone(), desk.clone(), request, peer.address)
+                answer(routes.clone(), desk.clone(), request, peer.clone())
             };
             let serving = connections.serve(listener, drain, grace.min(GRACE), answer);
+            let refreshing = async {
+                match refresh {
+                    Some(refresh) => refresh.run().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 served = serving => Ok(Served { cut: served.cut }),
+                never = refreshing => match never {},
                 never = inner.in_force.run() => match never {},
                 never = inner.console.run() => match never {},
             }

@@ -62,6 +62,8 @@ pub(super) struct Connection {
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
+    /// HTTP/2 says whom a request is for in a field of its own.
+    h2: bool,
     /// The layers in the slot `endpoint`, where there are any.
     around: Option<Rest>,
     /// What listens to the endpoint, where something does.
@@ -129,6 +131,7 @@ impl Connector {
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             host: self.host.clone(),
+            h2,
             around: None,
             mind: None,
         }
@@ -168,6 +171,10 @@ impl Connection {
         self.address(&mut request);
         if let Some(mind) = &self.mind {
             mind.begin();
+        }
+        if self.h2 {
+            // `:authority` is made of the URI. Beside it `host` would say the same again, and some servers refuse two.
+            request.headers_mut().remove(header::HOST);
         }
         let (lane, counted) = self.lane();
         let reply = lane.client.request(request);
@@ -280,7 +287,14 @@ impl Service<Uri> for Way {
 fn explain(error: legacy::Error) -> Error {
     let cause = root(&error);
     let hyper = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
-    let told = if error.is_connect() {
+    let told = if let Some(alert) = not_let_in(&error) {
+        // In TLS 1.3 the request is on its way when the server looks at the certificate, and before it looks at that.
+        let text = format!(
+            "the server did not let us in, so nothing was done: it answered our certificate with the TLS alert {alert}; \
+             connect.tls.cert and connect.tls.key say who we are, and the server whom it believes"
+        );
+        Error::new(ErrorKind::Unreachable, text)
+    } else if error.is_connect() {
         Error::new(ErrorKind::Unreachable, format!("could not connect, nothing was sent: {cause}"))
     } else if hyper.is_some_and(hyper::Error::is_canceled) {
         let text = format!("the connection was closed before the request was sent: {cause}");
@@ -305,6 +319,23 @@ fn explain(error: legacy::Error) -> Error {
     told.at_layer("connect").with_source(BoxError::from(error))
 }
 
+/// The TLS alert by which the server refused our certificate, or that we showed none. Only a handshake has these.
+///
+/// h2 keeps the text of what went wrong below it, and not the error, so both protocols go by the text.
+fn not_let_in(error: &legacy::Error) -> Option<String> {
+    let mut cause: &dyn std::error::Error = error;
+    loop {
+        let text = cause.to_string();
+        // rustls' words, which a test holds it to.
+        if let Some((_, alert)) = text.split_once("received fatal alert: ")
+            && REFUSALS.contains(&alert)
+        {
+            return Some(alert.to_owned());
+        }
+        cause = cause.source()?;
+    }
+}
+
 /// Did an HTTP/2 peer say that it has not begun, and will not (RFC 9113, section 8.7)?
 ///
 /// A remote GOAWAY is the error only of streams above the last that the peer looks at: those below fail with the
@@ -324,6 +355,18 @@ fn root(error: &legacy::Error) -> String {
     cause.to_string()
 }
 
+/// What TLS says of a certificate that is not accepted (RFC 8446, section 6.2), in rustls' spelling.
+const REFUSALS: [&str; 9] = [
+    "AccessDenied",
+    "BadCertificate",
+    "CertificateExpired",
+    "CertificateRequired",
+    "CertificateRevoked",
+    "CertificateUnknown",
+    "DecryptError",
+    "UnknownCA",
+    "UnsupportedCertificate",
+];
 /// What every server of HTTP/2 allows on one connection (RFC 9113 asks for no less); many allow no more, and what is
 /// beyond waits in our own memory where no limit of ours sees it.
 const STREAMS: u32 = 100;

@@ -21,6 +21,7 @@ use tower_service::Service;
 use super::{
     Connections, Limits, Listener, Peer, Times, TlsConfig, TrustConfig,
     admit::Door,
+    allow::{self, AllowConfig, Lists},
     classes::{ClassConfig, Named},
     dialect::Dialect,
     edge::{Answer, Edge, Whole},
@@ -29,6 +30,7 @@ use super::{
     observe::Observer,
     of_the_key,
     route::NoteRoute,
+    show::{Show, ShowConfig},
     slots::{Around, Rest, Slots},
     stack::{Settings, Stack},
     trust::Inbound,
@@ -36,7 +38,8 @@ use super::{
 use crate::{
     Body,
     admin::Views,
-    tls::{Acceptor, Refresh},
+    bearer::{self, BearerConfig},
+    tls::{self, Acceptor, Refresh},
 };
 
 /// An HTTP server: HTTP/1.1 and HTTP/2 on one listener, with everything the platform puts around a request.
@@ -67,11 +70,21 @@ enum Serving {
     Service(Box<dyn Begin>),
 }
 
+impl Serving {
+    fn routes(&self) -> Option<&Router> {
+        match self {
+            Serving::Routes(routes) => Some(routes),
+            Serving::Service(_) => None,
+        }
+    }
+}
+
 /// What was made when the address was taken.
 struct Ready {
     listener: Listener,
     connections: Connections,
     refresh: Option<Refresh>,
+    lists: Lists,
     observer: Observer,
     settings: Settings,
     app: App,
@@ -87,6 +100,12 @@ pub struct Config {
     pub trust: TrustConfig,
     /// Its certificate, and whose it asks for.
     pub tls: TlsConfig,
+    /// Whose tokens are good.
+    pub bearer: BearerConfig,
+    /// Whom single routes serve: names by route, as [`allow`](crate::tls::allow) reads them.
+    pub allow: AllowConfig,
+    /// Whose values are seen.
+    pub show: ShowConfig,
     /// How much of everything.
     pub limits: Limits,
     /// How long.
@@ -103,6 +122,9 @@ impl Default for Config {
             listen: DEFAULT_LISTEN.to_owned(),
             trust: TrustConfig::default(),
             tls: TlsConfig::default(),
+            bearer: BearerConfig::default(),
+            allow: AllowConfig::new(),
+            show: ShowConfig::default(),
             limits: Limits::default(),
             times: Times::default(),
             policy: ServerPolicy::default(),
@@ -125,9 +147,11 @@ impl Config {
 
 impl Rules for Config {
     fn refusals(&self) -> Vec<Refusal> {
-        let parts: [(&str, &dyn Rules); 5] = [
+        let parts: [(&str, &dyn Rules); 7] = [
             ("trust", &self.trust),
             ("tls", &self.tls),
+            ("bearer", &self.bearer),
+            ("show", &self.show),
             ("limits", &self.limits),
             ("times", &self.times),
             ("policy", &self.policy),
@@ -147,7 +171,8 @@ impl Rules for Config {
             let refusals = class.policy.refusals();
             refusals.into_iter().map(move |refusal| refusal.under(&format!("classes.{name}.policy")))
         });
-        listen.into_iter().chain(blind).chain(parts).chain(classes).collect()
+        let lists = allow::refusals(&self.allow, !self.bearer.is_off(), asks);
+        listen.into_iter().chain(blind).chain(parts).chain(classes).chain(lists).collect()
     }
 }
 
@@ -267,7 +292,12 @@ impl Serve for Server {
     fn bind<'a>(&'a mut self, app: &'a App) -> Boxed<'a, Result<Bound>> {
         Box::pin(async move {
             let config = Config::of(app)?;
-            let (tls, refresh) = Acceptor::open(app, &config.tls)?.unzip();
+            let (secured, refresh) = Acceptor::open(app, &config.tls, tls::SERVER)?.unzip();
+            if let Some(asking) = bearer::open(app, &config.bearer)? {
+                self.slots.identity_first(asking);
+            }
+            let lists = Lists::new(&config.allow);
+            lists.check(self.serving.routes(), self.dialect.as_deref()).await?;
             let listener = Listener::bind(&config.listen).await;
             let listener = listener.map_err(|error| of_the_key(app, "server.listen", &error))?;
             let address = listener.local_addr();
@@ -292,6 +322,7 @@ impl Serve for Server {
                 observer: Observer::new(app, self.lines, self.dialect.take(), scheme(&config.tls)),
                 settings: Settings {
                     trust: config.trust,
+                    show: Show::new(&config.show),
                     asks_below: self.slots.has_identity(),
                     quota: quota(&config.policy.rate_limit),
                     guards,
@@ -299,8 +330,9 @@ impl Serve for Server {
                     body: config.limits.body,
                     body_idle: config.times.body_idle,
                 },
-                connections: Connections::new(config.limits, config.times).secured(tls),
+                connections: Connections::new(config.limits, config.times).secured(secured),
                 refresh,
+                lists,
                 app: app.clone(),
             });
             Ok(Bound { name: NAME.to_owned(), address, protocol: self.protocol.to_owned() })
@@ -317,7 +349,7 @@ impl Serve for Server {
         let door = ready.door();
         match serving {
             Serving::Routes(routes) => {
-                let around = NoteRoute::new(ready.observer.routes());
+                let around = NoteRoute::new(ready.observer.routes(), ready.lists.clone());
                 // `with_state` makes services of all handlers now; axum would do it, layer included, per request.
                 let routes = routes.layer(around).with_state(());
                 if slots.is_empty() {

@@ -11,7 +11,10 @@
 //! | more connections than `limits.connections` | waits in the kernel's queue, which costs us nothing; accepting only to close would make it come back at once |
 //! | says nothing, or shakes hands or sends its headers slowly | closed after `times.header` |
 //! | headers beyond `limits.headers` or `limits.header_fields` | 431 |
-//! | takes no byte of its reply | closed after `times.body_idle`, as far as TCP shows it; one starved HTTP/2 stream among others is ended by its deadline |
+//! | takes no byte of its reply | closed with a reset after `times.body_idle`, as far as TCP shows it, so that the kernel keeps nothing for it; one starved HTTP/2 stream among others is ended by its deadline |
+//! | sends pings or settings and reads no answers | is read no further: nothing is queued for it |
+//! | a head that would be two in HTTP/1.1 (line ends in values, `transfer-encoding` over HTTP/2, two lengths) | 400, or the end of its stream or connection |
+//! | chunks with endless extensions or trailers, sizes that are none | 400 |
 //! | opens and resets HTTP/2 streams | GOAWAY after [`MAX_PENDING_RESETS`] that were not even begun |
 //! | leaves without a word | HTTP/2 is pinged; HTTP/1 is idle or stalled sooner or later |
 //! | ignores a GOAWAY | closed after `times.header` if it is idle or still begins requests |

@@ -16,6 +16,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// Is a request with this head in it?
     fn is_spoken(&self, method: &Method, headers: &HeaderMap) -> bool;
 
+    /// Is there a method with this path? `None` where nobody has said which there are.
+    fn knows(&self, _path: &str) -> Option<bool> {
+        None
+    }
+
     /// The reply to an error. Strangers are told what they did wrong, and nothing of what went wrong inside.
     fn refuse(&self, error: &Error, to_strangers: bool) -> Response<Body>;
 

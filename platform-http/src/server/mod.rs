@@ -20,6 +20,7 @@
 
 mod admit;
 mod age;
+mod allow;
 mod builder;
 mod classes;
 mod config;
@@ -35,6 +36,7 @@ mod load;
 mod metrics;
 mod observe;
 mod route;
+mod show;
 pub mod slots;
 mod socket;
 mod spoken;
@@ -50,4 +52,5 @@ pub use line::Peer;
 pub use listener::Listener;
 pub(crate) use listener::{no_address, of_the_key};
 pub(crate) use metrics::{declared, in_flight, served, signals};
+pub use show::ShowConfig;
 pub use trust::{Inbound, TrustConfig};

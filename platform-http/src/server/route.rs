@@ -2,9 +2,11 @@
 //!
 //! axum tells it to what stands inside the router only. So the router gets one layer of ours, which notes the
 //! route's number on the request's [`Notes`](platform_core::context::Notes); all else of the stack stands
-//! outside. The number of a route is found out once per route and then remembered.
+//! outside. The number of a route is found out once per route and then remembered; so is whom it serves.
 
 use std::{
+    convert::Infallible,
+    future::{Ready, ready},
     sync::{Arc, OnceLock},
     task::{self, Poll},
 };
@@ -12,14 +14,20 @@ use std::{
 use axum::{
     body::Body,
     extract::{DefaultBodyLimit, MatchedPath},
+    response::Response,
 };
+use futures_util::future::Either;
 use http::Request;
 use http_body::Body as _;
 use platform_core::context;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::grown::Grown;
+use super::{
+    allow::{Lists, OfRoute},
+    grown::Grown,
+};
+use crate::tls::Refusal;
 
 /// The routes of one server, in the order in which they were first asked for; number 0 is no route.
 pub(super) struct Routes<T>(Arc<Known<T>>);
@@ -59,17 +67,18 @@ impl<T> Clone for Routes<T> {
 /// Gives every route of a router a place to note its number.
 pub(super) struct NoteRoute<T> {
     routes: Routes<T>,
+    lists: Lists,
 }
 
 impl<T> Clone for NoteRoute<T> {
     fn clone(&self) -> Self {
-        NoteRoute { routes: self.routes.clone() }
+        NoteRoute { routes: self.routes.clone(), lists: self.lists.clone() }
     }
 }
 
 impl<T> NoteRoute<T> {
-    pub(super) fn new(routes: &Routes<T>) -> Self {
-        NoteRoute { routes: routes.clone() }
+    pub(super) fn new(routes: &Routes<T>, lists: Lists) -> Self {
+        NoteRoute { routes: routes.clone(), lists }
     }
 }
 
@@ -77,51 +86,79 @@ impl<S, T> Layer<S> for NoteRoute<T> {
     type Service = Noted<S, T>;
 
     fn layer(&self, inner: S) -> Noted<S, T> {
-        Noted { inner, routes: self.routes.clone(), number: Arc::default() }
+        Noted { inner, routes: self.routes.clone(), lists: self.lists.clone(), found: Arc::default() }
     }
 }
 
-/// One route's service; the number is shared by the clones that axum makes for each request.
+/// One route's service; what is known of it is shared by the clones that axum makes for each request.
 pub(super) struct Noted<S, T> {
     inner: S,
     routes: Routes<T>,
-    number: Arc<OnceLock<u32>>,
+    lists: Lists,
+    found: Arc<OnceLock<Found>>,
+}
+
+/// What is found out of a route once.
+struct Found {
+    number: u32,
+    /// Whom it serves, if not everybody.
+    serves: Option<OfRoute>,
 }
 
 impl<S: Clone, T> Clone for Noted<S, T> {
     fn clone(&self) -> Self {
-        Noted { inner: self.inner.clone(), routes: self.routes.clone(), number: Arc::clone(&self.number) }
+        Noted {
+            inner: self.inner.clone(),
+            routes: self.routes.clone(),
+            lists: self.lists.clone(),
+            found: Arc::clone(&self.found),
+        }
+    }
+}
+
+impl<S, T> Noted<S, T> {
+    /// Notes the route, and says who may not ask for it.
+    fn meet(&self, request: &Request<Body>) -> Result<(), Box<Refusal>> {
+        // The same handler under two paths is two routes in the router, and two of these; only what a nested
+        // fallback answers has no path.
+        let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
+        let found = self.found.get_or_init(|| Found {
+            number: self.routes.number(path.as_str()),
+            serves: self.lists.of(path.as_str()),
+        });
+        context::with_current(|context| {
+            if let Some(notes) = context.notes() {
+                notes.set_route(found.number);
+            }
+        });
+        match found.serves.as_ref().and_then(|serves| serves.list(request.uri().path())) {
+            Some(list) => list.check(request.extensions()),
+            None => Ok(()),
+        }
     }
 }
 
 impl<S, T> Service<Request<Body>> for Noted<S, T>
 where
-    S: Service<Request<Body>> + Clone,
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone,
 {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<Response, Infallible>>>;
 
-    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> S::Future {
-        // The same handler under two paths is two routes in the router, and two of these; only what a nested
-        // fallback answers has no path.
-        if let Some(path) = request.extensions().get::<MatchedPath>() {
-            let number = *self.number.get_or_init(|| self.routes.number(path.as_str()));
-            context::with_current(|context| {
-                if let Some(notes) = context.notes() {
-                    notes.set_route(number);
-                }
-            });
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Err(refusal) = self.meet(&request) {
+            return Either::Right(ready(Ok(refusal.reply())));
         }
         if request.body().is_end_stream() {
-            return self.inner.call(request);
+            return Either::Left(self.inner.call(request));
         }
         // Bodies are limited by server.limits.body, once; axum's own limit would be a second, smaller one. Its
         // switch costs an allocation, which only requests with a body pay.
-        DefaultBodyLimit::disable().layer(self.inner.clone()).call(request)
+        Either::Left(DefaultBodyLimit::disable().layer(self.inner.clone()).call(request))
     }
 }

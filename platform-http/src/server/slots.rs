@@ -88,6 +88,14 @@ impl Slots {
         self.identity.push(Wrap::new(layer));
     }
 
+    /// In front of those that a team has put there.
+    pub(super) fn identity_first<L>(&mut self, layer: L)
+    where
+        L: Layer<Rest, Service: Around> + Send + Sync + 'static,
+    {
+        self.identity.insert(0, Wrap::new(layer));
+    }
+
     pub(super) fn handler<L>(&mut self, layer: L)
     where
         L: Layer<Rest, Service: Around> + Send + Sync + 'static,

@@ -78,6 +78,16 @@ impl Socket {
     }
 }
 
+impl Drop for Socket {
+    /// What a peer does not take would stay with the kernel, megabytes of it and for minutes, after we have let go.
+    fn drop(&mut self) {
+        if self.stalled && self.line.is_cut() {
+            // Without it, that is how it is.
+            let _ = self.inner.tcp().set_zero_linger();
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -38,6 +38,7 @@ use super::{
     dialect::Dialect,
     edge::{Answer, Landing},
     observe::{Observer, Seen},
+    show::Show,
     trust::TrustConfig,
 };
 use crate::{
@@ -62,6 +63,7 @@ struct Shared {
     asks_below: bool,
     quota: Option<HeaderValue>,
     trust: TrustConfig,
+    show: Show,
     body: u64,
     body_idle: Duration,
 }
@@ -69,6 +71,7 @@ struct Shared {
 /// What a stack is set to.
 pub(super) struct Settings {
     pub(super) trust: TrustConfig,
+    pub(super) show: Show,
     pub(super) guards: Arc<ServerGuards>,
     pub(super) paths: Arc<Paths>,
     pub(super) asks_below: bool,
@@ -79,8 +82,9 @@ pub(super) struct Settings {
 
 impl<S: Answer> Stack<S> {
     pub(super) fn new(observer: Observer, identity: Arc<Identity>, settings: Settings, inner: S) -> Self {
-        let Settings { trust, guards, paths, asks_below, quota, body, body_idle } = settings;
-        let shared = Shared { observer, identity, guards, paths, asks_below, quota, trust, body, body_idle };
+        let Settings { trust, show, guards, paths, asks_below, quota, body, body_idle } = settings;
+        let shared =
+            Shared { observer, identity, guards, paths, asks_below, quota, trust, show, body, body_idle };
         Stack { shared: Arc::new(shared), inner }
     }
 
@@ -169,6 +173,7 @@ impl Shared {
         if let Some(identity) = request.extensions().get::<crate::tls::Identity>() {
             notes.add("peer", identity.as_str().to_owned());
         }
+        self.show.note(request, &notes);
         context.set_notes(Arc::new(notes));
         let kind = self.paths.of(request.uri().path());
         match kind.criticality {

@@ -11,7 +11,6 @@ use arc_swap::ArcSwap;
 use platform_core::{
     App, Error, ErrorKind, Result,
     app::{ChangeKind, PLATFORM},
-    telemetry::Gauge,
 };
 use platform_discovery::{
     Stamp,
@@ -25,7 +24,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Identity, NOT_AFTER, Stream, files::pair_of, metrics::FileLabels};
+use super::{
+    Identity, Section, Stream,
+    files::pair_of,
+    validity::{Told, Validity},
+};
 use crate::server::{Clients, TlsConfig};
 
 /// Makes TLS of connections, with the certificates that are in force; cheap to clone.
@@ -36,35 +39,47 @@ pub(crate) struct Acceptor(Arc<ArcSwap<ServerConfig>>);
 pub(crate) struct Refresh {
     acceptor: Acceptor,
     files: Files,
+    section: Section,
     read: [Option<Stamp>; 3],
-    not_after: Gauge,
+    told: Told,
     app: App,
     /// What was said last, so that it is said once and not every second.
-    told: Option<Wrong>,
+    remarked: Option<Wrong>,
 }
 
 #[derive(Clone)]
 struct Files(TlsConfig);
 
 impl Acceptor {
-    /// What `server.tls` says; `None` where it says nothing.
+    /// What `section` says; `None` where it says nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Start`]: a file cannot be read or used, the key is another certificate's, the certificate has
     /// ended or not begun.
-    pub(crate) fn open(app: &App, config: &TlsConfig) -> Result<Option<(Acceptor, Refresh)>> {
+    pub(crate) fn open(
+        app: &App,
+        config: &TlsConfig,
+        section: Section,
+    ) -> Result<Option<(Acceptor, Refresh)>> {
         if config.is_off() {
             return Ok(None);
         }
         let files = Files(config.clone());
         let read = files.stamps();
-        let (settings, until) =
-            files.load(SystemTime::now()).map_err(|wrong| Error::new(ErrorKind::Start, wrong))?;
+        let (settings, validity) =
+            files.load(section, SystemTime::now()).map_err(|wrong| Error::new(ErrorKind::Start, wrong))?;
         let acceptor = Acceptor(Arc::new(ArcSwap::from_pointee(settings)));
-        let not_after = app.metrics().gauge(&NOT_AFTER).with(&FileLabels(CERT));
-        tell_until(&not_after, until);
-        let refresh =
-            Refresh { acceptor: acceptor.clone(), files, read, not_after, app: app.clone(), told: None };
+        let told = Told::new(app.metrics(), section.cert);
+        told.tell(validity);
+        let refresh = Refresh {
+            acceptor: acceptor.clone(),
+            files,
+            section,
+            read,
+            told,
+            app: app.clone(),
+            remarked: None,
+        };
         Ok(Some((acceptor, refresh)))
     }
 
@@ -101,25 +116,26 @@ impl Refresh {
         if stamps == self.read {
             return;
         }
-        match self.files.load(SystemTime::now()) {
-            Ok((settings, until)) => {
+        match self.files.load(self.section, SystemTime::now()) {
+            Ok((settings, validity)) => {
                 self.acceptor.0.store(Arc::new(settings));
-                tell_until(&self.not_after, until);
+                self.told.tell(validity);
                 let what = format!(
-                    "server.tls: its files were read again; valid until {}",
-                    httpdate::fmt_http_date(until)
+                    "{}: its files were read again; valid until {}",
+                    self.section.name,
+                    httpdate::fmt_http_date(validity.until)
                 );
                 tracing::info!("{what}");
                 self.app.changes().record(ChangeKind::Config, PLATFORM, &what, "the files changed");
-                (self.read, self.told) = (stamps, None);
+                (self.read, self.remarked) = (stamps, None);
             }
             // Half a renewal: the other half is looked for in a second.
             Err(wrong) => {
-                if self.told.as_ref() != Some(&wrong) {
+                if self.remarked.as_ref() != Some(&wrong) {
                     tracing::warn!(
                         "{wrong}; the certificate from before stays in force until the files are mended"
                     );
-                    self.told = Some(wrong);
+                    self.remarked = Some(wrong);
                 }
             }
         }
@@ -127,10 +143,14 @@ impl Refresh {
 }
 
 impl Files {
-    fn load(&self, now: SystemTime) -> std::result::Result<(ServerConfig, SystemTime), Wrong> {
+    fn load(
+        &self,
+        section: Section,
+        now: SystemTime,
+    ) -> std::result::Result<(ServerConfig, Validity), Wrong> {
         let Files(TlsConfig { cert, key, client_ca, clients }) = self;
-        let cert = NamedFile { key: CERT, path: cert };
-        let (pair, until) = pair_of(cert, NamedFile { key: KEY, path: key }, now)?;
+        let cert = NamedFile { key: section.cert, path: cert };
+        let (pair, validity) = pair_of(cert, NamedFile { key: section.key, path: key }, now)?;
         // Said here and not left to a process-wide default, which any other crate could set first.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -139,7 +159,7 @@ impl Files {
         let builder = if client_ca.as_os_str().is_empty() {
             builder.with_no_client_auth()
         } else {
-            let authorities = NamedFile { key: CLIENT_CA, path: client_ca };
+            let authorities = NamedFile { key: section.client_ca, path: client_ca };
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.roots()?), provider);
             let verifier = match clients {
@@ -150,7 +170,7 @@ impl Files {
         };
         let mut settings = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
         settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok((settings, until))
+        Ok((settings, validity))
     }
 
     fn stamps(&self) -> [Option<Stamp>; 3] {
@@ -172,14 +192,6 @@ async fn linger(mut tcp: TcpStream) {
     let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
-fn tell_until(gauge: &Gauge, until: SystemTime) {
-    let since_1970 = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    gauge.set(since_1970.as_secs() as f64);
-}
-
-const CERT: &str = "server.tls.cert";
-const KEY: &str = "server.tls.key";
-const CLIENT_CA: &str = "server.tls.client_ca";
 /// Renewals are hours ahead of the end; a second is for the one who waits for it.
 const LOOK: Duration = Duration::from_secs(1);
 /// A round trip around the world, several times over.

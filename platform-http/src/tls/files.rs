@@ -10,7 +10,9 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-/// A chain and its key, which belong together and are valid at `now`; and until when.
+use super::validity::Validity;
+
+/// A chain and its key, which belong together and are valid at `now`; and from when until when.
 ///
 /// # Errors
 /// One cannot be read, they do not belong together, or the certificate is not valid now.
@@ -18,7 +20,7 @@ pub(crate) fn pair_of(
     cert: NamedFile<'_>,
     key: NamedFile<'_>,
     now: SystemTime,
-) -> Result<(CertifiedKey, SystemTime), Wrong> {
+) -> Result<(CertifiedKey, Validity), Wrong> {
     let (chain, private) = (cert.certificates()?, key.private_key()?);
     let signing =
         rustls::crypto::ring::default_provider().key_provider.load_private_key(private).map_err(|_| {
@@ -34,21 +36,22 @@ pub(crate) fn pair_of(
         )),
         other => cert.wrong(other),
     })?;
-    let until = valid(cert, &pair.cert[0], now)?;
-    Ok((pair, until))
+    let validity = valid(cert, &pair.cert[0], now)?;
+    Ok((pair, validity))
 }
 
-/// Until when `certificate`, which stands in `file`, is valid.
-fn valid(
-    file: NamedFile<'_>,
-    certificate: &CertificateDer<'_>,
-    now: SystemTime,
-) -> Result<SystemTime, Wrong> {
+/// From when until when `certificate`, which stands in `file`, is valid.
+fn valid(file: NamedFile<'_>, certificate: &CertificateDer<'_>, now: SystemTime) -> Result<Validity, Wrong> {
     let until = match at(certificate, UnixTime::since_unix_epoch(END_OF_TIME)) {
         webpki::Error::CertExpired { not_after, .. } => moment(not_after),
         // Valid for ever, as RFC 5280 writes it.
         webpki::Error::UnknownIssuer => moment(UnixTime::since_unix_epoch(END_OF_TIME)),
         other => return Err(file.wrong(format!("its certificate cannot be used: {other}"))),
+    };
+    let from = match at(certificate, UnixTime::since_unix_epoch(Duration::ZERO)) {
+        webpki::Error::CertNotValidYet { not_before, .. } => moment(not_before),
+        // It began before 1970.
+        _ => SystemTime::UNIX_EPOCH,
     };
     let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     match at(certificate, UnixTime::since_unix_epoch(since_1970)) {
@@ -59,7 +62,7 @@ fn valid(
             "its certificate begins on {}; is this machine's clock right?",
             httpdate::fmt_http_date(moment(not_before))
         ))),
-        _ => Ok(until),
+        _ => Ok(Validity { from, until }),
     }
 }
 

@@ -1,10 +1,17 @@
 //! What is told of certificates.
 
-use platform_core::telemetry::catalogue::{GaugeSpec, Labels, Runbook, Signal, Unit, below, time_left};
+use platform_core::telemetry::catalogue::{
+    GaugeSpec, Labels, Runbook, Signal, Unit, below, min, ratio, time_left,
+};
 
 pub(crate) static NOT_AFTER: GaugeSpec<FileLabels> = GaugeSpec::new(
     "platform_tls_not_after_timestamp_seconds",
     "When the first certificate of a file ends to be valid, in seconds since 1970",
+);
+
+pub(crate) static RENEWAL: GaugeSpec<FileLabels> = GaugeSpec::new(
+    "platform_tls_renewal_seconds",
+    "How long before its end a certificate has to be renewed at last",
 );
 
 /// The key that names the file.
@@ -26,18 +33,21 @@ pub(crate) fn signals() -> Vec<Signal> {
             "How long certificates are still valid",
             time_left(&NOT_AFTER).by(FileLabels::NAMES),
             Unit::Seconds,
+        ),
+        Signal::new(
+            "How much of the time for a renewal is left",
+            ratio(time_left(&NOT_AFTER).by(FileLabels::NAMES), min(&RENEWAL).by(FileLabels::NAMES)),
+            Unit::Ratio,
         )
-        .ticket_when(below(LATE), CERTIFICATE_ENDS)
-        .page_when(below(LAST_MOMENT), CERTIFICATE_ENDS),
+        .ticket_when(below(ALL_OF_IT), CERTIFICATE_ENDS)
+        .page_when(below(A_SEVENTH), CERTIFICATE_ENDS),
     ]
 }
 
-/// 14 days. Authorities of 90 days are asked for the next certificate 30 days before the end: by then two weeks of
-/// renewals have failed, and two are left for office hours.
-const LATE: f64 = 14.0 * DAY;
-/// 2 days: a weekend, after which nobody could connect any more.
-const LAST_MOMENT: f64 = 2.0 * DAY;
-const DAY: f64 = 86_400.0;
+/// The time for a renewal is used up; `validity.rs` says how much there is.
+const ALL_OF_IT: f64 = 1.0;
+/// Of two weeks two days: a weekend, after which nobody could connect any more. Of a day's certificate 69 minutes.
+const A_SEVENTH: f64 = 1.0 / 7.0;
 
 const CERTIFICATE_ENDS: Runbook = Runbook {
     name: "certificate-ends",
@@ -65,16 +75,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_a_ticket_two_weeks_before_its_end_and_a_page_two_days_before() {
-        let [signal] = &signals()[..] else { panic!("one signal") };
+    fn a_certificate_that_was_not_renewed_is_a_ticket_and_in_the_end_a_page() {
+        let [_, signal] = &signals()[..] else { panic!("two signals") };
         let told = signal.alerts().iter().map(|alert| {
             (alert.page, signal.condition(alert.when, &Scope::over("5m").only("service_name", "orders")))
         });
-        let left = "min by (certificate) \
-                    (platform_tls_not_after_timestamp_seconds{service_name=\"orders\"}) - time()";
-        assert_eq!(
-            told.collect::<Vec<_>>(),
-            [(false, format!("{left} < 1209600")), (true, format!("{left} < 172800"))]
+        let of = |metric| format!("min by (certificate) ({metric}{{service_name=\"orders\"}})");
+        let left = format!(
+            "({} - time()) / {}",
+            of("platform_tls_not_after_timestamp_seconds"),
+            of("platform_tls_renewal_seconds")
         );
+        let told: Vec<_> = told.collect();
+        assert_eq!(told[0], (false, format!("{left} < 1")));
+        assert!(told[1].0 && told[1].1.starts_with(&format!("{left} < 0.142857")), "{}", told[1].1);
     }
 }

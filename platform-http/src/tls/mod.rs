@@ -20,9 +20,9 @@
 //! | a look at the files | each second | a renewal is seen before anybody asks whether it was |
 //!
 //! # Signals
-//! `platform_tls_not_after_timestamp_seconds`, with an alert that is a ticket 14 days before the end and a page 2 days
-//! before it, one warning for files that cannot be used, one line and one change for
-//! each rotation.
+//! `platform_tls_not_after_timestamp_seconds` and `platform_tls_renewal_seconds`, with an alert that is a ticket 14 days
+//! before the end, or a third of a shorter life, and a page when a seventh of that is left; one warning for files that
+//! cannot be used, one line and one change for each rotation.
 //!
 //! # Traps
 //! A peer is verified when it connects. A certificate that is taken from an authority's list, or ends, ends no
@@ -39,10 +39,36 @@ mod files;
 mod identity;
 mod metrics;
 mod stream;
+#[cfg(feature = "tls")]
+mod validity;
 
 pub(crate) use acceptor::{Acceptor, Refresh};
-pub(crate) use allow::covers;
 pub use allow::{Allow, Allowed, allow};
+pub(crate) use allow::{Name, Refusal, covers};
 pub use identity::Identity;
-pub(crate) use metrics::{NOT_AFTER, signals};
+pub(crate) use metrics::{NOT_AFTER, RENEWAL, signals};
 pub(crate) use stream::Stream;
+
+/// Whose certificate it is, as the keys that name its files say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Section {
+    pub(crate) name: &'static str,
+    pub(crate) cert: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) client_ca: &'static str,
+}
+
+/// `server.tls`.
+pub(crate) const SERVER: Section = Section {
+    name: "server.tls",
+    cert: "server.tls.cert",
+    key: "server.tls.key",
+    client_ca: "server.tls.client_ca",
+};
+/// `admin.tls`.
+pub(crate) const ADMIN: Section = Section {
+    name: "admin.tls",
+    cert: "admin.tls.cert",
+    key: "admin.tls.key",
+    client_ca: "admin.tls.client_ca",
+};

@@ -5,7 +5,7 @@ use std::{convert::Infallible, io};
 use platform_core::{App, Error, ErrorKind, Result};
 use tokio::net::TcpStream;
 
-use super::{Identity, Stream};
+use super::{Identity, Section, Stream};
 use crate::server::TlsConfig;
 
 /// Nobody makes one.
@@ -19,11 +19,16 @@ pub(crate) struct Refresh(Infallible);
 impl Acceptor {
     /// # Errors
     /// There are settings for it.
-    pub(crate) fn open(_app: &App, config: &TlsConfig) -> Result<Option<(Acceptor, Refresh)>> {
+    pub(crate) fn open(
+        _app: &App,
+        config: &TlsConfig,
+        section: Section,
+    ) -> Result<Option<(Acceptor, Refresh)>> {
         if config.is_off() {
             return Ok(None);
         }
-        Err(Error::new(ErrorKind::Start, "server.tls is set, and this build has no TLS (feature \"tls\")"))
+        let why = format!("{} is set, and this build has no TLS (feature \"tls\")", section.name);
+        Err(Error::new(ErrorKind::Start, why))
     }
 
     pub(crate) async fn accept(&self, _tcp: TcpStream) -> io::Result<(Stream, Option<Identity>)> {

@@ -50,6 +50,10 @@ async fn h2_peer(connections: Arc<AtomicUsize>) -> SocketAddr {
             let answer = service_fn(|request: Request<hyper::body::Incoming>| async move {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 assert_eq!(request.version(), Version::HTTP_2);
+                assert!(
+                    !request.headers().contains_key("host"),
+                    "`:authority` says it, and some refuse both"
+                );
                 let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
                 let timeout = request.headers().contains_key("platform-timeout-ms");
                 let text = format!("{} {authority} {timeout}", request.uri().path());

@@ -67,6 +67,11 @@ const ROWS_400: &[(&str, &[u8])] = &[
     ("a header without a colon", b"GET / HTTP/1.1\r\nhost\r\n\r\n"),
     ("a space in a header's name", b"GET / HTTP/1.1\r\nho st: g\r\n\r\n"),
     ("a NUL in a header", b"GET / HTTP/1.1\r\nhost: g\r\na: b\0c\r\n\r\n"),
+    ("bytes above ASCII in the target", b"GET /\xff\xfe HTTP/1.1\r\nhost: g\r\n\r\n"),
+    ("broken UTF-8 in the target", b"GET /\xc3( HTTP/1.1\r\nhost: g\r\n\r\n"),
+    ("bytes above ASCII in a name", b"GET / HTTP/1.1\r\nhost: g\r\n\xff: b\r\n\r\n"),
+    ("a bare CR before the end of a line", b"GET / HTTP/1.1\r\nhost: g\r\na: b\r\r\n\r\n"),
+    ("a bare CR instead of a line end", b"GET / HTTP/1.1\rhost: g\r\n\r\n"),
     ("a bare CR in a header", b"GET / HTTP/1.1\r\nhost: g\r\na: b\rc: d\r\n\r\n"),
 ];
 

@@ -12,7 +12,10 @@ use platform_core::context;
 use platform_http::server::{Limits, Served, Times};
 use tokio::{net::TcpStream, task::JoinHandle};
 
-use crate::ground::{GRACE, Ground, Wire, soon};
+use crate::{
+    ground::{GRACE, Ground, soon},
+    raw,
+};
 
 struct Client {
     ask: http2::SendRequest<Empty<Bytes>>,
@@ -253,50 +256,5 @@ async fn frames_that_break_the_rules_end_the_connection_with_the_reason() {
         let mut wire = ground.wire().await;
         wire.say([raw::PREFACE, &raw::frame(raw::SETTINGS, 0, 0, &[]), &frame].concat()).await;
         assert_eq!(raw::last_goaway(&mut wire).await, Some(reason), "{name}");
-    }
-}
-
-/// Frames by hand (RFC 9113).
-mod raw {
-    use super::Wire;
-    use tokio::io::AsyncReadExt as _;
-
-    pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    pub(super) const DATA: u8 = 0;
-    pub(super) const HEADERS: u8 = 1;
-    pub(super) const RST_STREAM: u8 = 3;
-    pub(super) const SETTINGS: u8 = 4;
-    pub(super) const GOAWAY: u8 = 7;
-    pub(super) const WINDOW_UPDATE: u8 = 8;
-    pub(super) const CONTINUATION: u8 = 9;
-    pub(super) const END_STREAM: u8 = 1;
-    pub(super) const END_HEADERS: u8 = 4;
-    pub(super) const PROTOCOL_ERROR: u32 = 1;
-    pub(super) const FLOW_CONTROL_ERROR: u32 = 3;
-    pub(super) const FRAME_SIZE_ERROR: u32 = 6;
-    pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
-    /// `:method GET`, `:scheme http`, `:path /`, `:authority g`, from HPACK's static table.
-    pub(super) const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 0x01, b'g'];
-
-    pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = (payload.len() as u32).to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        [&head, payload].concat()
-    }
-
-    /// Reads until the server closes; the reason of its last GOAWAY.
-    pub(super) async fn last_goaway(wire: &mut Wire) -> Option<u32> {
-        let mut heard = Vec::new();
-        let _ = super::soon(wire.0.read_to_end(&mut heard)).await;
-        let (mut reason, mut rest) = (None, heard.as_slice());
-        while rest.len() >= 9 {
-            let length = u32::from_be_bytes([0, rest[0], rest[1], rest[2]]) as usize;
-            let end = (9 + length).min(rest.len());
-            if rest[3] == GOAWAY {
-                reason = Some(u32::from_be_bytes(rest[13..17].try_into().expect("four bytes")));
-            }
-            rest = &rest[end..];
-        }
-        reason
     }
 }

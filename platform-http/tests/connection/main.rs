@@ -4,8 +4,10 @@
 mod ground;
 
 mod crowd;
+mod floods;
 mod hostile;
 mod http1;
 mod http2;
 mod outside;
+mod raw;
 mod upgrade;

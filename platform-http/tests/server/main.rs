@@ -3,6 +3,7 @@
 mod served;
 
 mod bad_input;
+mod bearer;
 #[cfg(feature = "compression")]
 mod compression;
 mod guards;
@@ -10,6 +11,7 @@ mod limits;
 mod overload;
 mod signals;
 mod slots;
+mod slow;
 mod streams;
 #[cfg(feature = "tls")]
 mod tls;

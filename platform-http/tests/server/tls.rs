@@ -13,9 +13,9 @@ use std::{
 };
 
 use axum::{Extension, Router, routing::get};
-use platform_core::{App, ErrorKind, config::Config, context};
+use platform_core::{App, ErrorKind, config::Config, context, lifecycle::Phase};
 use platform_http::{
-    Client, Server,
+    Admin, Client, Server,
     tls::{Identity, allow},
 };
 use rcgen::{
@@ -143,15 +143,13 @@ async fn a_handler_and_the_line_know_whose_certificate_it_was() {
     assert_eq!(served.metric("http_server_request_duration_seconds_count", &["url_scheme=\"https\""]), 2.0);
     assert_eq!(served.metric("http_server_request_duration_seconds_count", &["url_scheme=\"http\""]), 0.0);
 
-    let error = authority
-        .caller("nobody", served.address, "")
-        .await
-        .get("/who")
-        .send()
-        .await
-        .expect_err("it showed none");
-    // In TLS 1.3 a client has sent its request when it learns that it is not let in.
-    assert!(error.to_string().contains("CertificateRequired"), "{error}");
+    // In TLS 1.3 a client has sent its request when it learns that it is not let in. It was not served.
+    for more in ["", "protocol = 'h2'"] {
+        let nobody = authority.caller("nobody", served.address, more).await;
+        let error = nobody.get("/who").send().await.expect_err("it showed none");
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        assert!(error.detail().contains("TLS alert CertificateRequired; connect.tls.cert"), "{error}");
+    }
     assert_eq!(served.metric("http_server_request_duration_seconds_count", &[]), 2.0, "it was not served");
     assert_eq!(served.stop().await.code(), 0);
 }
@@ -165,7 +163,8 @@ async fn a_certificate_of_another_authority_is_none() {
     fs::write(other.ca(), authority.issuer.pem()).expect("a file");
     let stranger = other.caller("desk", served.address, "").await;
     let error = stranger.get("/who").send().await.expect_err("an unknown authority");
-    assert!(matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Upstream), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    assert!(error.detail().contains("it answered our certificate with the TLS alert "), "{error}");
     let nobody = authority.caller("nobody", served.address, "").await;
     assert_eq!(ask(&nobody, "/who").await, (200, "nobody".to_owned()), "others go on");
     assert_eq!(served.stop().await.code(), 0);
@@ -372,6 +371,69 @@ async fn who_does_not_shake_hands_is_closed_and_hinders_nobody() {
     let rest = tokio::time::timeout(Duration::from_secs(5), silent.read(&mut [0])).await;
     assert!(matches!(rest, Ok(Ok(0) | Err(_))), "closed after server.times.header: {rest:?}");
     assert_eq!(served.stop().await.code(), 0);
+}
+
+/// The admin listener by certificate: a change has the name that stands in it.
+#[tokio::test]
+async fn an_operator_is_known_by_his_certificate() {
+    let authority = Authority::new();
+    let (server, ca) = (authority.server(), authority.ca());
+    let toml = format!(
+        "[admin]\nlisten = '127.0.0.1:0'\npeers = ['spiffe://shop/on-call/*']\n\
+         tls = {{ cert = '{}', key = '{}', client_ca = '{}' }}",
+        server.cert.display(),
+        server.key.display(),
+        ca.display()
+    );
+    let config = Config::builder().toml(toml).load().expect("a configuration");
+    let app = App::builder("orders").config(config).start().await.expect("a start");
+    app.add(Admin::new(&app).expect("a section"));
+    let running = context::spawn(app.clone().run_until_stopped());
+    app.phases().reached(Phase::Ready).await;
+    let admin = app.address("admin").expect("it listens");
+
+    let caller = async |name: &str, uri: Option<&str>| {
+        let own = uri
+            .map(|uri| authority.issue(name, uri, |_| {}))
+            .map(|own| format!(", cert = '{}', key = '{}'", own.cert.display(), own.key.display()));
+        let toml = format!(
+            "[clients.{name}]\ntarget = 'https://{admin}'\n[clients.{name}.connect]\ntls = {{ ca = '{}'{} }}",
+            ca.display(),
+            own.unwrap_or_default()
+        );
+        let config = Config::builder().toml(toml).load().expect("a configuration");
+        let app = App::builder("operator").config(config).start().await.expect("a start");
+        Client::for_target(&app, name).expect("a client")
+    };
+    let change = serde_json::json!({ "name": "drill", "target": "payments", "abort": 503, "why": "INC-42" });
+    let ann = caller("ann", Some("spiffe://shop/on-call/ann")).await;
+    let reply = ann.post("/platform/faults").json(&change).send().await.expect("a reply");
+    let record: serde_json::Value = reply.json().await.expect("a change");
+    assert_eq!((&record["who"], &record["kind"]), (&"spiffe://shop/on-call/ann".into(), &"fault".into()));
+    let cart = caller("cart", Some("spiffe://shop/cart")).await;
+    let nobody = caller("nobody", None).await;
+    for (client, path, status) in [
+        (&cart, "/platform/info", 403),
+        (&cart, "/livez", 200),
+        (&nobody, "/metrics", 200),
+        (&nobody, "/platform/info", 200),
+    ] {
+        assert_eq!(ask(client, path).await.0, status, "{path}");
+    }
+    // On this machine a name is enough to change something, and to have none is not.
+    for (client, status) in [(&cart, 403), (&nobody, 401)] {
+        let reply = client.post("/platform/faults").json(&change).send().await.expect("a reply");
+        assert_eq!(reply.status(), status);
+    }
+    // A page of another site is refused, whatever certificate its browser shows.
+    let crossed =
+        ann.put("/platform/log").header("origin", "https://attacker.example").json(&change).send().await;
+    assert_eq!(crossed.expect("a reply").status(), 403);
+    let told = app.metrics().encode();
+    let mut renewals = told.lines().filter(|line| line.starts_with("platform_tls_renewal_seconds{"));
+    assert!(renewals.any(|line| line.contains("certificate=\"admin.tls.cert\"")), "{told}");
+    app.stop("test", "over");
+    assert_eq!(running.await.expect("no panic").expect("an end").code(), 0);
 }
 
 #[tokio::test]

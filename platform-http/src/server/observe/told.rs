@@ -15,7 +15,7 @@ use platform_core::{
 };
 
 use super::Seen;
-use crate::server::durations::METHODS;
+use crate::server::{durations::METHODS, show::is_shown};
 
 impl Seen {
     pub(in crate::server) fn write_line(
@@ -67,6 +67,13 @@ impl Seen {
         }
         if let Some(reason) = self.reason {
             attributes.push(("error.type", reason.as_str().into()));
+        }
+        if let Some(notes) = self.context.notes() {
+            notes.for_each(|key, value| {
+                if is_shown(key) {
+                    attributes.push((key, value.to_owned().into()));
+                }
+            });
         }
         let name = if route.is_empty() { method.into() } else { format!("{method} {route}").into() };
         self.end_span(name, attributes, status, duration);

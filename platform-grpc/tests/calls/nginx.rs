@@ -1,0 +1,180 @@
+//! A fleet behind somebody else's proxy, restarted one instance after the other under load.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use platform_core::{App, config::Config, context, recovery::Recovery};
+use platform_grpc::Channel;
+use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
+use platform_http::Client;
+use tokio::net::TcpStream;
+
+use crate::house::{House, soon, word};
+
+/// nginx in front of three, over HTTP/1.1 and over gRPC.
+struct Nginx {
+    child: Child,
+    http: SocketAddr,
+    grpc: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Nginx {
+    /// `None`, and a line on stderr, where it is not installed.
+    async fn start(fleet: &[SocketAddr]) -> Option<Nginx> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (http, grpc) = (free(), free());
+        let file = folder.path().join("nginx.conf");
+        fs::write(&file, config(folder.path(), fleet, http, grpc)).expect("a file");
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(folder.path()).arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
+                assert!(!required, "nginx: {error}");
+                eprintln!("skipped: nginx is not installed");
+                return None;
+            }
+        };
+        let nginx = Nginx { child, http, grpc, folder };
+        for address in [http, grpc] {
+            for look in 0.. {
+                if TcpStream::connect(address).await.is_ok() {
+                    break;
+                }
+                assert!(look < 200, "nginx does not listen: {}", nginx.told());
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+        }
+        Some(nginx)
+    }
+
+    fn told(&self) -> String {
+        fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that nobody has; nginx cannot take one by itself and say which.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// As it comes, but that its connections to the fleet are kept, and that it asks another instance where one does not
+/// answer.
+fn config(folder: &Path, fleet: &[SocketAddr], http: SocketAddr, grpc: SocketAddr) -> String {
+    let at = folder.display();
+    let mut servers = String::new();
+    for address in fleet {
+        let _ = write!(servers, "server {address} max_fails=1 fail_timeout=1s; ");
+    }
+    format!(
+        "daemon off; master_process off; pid {at}/pid; error_log {at}/error.log info;
+         events {{ worker_connections 512; }}
+         http {{
+             access_log off;
+             client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/fastcgi;
+             uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+             upstream web {{ {servers} keepalive 8; }}
+             upstream calls {{ {servers} keepalive 8; }}
+             server {{ listen {http}; location / {{
+                 proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection \"\";
+                 proxy_set_header Host $host; }} }}
+             server {{ listen {grpc} http2; location / {{ grpc_pass grpc://calls; }} }}
+         }}"
+    )
+}
+
+/// What became of the load so far.
+#[derive(Default)]
+struct Tally {
+    over: AtomicBool,
+    web: AtomicU32,
+    calls: AtomicU32,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_behind_nginx_costs_no_request() {
+    let mut fleet = vec![House::open("").await, House::open("").await, House::open("").await];
+    let addresses: Vec<SocketAddr> = fleet.iter().map(|house| house.address).collect();
+    let Some(nginx) = Nginx::start(&addresses).await else { return };
+
+    // The users: nobody repeats anything, so that whatever goes wrong is seen.
+    let toml =
+        format!("[clients.web]\ntarget = 'fixed://{}'\npolicy = {{ recovery = 'none' }}\n", nginx.http);
+    let users = App::builder("users").config(Config::builder().toml(toml).load().expect("TOML"));
+    let users = users.start().await.expect("a start");
+    let channel = Channel::builder(&users, "calls").target(format!("fixed://{}", nginx.grpc));
+    let channel = channel.descriptors(DESCRIPTORS).policy(|policy| policy.recovery = Recovery::None);
+    let (web, calls) =
+        (Client::for_target(&users, "web").expect("a client"), channel.build().expect("a channel"));
+    let tally = Arc::new(Tally::default());
+    let mut load = Vec::new();
+    for _ in 0..4 {
+        let (web, told) = (web.clone(), Arc::clone(&tally));
+        load.push(context::spawn(async move {
+            while !told.over.load(Relaxed) {
+                let reply = web.get("/hello").send().await.expect("a reply");
+                assert_eq!(reply.status(), 200);
+                assert_eq!(reply.text().await.expect("a whole reply"), "hello");
+                told.web.fetch_add(1, Relaxed);
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        }));
+        let (mut echo, told) = (EchoClient::new(calls.clone()), Arc::clone(&tally));
+        load.push(context::spawn(async move {
+            while !told.over.load(Relaxed) {
+                let said = echo.say(Word { wait_ms: 5, ..word("hello") }).await.expect("an answer");
+                assert_eq!(said.get_ref().text, "hello");
+                // And a stream, which lasts longer than most of a drain.
+                let mut words =
+                    echo.repeat(Word { times: 3, wait_ms: 10, ..word("again") }).await.expect("a stream");
+                let mut heard = 0;
+                while let Some(word) = words.get_mut().message().await.expect("a whole stream") {
+                    assert_eq!(word.text, "again");
+                    heard += 1;
+                }
+                assert_eq!(heard, 3);
+                told.calls.fetch_add(2, Relaxed);
+            }
+        }));
+    }
+    // Each is replaced at its own address, as a host is.
+    for address in &addresses {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        fleet.remove(0).end().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        fleet.push(House::open_at(*address).await);
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    tally.over.store(true, Relaxed);
+    for task in load {
+        if let Err(failed) = soon(task).await {
+            panic!("a request failed: {failed}\nnginx says:\n{}", nginx.told());
+        }
+    }
+    let (web, calls) = (tally.web.load(Relaxed), tally.calls.load(Relaxed));
+    println!("{web} requests and {calls} calls, none of which failed");
+    assert!(web > 200 && calls > 100, "there was load: {web} requests, {calls} calls");
+    for house in fleet {
+        house.end().await;
+    }
+}
