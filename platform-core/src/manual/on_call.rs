@@ -37,7 +37,7 @@
 //! | `error-budget-burn` | yes | what changed; then which dependency |
 //! | `breaker-open` | yes | the target's own board: it has failed for minutes |
 //! | `no-endpoints` | yes | who should be running, and whether the registry knows them |
-//! | `certificate-ends` | in its last 2 days | whoever renews certificates |
+//! | `certificate-ends` | in its last 2 days, or the last 21st of a shorter life | whoever renews certificates |
 //! | `dependency-failing` | no | the target's owner |
 //! | `budget-empty` | no | the target: repeats have stopped helping |
 //! | `registry-silent` | no | the registry; calls go on with what was known |
