@@ -101,6 +101,15 @@
 //! | `tls.key` | `""` | it belongs to `cert` |
 //! | `tls.client_ca` | `""` | peers are asked for a certificate where somebody says whose |
 //! | `tls.clients` | `required` | who names an authority wants to know who is there |
+//! | `bearer.keys` | `[]` | nobody is asked for a token until somebody says who issues them |
+//! | `bearer.issuer` | `""` | there is no usual one, and one is needed with `bearer.keys` |
+//! | `bearer.audience` | `""` | likewise: a token for another service is none |
+//! | `bearer.tenant` | `""` | no claim is the tenant's everywhere |
+//! | `bearer.leeway` | `30s` | clocks that are kept differ by less than a second, those of a machine that just woke up by some |
+//! | `bearer.tokens` | `required` | a route that somebody forgets is closed |
+//! | `allow` | `{}` | routes serve everybody who may connect |
+//! | `show.headers` | `[]` | headers hold secrets; nobody knows all of them |
+//! | `show.query` | `[]` | so do queries |
 //! | `limits.body` | `8MiB` | a JSON request is far smaller; an upload belongs to a route that streams |
 //! | `limits.headers` | `64KiB` | cookies and tokens of a busy browser fit four times over |
 //! | `limits.header_fields` | `100` | twice what proxies and browsers add together; as many as are parsed without an allocation |
@@ -116,7 +125,12 @@
 //! | key | value | because |
 //! |---|---|---|
 //! | `listen` | `127.0.0.1:9464` | what stands there is nobody else's business until somebody says so; OpenTelemetry's port for Prometheus |
-//! | `token_file` | `""` | without one, a listener that others reach shows health and metrics alone |
+//! | `token_file` | `""` | without one, and without `peers`, a listener that others reach shows health and metrics alone |
+//! | `tls.cert` | `""` | in the cluster's own network probes and scrapers speak cleartext |
+//! | `tls.key` | `""` | that of `tls.cert` |
+//! | `tls.client_ca` | `""` | nobody is asked for a certificate until somebody says whose count |
+//! | `tls.clients` | `optional` | probes and scrapers show none |
+//! | `peers` | `[]` | nobody is let in by a certificate until somebody names him |
 //!
 //! # `[discovery]`
 //!
