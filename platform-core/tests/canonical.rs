@@ -54,7 +54,7 @@ fn line<'a>() -> Line<'a> {
         tenant: Some("acme"),
         client: Some("edge/1.4.2 platform/0.1.0"),
         fault: Some("payments:abort=503"),
-        sample_rate: 1,
+        debug: false,
         notes: None,
     }
 }

@@ -31,8 +31,15 @@ fn identity() -> Identity {
     }
 }
 
+/// The bill is another test's; here every line is said.
 fn config(format: Format, filter: &str) -> Settings {
-    Settings { format, filter: filter.to_owned() }
+    Settings {
+        format,
+        filter: filter.to_owned(),
+        bytes_per_second: None,
+        then_every: 1,
+        ..Settings::default()
+    }
 }
 
 /// What `say` logs, as text.
@@ -66,7 +73,7 @@ fn canonical(trace_id: TraceId) -> Line<'static> {
         tenant: None,
         client: None,
         fault: None,
-        sample_rate: 1,
+        debug: false,
         notes: None,
     }
 }
@@ -265,7 +272,11 @@ fn an_output_that_blocks_stops_nobody_and_errors_are_lost_last() {
         let text = metrics.encode();
         let line = text
             .lines()
-            .find(|line| line.starts_with("platform_log_lines_dropped_total") && line.contains(level))
+            .find(|line| {
+                line.starts_with("platform_log_lines_dropped_total")
+                    && line.contains(level)
+                    && line.contains("reason=\"output\"")
+            })
             .unwrap();
         line.rsplit_once(' ').unwrap().1.parse().unwrap()
     };
@@ -342,7 +353,7 @@ fn an_output_that_is_gone_is_counted() {
     let logs = Logs::start(&Settings::default(), &identity(), &metrics, Output::to(Gone)).unwrap();
     logs.write_line(&canonical(TraceId::random()));
     assert!(logs.flush(Duration::from_secs(5)));
-    assert!(metrics.encode().contains("level=\"info\"} 1\n"));
+    assert!(metrics.encode().contains("level=\"info\",reason=\"output\"} 1\n"));
 }
 
 #[test]
@@ -363,7 +374,8 @@ fn a_second_app_in_one_process_does_not_panic() {
 fn many_threads_keep_their_lines_whole() {
     let captured = Captured::default();
     let output = Output::to(captured.clone());
-    let logs = Logs::start(&Settings::default(), &identity(), &Metrics::new(&identity()), output).unwrap();
+    let logs =
+        Logs::start(&config(Format::Json, "info"), &identity(), &Metrics::new(&identity()), output).unwrap();
     let subscriber: Arc<dyn tracing::Subscriber + Send + Sync> =
         Arc::new(tracing_subscriber::registry().with(logs.layer()));
     std::thread::scope(|scope| {

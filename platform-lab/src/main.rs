@@ -14,6 +14,7 @@ mod cores;
 mod grpc;
 mod limits;
 mod load;
+mod log;
 mod measure;
 mod options;
 mod peers;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Some((call, words)) if call == client::CALL => client::call(words),
         Some((call, words)) if call == grpc::CALL => grpc::call(words),
         Some((pick, words)) if pick == choice::PICK => choice::pick(words),
+        Some((say, words)) if say == log::SAY => log::say(words),
         Some((name, flags)) if name == "storms" => storms(flags),
         Some((name, flags)) => measure(name, flags),
         None => Err(Error::new(ErrorKind::Usage, "which measurement?")),
@@ -96,7 +98,7 @@ fn alone<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
 const STORMS: &str =
     "what the client stack and its balancer survive, in paused time, naive ones beside them.";
 
-const MEASUREMENTS: [Measurement; 5] = [
+const MEASUREMENTS: [Measurement; 6] = [
     Measurement {
         name: "server",
         about: "CPU, user instructions and allocations of one HTTP/1 request on our server stack and beside it.",
@@ -116,6 +118,11 @@ const MEASUREMENTS: [Measurement; 5] = [
         name: "balance",
         about: "Instructions and allocations of choosing an endpoint; a change of ten thousand; memory of each.",
         run: choice::run,
+    },
+    Measurement {
+        name: "log",
+        about: "Instructions and allocations of a request's line and a team's, said or suppressed.",
+        run: log::run,
     },
     Measurement {
         name: "limits",

@@ -6,8 +6,9 @@
 use serde_json::{Value, json};
 
 use super::{Rendered, slo::BURN};
-use crate::telemetry::catalogue::{
-    Alert, Board, Catalogue, Expr, Line, Runbook, Scope, Served, Signal, Unit,
+use crate::telemetry::{
+    catalogue::{Alert, Board, Catalogue, Expr, Line, Runbook, Scope, Served, Signal, Unit, rate, ratio},
+    log::LOG_BYTES,
 };
 
 /// The boards, as the files of a folder.
@@ -29,6 +30,10 @@ pub fn boards(catalogue: &Catalogue) -> Vec<Rendered> {
                 grid.row("Closer");
             }
             signals(false).for_each(|signal| grid.panel(signal_panel(signal)));
+            if *board == Board::Runtime {
+                // Which requests there are is known only where all crates are joined.
+                catalogue.served().map(log_bill).iter().for_each(|signal| grid.panel(signal_panel(signal)));
+            }
             if matches!(board, Board::Service | Board::Runtime) {
                 grid.row("Processes: their admin pages, their owner and runbook");
                 grid.wide(processes());
@@ -87,6 +92,13 @@ fn golden(served: &Served) -> Vec<Signal> {
             .and("p90", served.quantile(0.9))
             .and("p50", served.quantile(0.5)),
     ]
+}
+
+/// What telling of one request costs.
+fn log_bill(served: &Served) -> Signal {
+    let by = |expr: Expr| expr.by(&["service_version"]);
+    Signal::new("Log bytes for each request", ratio(by(rate(&LOG_BYTES)), by(served.requests())), Unit::Bytes)
+        .on(Board::Runtime)
 }
 
 /// Places panels from left to right, line by line.

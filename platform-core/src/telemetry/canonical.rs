@@ -48,8 +48,8 @@ pub struct Line<'a> {
     pub client: Option<&'a str>,
     /// The fault that was injected into a call made while serving it.
     pub fault: Option<&'a str>,
-    /// How many requests this line stands for.
-    pub sample_rate: u32,
+    /// Is everything of this request to be kept? Then its line is, too.
+    pub debug: bool,
     /// What handlers noted.
     pub notes: Option<&'a Notes>,
 }
@@ -85,15 +85,15 @@ impl Line<'_> {
         }
     }
 
-    pub(super) fn encode(&self, style: &Style, out: &mut Vec<u8>) {
+    /// `rate`: how many requests it stands for.
+    pub(super) fn encode(&self, style: &Style, rate: u32, out: &mut Vec<u8>) {
         match style {
-            Style::Json { identity } => self.encode_json(identity, out),
+            Style::Json { identity } => self.encode_json(identity, rate, out),
             Style::Human { service, colour } => self.encode_human(service, *colour, out),
         }
-        out.push(b'\n');
     }
 
-    fn encode_json(&self, identity: &[u8], out: &mut Vec<u8>) {
+    fn encode_json(&self, identity: &[u8], rate: u32, out: &mut Vec<u8>) {
         begin_json(self.at, self.level(), out);
         out.extend_from_slice(b"\"request\"");
         out.extend_from_slice(identity);
@@ -121,7 +121,7 @@ impl Line<'_> {
         text(b",\"client\":", self.client.unwrap_or_default(), out);
         text(b",\"fault\":", self.fault.unwrap_or_default(), out);
         out.extend_from_slice(b",\"sample_rate\":");
-        json::whole(u64::from(self.sample_rate), out);
+        json::whole(u64::from(rate), out);
         if let Some(notes) = self.notes {
             notes.for_each(|key, value| {
                 json_key(key, out);

@@ -56,10 +56,8 @@ pub struct Settings {
 
 impl Rules for Settings {
     fn refusals(&self) -> Vec<Refusal> {
-        let filter = &self.log.filter;
-        let log = log::parse_filter(filter).err();
-        let log = log.map(|why| Refusal::new("filter", format!("is {filter:?}: {why}")).under("log"));
-        log.into_iter().chain(self.traces.refusal().map(|refusal| refusal.under("traces"))).collect()
+        let log = self.log.refusals().into_iter().map(|refusal| refusal.under("log"));
+        log.chain(self.traces.refusal().map(|refusal| refusal.under("traces"))).collect()
     }
 }
 
@@ -146,6 +144,7 @@ pub(crate) fn declared() -> Vec<Declared> {
         metrics::SERVICE_INFO,
         log::LOG_BYTES.declared(),
         log::LOG_LINES_DROPPED.declared(),
+        log::LOG_BUDGET.declared(),
         DROPPED.declared(),
     ];
     ours.into_iter().chain(process::declared()).collect()

@@ -35,9 +35,26 @@ pub(crate) fn signals() -> Vec<Signal> {
         .page_when(above(0.9).for_minutes(5), FILE_DESCRIPTORS),
         Signal::new("Log volume", rate(&log::LOG_BYTES).by(&["level"]), Unit::BytesPerSecond)
             .on(Board::Runtime),
-        Signal::new("Log lines lost", rate(&log::LOG_LINES_DROPPED).by(&["level"]), Unit::PerSecond)
-            .on(Board::Runtime)
-            .ticket_when(above(0.0).for_minutes(15), LOG_LINES_LOST),
+        Signal::new(
+            "Log volume as a share of its budget",
+            ratio(rate(&log::LOG_BYTES), sum(&log::LOG_BUDGET)).by(&["service_version"]),
+            Unit::Ratio,
+        )
+        .on(Board::Runtime)
+        .ticket_when(above(BEYOND_BUDGET).for_minutes(15), LOG_BILL),
+        Signal::new(
+            "Log lines suppressed",
+            rate(&log::LOG_LINES_DROPPED).except("reason", &[log::OUTPUT]).by(&["reason", "level"]),
+            Unit::PerSecond,
+        )
+        .on(Board::Runtime),
+        Signal::new(
+            "Log lines lost",
+            rate(&log::LOG_LINES_DROPPED).only("reason", &[log::OUTPUT]).by(&["level"]),
+            Unit::PerSecond,
+        )
+        .on(Board::Runtime)
+        .ticket_when(above(0.0).for_minutes(15), LOG_LINES_LOST),
         Signal::new("Spans lost", rate(&DROPPED).by(&["signal"]), Unit::PerSecond)
             .on(Board::Runtime)
             .ticket_when(above(0.0).for_minutes(15), SPANS_LOST),
@@ -56,6 +73,24 @@ const FILE_DESCRIPTORS: Runbook = Runbook {
     act: &[
         "Drain the worst process (`POST /platform/drain`): it ends in order and its successor begins with none.",
         "If all are near their limit, raise the limit where the process is started, or run more of them.",
+    ],
+};
+
+const LOG_BILL: Runbook = Runbook {
+    name: "log-bill",
+    means: "Processes write more log than their budget allows. Ordinary lines give way to it, so what is written beyond \
+            it is what is never suppressed: warnings, errors, and the lines of requests that failed. Users notice \
+            nothing of the log; what it is full of they may.",
+    look: &[
+        "\"Log volume\" by level: errors that grow with the requests that fail have their cause there, see the service's \
+         board.",
+        "Warnings or errors without failed requests: which place says them? A line that is said for every request is no \
+         warning.",
+    ],
+    act: &[
+        "Repair what fails.",
+        "Make the loudest line info, or say it once for many.",
+        "If all of it is wanted, raise `telemetry.log.bytes_per_second`; somebody pays for it.",
     ],
 };
 
@@ -84,3 +119,6 @@ const SPANS_LOST: Runbook = Runbook {
         "Else record fewer traces: `telemetry.traces.ratio`.",
     ],
 };
+/// What must be said may be a little beyond the budget for a while; a fifth for a quarter of an hour is no burst, which is
+/// ten seconds of the budget.
+const BEYOND_BUDGET: f64 = 1.2;

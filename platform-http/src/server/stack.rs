@@ -163,11 +163,14 @@ impl Shared {
             self.observer.count_rejected(arrival.rejected);
         }
         let mut context = arrival.context;
-        // The head decides once; who is asked second keeps to it.
-        if !arrival.decided {
-            let trace = context.trace();
-            let sampled = context.is_debug() || self.observer.traces().samples(trace.trace_id());
-            context.set_trace(trace.sampled(sampled));
+        let trace = context.trace();
+        if context.is_debug() {
+            // Everything of this one is kept, whatever somebody decided before it was asked for.
+            self.observer.hear_debug();
+            context.set_trace(trace.sampled(true));
+        } else if !arrival.decided {
+            // The head decides once; who is asked second keeps to it.
+            context.set_trace(trace.sampled(self.observer.traces().samples(trace.trace_id())));
         }
         let notes = Notes::default();
         if let Some(identity) = request.extensions().get::<crate::tls::Identity>() {

@@ -16,6 +16,7 @@ fn routes() -> Router {
         Json(json!({
             "trace": context.trace().trace_id().to_string(),
             "span": context.trace().span_id().to_string(),
+            "recorded": context.trace().is_sampled(),
             "criticality": context.criticality().as_str(),
             "tenant": context.tenant().map(ToString::to_string),
         }))
@@ -52,6 +53,29 @@ async fn the_context_reaches_the_handler_and_the_line_under_one_trace() {
         assert_eq!(&line[key], value, "{key} in {line}");
     }
     assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_asks_to_be_kept_is_told_and_recorded_whatever_the_budget() {
+    let poor = "[telemetry.log]\nformat = \"json\"\nbytes_per_second = \"1KiB\"\n";
+    let debug = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00\r\nbaggage: platform-debug=1\r\n";
+    let told = async |trust: &str| {
+        let served = Served::start(Server::new(routes()), &format!("{poor}[server]\ntrust = {trust}")).await;
+        let mut recorded = 0;
+        for _ in 0..40 {
+            recorded += usize::from(served.get("/about/7", debug).await.json()["recorded"] == true);
+        }
+        let told = served.lines(1).await.len();
+        let suppressed =
+            served.metric("platform_log_lines_dropped_total", &["reason=\"budget\"", "level=\"info\""]);
+        assert_eq!(told as f64 + suppressed, 40.0, "each is accounted for");
+        assert_eq!(served.stop().await.code(), 0);
+        (told, recorded)
+    };
+    // The trace's head decided against it; who may ask is heard all the same.
+    assert_eq!(told("{ inbound = \"internal\", overrides = true }").await, (40, 40));
+    let (told, recorded) = told("{ inbound = \"internal\" }").await;
+    assert!(told < 40 && recorded == 0, "{told} lines, {recorded} recorded");
 }
 
 #[tokio::test]

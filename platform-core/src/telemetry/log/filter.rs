@@ -3,12 +3,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{EnvFilter, reload};
+use tracing_subscriber::{EnvFilter, layer, reload};
 
+use super::debug::{HearDebug, Heard};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which events are written, changeable while running.
-pub struct Filter(Mutex<State>);
+pub struct Filter {
+    state: Mutex<State>,
+    debug: Heard,
+}
 
 struct State {
     text: String,
@@ -21,7 +25,8 @@ type Apply = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send>;
 impl Filter {
     pub(super) fn new(text: &str) -> Result<Self> {
         parse(text).map_err(|why| refused(text, &why))?;
-        Ok(Filter(Mutex::new(State { text: text.to_owned(), apply: None })))
+        let state = Mutex::new(State { text: text.to_owned(), apply: None });
+        Ok(Filter { state, debug: Heard::default() })
     }
 
     /// The directives in force.
@@ -47,16 +52,23 @@ impl Filter {
     }
 
     /// The filter of a new layer; from now on [`set`](Filter::set) changes this one.
-    pub(super) fn attach<S: 'static>(&self) -> reload::Layer<EnvFilter, S> {
+    pub(super) fn attach<S: tracing::Subscriber + 'static>(
+        &self,
+    ) -> impl layer::Filter<S> + Send + Sync + use<S> {
         let mut state = self.lock();
         let filter = parse(&state.text).expect("the text was parsed when it was set");
         let (layer, handle) = reload::Layer::new(filter);
         state.apply = Some(Box::new(move |filter| handle.reload(filter)));
-        layer
+        HearDebug::new(layer, self.debug.clone())
+    }
+
+    /// From now on requests that ask to be kept whole are heard at debug.
+    pub(super) fn hear_debug(&self) {
+        self.debug.on();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

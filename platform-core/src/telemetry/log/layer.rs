@@ -83,14 +83,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let level = *event.metadata().level();
+        let metadata = event.metadata();
+        // Asked before a byte is written: what is not said costs a look and no more.
+        let Some(said) = self.0.admit(|bill, counts| bill.event(metadata, counts)) else { return };
         with_buffer(|out| {
             match self.style() {
-                Style::Json { identity } => write_json(event, &context, identity, self.style(), out),
+                Style::Json { identity } => {
+                    write_json(event, &context, identity, said.rate, self.style(), out);
+                }
                 Style::Human { colour, .. } => write_human(event, &context, *colour, self.style(), out),
             }
-            out.push(b'\n');
-            self.0.0.queue.push(out, level, Rank::of(level));
+            self.0.write(out, *metadata.level(), Rank::of(*metadata.level()), said);
         });
     }
 }
@@ -99,6 +102,7 @@ fn write_json<S: Subscriber + for<'a> LookupSpan<'a>>(
     event: &Event<'_>,
     context: &Context<'_, S>,
     identity: &[u8],
+    rate: u32,
     style: &Style,
     out: &mut Vec<u8>,
 ) {
@@ -112,6 +116,10 @@ fn write_json<S: Subscriber + for<'a> LookupSpan<'a>>(
         let trace_id = request.trace().trace_id().to_hex();
         write_ids(&trace_id, request.request_id(), out);
     });
+    if rate > 1 {
+        json::key("sample_rate", out);
+        json::whole(u64::from(rate), out);
+    }
     event.record(&mut Fields { style, begins: None, out });
     let mut any = false;
     for_each_span(event, context, |span, fields| {

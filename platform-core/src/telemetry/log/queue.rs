@@ -12,7 +12,12 @@ use std::{
     time::Duration,
 };
 
-use super::metrics::Counts;
+use tokio::time::Instant;
+
+use super::{
+    bill::TELL_AFTER,
+    metrics::{By, Counts},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How soon a line is given up.
@@ -40,23 +45,44 @@ pub(crate) struct Queue {
 struct State {
     pending: Vec<u8>,
     lines: [u64; LEVELS],
-    /// Bytes ever accepted, and bytes that the writer is through with.
-    accepted: u64,
-    finished: u64,
+    /// Who flushes takes a number; the writer says which it is through with.
+    asked: u64,
+    flushed: u64,
     asleep: bool,
     hurry: bool,
+    /// When to tell what was not said.
+    untold: Option<Instant>,
     closed: bool,
+    /// The writer has gone.
+    ended: bool,
+}
+
+/// What the writer takes at once.
+struct Taken {
+    lines: [u64; LEVELS],
+    /// Those who flush and asked before.
+    asked: u64,
+    /// It is time to tell what was not said.
+    tell: bool,
 }
 
 impl Queue {
-    /// Starts the thread that writes into `sink`.
-    pub(crate) fn start(sink: impl Write + Send + 'static, counts: Counts) -> Result<Arc<Queue>> {
+    /// Starts the thread that writes into `sink`, and asks `tell` now and then for a line about those that were not
+    /// said.
+    pub(crate) fn start(
+        sink: impl Write + Send + 'static,
+        counts: Counts,
+        tell: impl FnMut(&mut Vec<u8>) + Send + 'static,
+    ) -> Result<Arc<Queue>> {
         let queue =
             Arc::new(Queue { state: Mutex::default(), work: Condvar::new(), done: Condvar::new(), counts });
         let writer = Arc::clone(&queue);
-        thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.write_all(sink)).map_err(
-            |error| Error::new(ErrorKind::Start, "no thread to write logs with").with_source(error),
-        )?;
+        thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || writer.write_all(sink, tell))
+            .map_err(|error| {
+                Error::new(ErrorKind::Start, "no thread to write logs with").with_source(error)
+            })?;
         Ok(queue)
     }
 
@@ -65,12 +91,11 @@ impl Queue {
         let mut state = self.lock();
         if state.closed || state.pending.len() + line.len() > rank.share() {
             drop(state);
-            self.counts.dropped(level, 1);
+            self.counts.dropped(level, By::Output, 1);
             return;
         }
         state.pending.extend_from_slice(line);
         state.lines[index(level)] += 1;
-        state.accepted += line.len() as u64;
         let urgent = (level == tracing::Level::ERROR || state.pending.len() >= ENOUGH) && !state.hurry;
         state.hurry |= urgent;
         let wake = urgent || state.asleep;
@@ -82,15 +107,36 @@ impl Queue {
         self.counts.bytes(level, line.len());
     }
 
-    /// Waits until everything said so far is written, at most `limit`. False if the output did not take it.
+    /// A line was not said, and nobody knows yet that there are such.
+    pub(crate) fn tell_later(&self) {
+        let mut state = self.lock();
+        state.untold.get_or_insert_with(|| Instant::now() + TELL_AFTER);
+        // Asleep without an end it would not tell before the next line.
+        let wake = std::mem::take(&mut state.asleep);
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
+    }
+
+    /// What was counted of lines that were not said.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Waits until everything said so far is written, and told what was not said, at most `limit`. False if the output
+    /// did not take it.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
         let mut state = self.lock();
-        let target = state.accepted;
+        state.asked += 1;
+        let asked = state.asked;
         state.hurry = true;
+        state.asleep = false;
         self.work.notify_one();
-        let waited = self.done.wait_timeout_while(state, limit, |state| state.finished < target);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.finished >= target
+        let waiting = |state: &mut State| state.flushed < asked && !state.ended;
+        let (state, _) =
+            self.done.wait_timeout_while(state, limit, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.flushed >= asked || (state.ended && state.pending.is_empty())
     }
 
     /// Lets the writer end once it has written what is there.
@@ -99,40 +145,71 @@ impl Queue {
         self.work.notify_one();
     }
 
-    fn write_all(&self, mut sink: impl Write) {
+    fn write_all(&self, mut sink: impl Write, mut tell: impl FnMut(&mut Vec<u8>)) {
         let mut batch = Vec::new();
-        while let Some((lines, until)) = self.take(&mut batch) {
+        while let Some(mut taken) = self.take(&mut batch) {
+            if taken.tell {
+                let before = batch.len();
+                tell(&mut batch);
+                let told = batch.len() - before;
+                if told > 0 {
+                    taken.lines[index(tracing::Level::INFO)] += 1;
+                    self.counts.bytes(tracing::Level::INFO, told);
+                }
+            }
             if sink.write_all(&batch).and_then(|()| sink.flush()).is_err() {
                 // There is no place to say so but the metrics.
                 LEVEL_ORDER
                     .into_iter()
-                    .zip(lines)
-                    .for_each(|(level, lines)| self.counts.dropped(level, lines));
+                    .zip(taken.lines)
+                    .for_each(|(level, lines)| self.counts.dropped(level, By::Output, lines));
             }
             batch.clear();
             batch.shrink_to(KEPT);
-            self.lock().finished = until;
+            self.lock().flushed = taken.asked;
             self.done.notify_all();
         }
+        self.lock().ended = true;
+        self.done.notify_all();
     }
 
     /// Waits for lines, gathers a moment, and swaps the buffers. `None` when there will be no more.
-    fn take(&self, batch: &mut Vec<u8>) -> Option<([u64; LEVELS], u64)> {
+    fn take(&self, batch: &mut Vec<u8>) -> Option<Taken> {
         let mut state = self.lock();
-        while state.pending.is_empty() {
+        loop {
+            let due = state.untold.map(|at| at.saturating_duration_since(Instant::now()));
+            if !state.pending.is_empty()
+                || state.asked > state.flushed
+                || due.is_some_and(|left| left.is_zero())
+            {
+                break;
+            }
             if state.closed {
+                if due.is_some() {
+                    break;
+                }
                 return None;
             }
             state.hurry = false;
             state.asleep = true;
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match due {
+                Some(left) => self
+                    .work
+                    .wait_timeout(state, left)
+                    .map(|(state, _)| state)
+                    .unwrap_or_else(|poisoned| poisoned.into_inner().0),
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
         state.asleep = false;
         let gathered = self.work.wait_timeout_while(state, GATHER, |state| !state.hurry && !state.closed);
         let (mut state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         state.hurry = false;
         std::mem::swap(&mut state.pending, batch);
-        Some((std::mem::take(&mut state.lines), state.accepted))
+        let (asked, closed) = (state.asked, state.closed);
+        let now = asked > state.flushed || closed;
+        let tell = state.untold.take_if(|at| now || *at <= Instant::now()).is_some();
+        Some(Taken { lines: std::mem::take(&mut state.lines), asked, tell })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -168,6 +168,11 @@ impl fmt::Debug for Traces {
     }
 }
 
+/// Is this one of every `rate`-th trace, chosen as the head chooses those that are recorded?
+pub(super) fn is_one_of(trace: TraceId, rate: u32) -> bool {
+    Sampler::new(f64::from(rate).recip()).samples(trace)
+}
+
 #[cfg(feature = "otlp")]
 use export::start as start_export;
 

@@ -108,6 +108,11 @@ impl Observer {
         &self.0.routes
     }
 
+    /// A request is here of which everything is kept.
+    pub(super) fn hear_debug(&self) {
+        self.0.logs.hear_debug();
+    }
+
     pub(super) fn traces(&self) -> &Traces {
         &self.0.traces
     }

@@ -43,7 +43,7 @@ impl Seen {
             tenant: notes.and_then(Notes::tenant).or(self.context.tenant()).map(|tenant| tenant.as_str()),
             client: self.client.as_ref().and_then(|client| client.to_str().ok()),
             fault: notes.and_then(Notes::fault),
-            sample_rate: 1,
+            debug: self.context.is_debug(),
             notes,
         });
     }
