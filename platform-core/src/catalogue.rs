@@ -24,6 +24,10 @@ pub fn catalogue() -> Catalogue {
             ],
             admission::metrics::signals(),
         )
-        .room("stack", [vec![stack::BUDGET.declared()], stack::declared()].concat(), stack::signals())
+        .room(
+            "stack",
+            [vec![stack::BUDGET.declared()], stack::declared()].concat(),
+            [stack::signals(), stack::server_signals()].concat(),
+        )
         .room("app", vec![app::CHANGES.declared()], app::signals())
 }

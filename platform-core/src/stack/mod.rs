@@ -54,6 +54,6 @@ pub use policy::{
     ATTEMPT_TIMEOUT, ClassPolicy, ClientPolicy, Expired, MethodHedge, MethodPolicy, SERVER_TIMEOUT,
     ServerPolicy, TIMEOUT,
 };
-pub(crate) use server::declared;
 pub use server::{DEFAULT, Entry, Guarding, ServerGuards, Slot};
+pub(crate) use server::{declared, signals as server_signals};
 pub use targets::Targets;

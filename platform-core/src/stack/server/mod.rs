@@ -12,6 +12,7 @@
 
 mod metrics;
 mod rows;
+mod signals;
 mod slot;
 mod watch;
 
@@ -26,6 +27,7 @@ use std::{
 };
 
 pub(crate) use metrics::declared;
+pub(crate) use signals::signals;
 
 use metrics::Meters;
 use slot::Held;
