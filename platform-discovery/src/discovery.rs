@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{Result, config::Mode, identity::Identity, telemetry::Metrics};
+use platform_core::{Error, ErrorKind, Result, config::Mode, identity::Identity, telemetry::Metrics};
 use tokio::time::{self, Instant};
 
 use crate::{
@@ -256,6 +256,20 @@ impl Discovery {
         self.0.watches().iter().map(|watch| watch.target.clone()).collect()
     }
 
+    /// The names of all services that the configured registry knows, whoever calls them.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](platform_core::ErrorKind::Config) for a registry that cannot say (`kubernetes`, `dns`, and what this
+    /// build has no source for); what the registry said, or that it said nothing within five seconds.
+    pub async fn services(&self) -> Result<BTreeSet<Arc<str>>> {
+        let listing = source::list(&self.0.config, &self.0.shared)?.services();
+        time::timeout(LISTING, listing).await.unwrap_or_else(|_| {
+            let silent = format!("the registry does not say within {LISTING:?} which services it knows");
+            Err(Error::new(ErrorKind::Timeout, silent))
+        })
+    }
+
     /// Waits until every watched target has had its first answer, at most `wait`; then says which of them
     /// cannot be called yet. A start goes on all the same: who is missing may come, and until then calls fail
     /// fast.
@@ -363,6 +377,9 @@ impl Known {
         watches
     }
 }
+
+/// A registry that is well answers in milliseconds; somebody waits for it.
+const LISTING: Duration = Duration::from_secs(5);
 
 /// Who keeps no connections is always ready to be asked.
 fn connected<C>(make: impl Fn(&Endpoint) -> C) -> impl Fn(&Endpoint, Link) -> C {

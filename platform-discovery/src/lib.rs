@@ -38,6 +38,7 @@ mod followed;
 #[cfg(test)]
 #[path = "../../platform-core/tests/golden/mod.rs"]
 mod golden;
+mod list;
 pub mod metrics;
 mod pause;
 mod record;
@@ -63,6 +64,7 @@ pub use discovery::{Discovery, NotReady};
 pub use disk::Stamp;
 pub use endpoint::{Endpoint, EndpointSet, Found, Protocol, State};
 pub use followed::Followed;
+pub use list::{List, Listing};
 pub use record::Record;
 pub use register::Registration;
 pub use resolve::{Resolve, Snapshot, Snapshots};

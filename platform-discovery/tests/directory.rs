@@ -264,3 +264,25 @@ async fn a_hundred_instances_are_found_within_a_second_or_so() {
         time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_registry_says_which_services_it_knows() {
+    let Scene { folder: _folder, config, discovery, path, .. } = scene();
+    let services = async || {
+        let services = discovery.services().await.unwrap();
+        services.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(services().await.is_empty(), "nobody has made the folder yet");
+    let one = registration(&config, "catalog-1", 7001);
+    one.announce().await.unwrap();
+    for (name, file) in [("orders", "orders-1.json"), ("stale", ".orders-2.new"), ("Not_a_name", "x.json")] {
+        fs::create_dir_all(path.join(name)).unwrap();
+        fs::write(path.join(name).join(file), "{}").unwrap();
+    }
+    fs::write(path.join("notes"), "a file is no service").unwrap();
+    assert_eq!(services().await, ["catalog", "orders"]);
+    one.withdraw().await.unwrap();
+    assert_eq!(services().await, ["orders"]);
+    fs::remove_dir_all(path.join("orders")).unwrap();
+    assert!(services().await.is_empty());
+}

@@ -95,7 +95,12 @@ impl Cluster {
 
     /// What all keys of a service begin with.
     pub(crate) fn prefix_of(&self, name: &str) -> String {
-        format!("{}/{name}/", self.settings.prefix)
+        format!("{}{name}/", self.prefix())
+    }
+
+    /// What the keys of all services begin with.
+    pub(crate) fn prefix(&self) -> String {
+        format!("{}/", self.settings.prefix)
     }
 
     /// One question, one answer; asked of up to three members, each for [`LIMIT`]. Only what may be asked twice

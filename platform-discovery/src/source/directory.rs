@@ -5,8 +5,8 @@
 //! changed are read again.
 
 use std::{
-    collections::HashMap,
-    ffi::OsString,
+    collections::{BTreeSet, HashMap},
+    ffi::{OsStr, OsString},
     fs::{self, File, Metadata},
     io,
     path::Path,
@@ -23,6 +23,7 @@ use crate::{
     disk::{Stamp, read_at_most},
     endpoint::Found,
     folder::Folder,
+    list::{self, List, Listing},
     record::{MAX_BYTES, Record, is_instance_name},
     resolve::{Resolve, Snapshot, Snapshots},
     target::{Place, Target},
@@ -77,6 +78,49 @@ impl Resolve for Directory {
             _ => "dir".to_owned(),
         }
     }
+}
+
+impl List for Directory {
+    fn services(&self) -> Listing {
+        let folder = self.folder.clone();
+        Box::pin(async move { aside(move || services(&folder)).await? })
+    }
+}
+
+/// The folders in which somebody has a record.
+fn services(folder: &Folder) -> Result<BTreeSet<Arc<str>>> {
+    if !folder.look()? {
+        return Ok(BTreeSet::new());
+    }
+    let unreadable = |path: &Path, error: io::Error| {
+        Error::new(ErrorKind::Unreachable, format!("the folder {} cannot be read", path.display()))
+            .with_source(error)
+    };
+    let listing = fs::read_dir(folder.path()).map_err(|error| unreadable(folder.path(), error))?;
+    let mut services = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(|error| unreadable(folder.path(), error))?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let records = match fs::read_dir(entry.path()) {
+            Ok(mut records) => {
+                records.any(|record| record.is_ok_and(|record| instance_of(&record.file_name()).is_some()))
+            }
+            // A file, or gone since.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::NotFound) => {
+                false
+            }
+            Err(error) => return Err(unreadable(&entry.path(), error)),
+        };
+        if records {
+            services.push(name);
+        }
+    }
+    Ok(list::names(services.iter().map(String::as_str)))
+}
+
+/// A record in the making begins with a dot.
+fn instance_of(file: &OsStr) -> Option<&str> {
+    file.to_str()?.strip_suffix(".json").filter(|instance| is_instance_name(instance))
 }
 
 /// What the last look saw; owned by the one stream that looks.
@@ -139,11 +183,7 @@ impl Seen {
         for entry in listing {
             let entry = entry?;
             let file = entry.file_name();
-            let Some(instance) = file.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
-            // A record in the making begins with a dot.
-            if !is_instance_name(instance) {
-                continue;
-            }
+            let Some(instance) = instance_of(&file) else { continue };
             let metadata = match entry.metadata() {
                 Ok(metadata) => metadata,
                 // Withdrawn between listing and looking.

@@ -45,4 +45,4 @@ pub use hand::Hand;
 pub use host::Host;
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::Kubernetes;
-pub(crate) use of::{Shared, of};
+pub(crate) use of::{Shared, list, of};

@@ -8,6 +8,7 @@ use platform_core::Result;
 
 use crate::{
     config::{Config, Registry},
+    list::List,
     resolve::Resolve,
     source,
     target::{Place, Target},
@@ -59,14 +60,47 @@ pub(crate) fn of(target: &Target, config: &Config, shared: &Shared) -> Result<Ar
     }
 }
 
+/// What the configured registry knows.
+///
+/// # Errors
+///
+/// When it cannot say, or this build has no source for it, or what is configured for it cannot be used.
+pub(crate) fn list(config: &Config, shared: &Shared) -> Result<Arc<dyn List>> {
+    let cannot = |what: &str| {
+        Err(platform_core::Error::config(format!(
+            "the registry {what} does not say which services it knows; name them"
+        )))
+    };
+    match config.registry {
+        Registry::Dir => Ok(Arc::new(source::Directory::of(&config.dir))),
+        #[cfg(feature = "etcd")]
+        Registry::Etcd => Ok(Arc::new(shared.cluster(config)?)),
+        #[cfg(feature = "consul")]
+        Registry::Consul => Ok(Arc::new(source::Consul::of(&config.consul)?)),
+        // Others write there, and a service that is none of ours has no admin address.
+        Registry::Kubernetes => cannot("kubernetes"),
+        Registry::Dns => cannot("dns"),
+        #[cfg(not(all(feature = "etcd", feature = "consul")))]
+        other => {
+            let _ = shared;
+            cannot(&format!("{other:?} (not built in)"))
+        }
+    }
+}
+
 impl Shared {
     #[cfg(feature = "etcd")]
     fn etcd(&self, _target: &Target, config: &Config) -> Result<Arc<dyn Resolve>> {
+        Ok(Arc::new(self.cluster(config)?))
+    }
+
+    #[cfg(feature = "etcd")]
+    fn cluster(&self, config: &Config) -> Result<source::Etcd> {
         let mut etcd = self.etcd.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(etcd) = &*etcd {
-            return Ok(Arc::new(etcd.clone()));
+            return Ok(etcd.clone());
         }
-        Ok(Arc::new(etcd.insert(source::Etcd::of(&config.etcd)?).clone()))
+        Ok(etcd.insert(source::Etcd::of(&config.etcd)?).clone())
     }
 
     #[cfg(not(feature = "etcd"))]

@@ -79,6 +79,7 @@ impl Double {
         let agent = Agent(Arc::new(Inner { catalogue: Mutex::new(catalogue), changed }));
         let routes = Router::new()
             .route("/v1/health/service/{name}", get(health))
+            .route("/v1/catalog/services", get(services))
             .route("/v1/agent/service/register", put(register))
             .route("/v1/agent/service/deregister/{id}", put(deregister))
             .route("/v1/agent/service/{id}", get(service))
@@ -185,6 +186,24 @@ async fn expire(agent: Agent) {
             });
         }
     }
+}
+
+/// Names and all of their tags.
+async fn services(State(agent): State<Agent>, headers: HeaderMap) -> Response {
+    if let Some(refused) = agent.refuses("services".to_owned(), &headers) {
+        return refused;
+    }
+    let mut names: BTreeMap<String, Vec<Value>> = BTreeMap::from([("consul".to_owned(), Vec::new())]);
+    if agent.may(&headers) {
+        for service in agent.catalogue().services.values() {
+            let name = service.told["Name"].as_str().unwrap_or_default().to_owned();
+            names
+                .entry(name)
+                .or_default()
+                .extend(service.told["Tags"].as_array().into_iter().flatten().cloned());
+        }
+    }
+    Json(names).into_response()
 }
 
 async fn health(

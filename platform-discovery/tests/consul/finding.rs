@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use platform_core::{Result, context};
-use platform_discovery::{Resolve as _, Snapshot, Snapshots, State, Target, config, source::Consul};
+use platform_discovery::{
+    List as _, Resolve as _, Snapshot, Snapshots, State, Target, config, source::Consul,
+};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -194,4 +196,21 @@ async fn a_missing_right_is_an_error_and_never_an_empty_set() {
     std::fs::remove_file(file.path()).expect("it is there");
     let error = Heard::of(&with, "consul://catalog").error().await;
     assert!(error.contains("discovery.consul.token_file"), "{error}");
+}
+
+#[tokio::test]
+async fn the_catalogue_says_which_services_it_knows() {
+    let double = Double::start().await;
+    double.agent.put(catalog("a", &["v1"]), "passing");
+    double.agent.put(catalog("b", &[]), "critical");
+    double
+        .agent
+        .put(json!({"ID": "x", "Name": "Not_A_Name", "Address": "", "Port": 1, "Tags": null}), "passing");
+    let consul = Consul::of(&config(&double)).expect("an agent");
+    let services: Vec<String> =
+        consul.services().await.expect("a list").iter().map(ToString::to_string).collect();
+    assert_eq!(services, ["catalog", "consul"], "Consul counts itself");
+    double.agent.catalogue().broken = true;
+    let error = consul.services().await.expect_err("no answer is no empty list");
+    assert!(error.detail().contains("No cluster leader"), "{error}");
 }

@@ -191,6 +191,21 @@ async fn who_registers_is_found_and_who_drains_is_not_called() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_registry_says_which_services_it_knows() {
+    let Some(etcd) = Etcd::start(1).await else { return };
+    etcd.ready().await;
+    let identity = Identity { name: "edge".into(), ..Identity::default() };
+    let discovery = Discovery::of(config(&etcd), &identity, &Metrics::new(&identity)).unwrap();
+    assert!(discovery.services().await.unwrap().is_empty());
+    for key in ["catalog/a", "catalog/b", "orders/o-1", "orders/o-1/notes", "No_Name/x"] {
+        etcd.ctl(&["put", &format!("/platform/services/{key}"), "{}"]);
+    }
+    etcd.ctl(&["put", "/platform/services-of-others/x/y", "{}"]);
+    let services: Vec<String> = discovery.services().await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(services, ["catalog", "orders"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn record_and_lease_end_together_and_renewals_write_nothing() {
     let Some(etcd) = Etcd::start(1).await else { return };
     etcd.ready().await;

@@ -16,6 +16,7 @@ mod feed;
 mod fleet;
 mod page;
 mod poll;
+mod promised;
 mod pulse;
 mod state;
 mod tally;
@@ -80,6 +81,7 @@ pub(crate) trait Rooms: Send + Sync {
 #[derive(Default)]
 struct Past {
     served: History,
+    late: promised::Late,
     called: BTreeMap<String, History>,
     /// Processor time, the last time and the share of one processor since the time before.
     cpu: Option<(Instant, f64)>,

@@ -1,15 +1,26 @@
 //! Poll: who asks the fleet, for everybody who looks, and only while somebody does.
 
-use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{
+    Stream, StreamExt as _,
+    stream::{self, FuturesUnordered},
+};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use platform_core::ErrorKind;
 use platform_discovery::{Discovery, Endpoint, Followed, Target};
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -46,6 +57,8 @@ impl Console {
         // Who is there is believed in as soon as it is known, so that it is asked long before the second is over.
         let mut looks = tokio::time::interval(LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut lists = pin!(lists(discovery));
+        let mut registry = Registry::default();
         let (mut unread, mut begun) = (Duration::ZERO, false);
         loop {
             tokio::select! {
@@ -56,6 +69,7 @@ impl Console {
                     if begun && self.fleet.is_read() {
                         let mut shown = fleet.shown(now);
                         shown["own"] = json!(**self.app.identity());
+                        shown["unlisted"] = json!(registry.unlisted);
                         self.fleet.show("fleet", &shown.to_string());
                     }
                     begun = true;
@@ -65,9 +79,11 @@ impl Console {
                     }
                 }
                 now = looks.tick() => {
-                    followed.follow(discovery, self.services(&fleet));
-                    fleet.know(now, self.known(&own, &followed));
+                    let called = self.called_services(&fleet);
+                    fleet.know(now, self.known(&own, &followed, &called));
+                    followed.follow(discovery, registry.with(called));
                 }
+                Some(told) = lists.next() => registry.hear(told),
                 Some((key, told)) = asking.next(), if !asking.is_empty() => {
                     fleet.heard(&key, Instant::now(), told);
                 }
@@ -79,14 +95,12 @@ impl Console {
         }
     }
 
-    /// What is looked up: what this process calls, its own kind, and what others say that they call.
-    fn services(&self, fleet: &Fleet) -> BTreeMap<String, Target> {
-        let named =
-            |name: &String| Target::parse(name).ok().filter(|target| target.service() == Some(name.as_str()));
+    /// What this process calls, its own kind, and what others say that they call.
+    fn called_services(&self, fleet: &Fleet) -> BTreeMap<String, Target> {
         let own = &self.app.identity().name;
         let others = fleet.called();
         let parsed =
-            std::iter::once(own).chain(&others).filter_map(|name| Some((name.clone(), named(name)?)));
+            std::iter::once(own).chain(&others).filter_map(|name| Some((name.clone(), in_registry(name)?)));
         let mut services: BTreeMap<String, Target> = parsed.take(SERVICES).collect();
         // A stranger's hosts are not our fleet.
         for target in called(&self.app).into_iter().filter(|target| !target.is_stranger()) {
@@ -96,9 +110,16 @@ impl Console {
         services
     }
 
-    /// This process, whoever else is there.
-    fn known(&self, own: &Key, followed: &Following) -> BTreeMap<Key, Arc<Endpoint>> {
+    /// This process, whoever else is there. Who is in the registry, is called by nobody and has no admin listener is none
+    /// of our services.
+    fn known(
+        &self,
+        own: &Key,
+        followed: &Following,
+        called: &BTreeMap<String, Target>,
+    ) -> BTreeMap<Key, Arc<Endpoint>> {
         let mut known = followed.endpoints();
+        known.retain(|key, endpoint| endpoint.admin.is_some() || called.contains_key(&key.service));
         known.entry(own.clone()).or_insert_with(|| {
             let identity = self.app.identity();
             let admin = self.app.address("admin");
@@ -114,6 +135,54 @@ impl Console {
         let identity = self.app.identity();
         Key { service: identity.name.clone(), instance: identity.instance.clone() }
     }
+}
+
+/// What the registry says which services there are.
+#[derive(Default)]
+struct Registry {
+    listed: BTreeSet<Arc<str>>,
+    /// Why there may be services that are not looked up.
+    unlisted: Option<String>,
+}
+
+impl Registry {
+    /// An answer, or why there is none: then what it said last is still true.
+    fn hear(&mut self, told: Result<BTreeSet<Arc<str>>, String>) {
+        match told {
+            Ok(listed) => {
+                let more = listed.len().saturating_sub(LISTED);
+                self.unlisted = (more > 0)
+                    .then(|| format!("of {} services in the registry {more} are left out", listed.len()));
+                self.listed = listed;
+            }
+            Err(why) => self.unlisted = Some(why),
+        }
+    }
+
+    /// What is looked up.
+    fn with(&self, mut services: BTreeMap<String, Target>) -> BTreeMap<String, Target> {
+        for name in self.listed.iter().take(LISTED) {
+            if let Some(target) = in_registry(name) {
+                services.entry(name.to_string()).or_insert(target);
+            }
+        }
+        services
+    }
+}
+
+/// The target of this name, if it is looked up in the registry.
+fn in_registry(name: &str) -> Option<Target> {
+    Target::parse(name).ok().filter(|target| target.service() == Some(name))
+}
+
+/// What the registry knows, now and every few seconds; one that cannot say says so once.
+fn lists(discovery: &Discovery) -> impl Stream<Item = Result<BTreeSet<Arc<str>>, String>> {
+    stream::unfold(Some(Duration::ZERO), move |pause| async move {
+        tokio::time::sleep(pause?).await;
+        let told = discovery.services().await;
+        let goes_on = told.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::Config);
+        Some((told.map_err(|error| error.detail().to_owned()), goes_on.then_some(LISTS)))
+    })
 }
 
 /// The sets that are read along.
@@ -194,5 +263,9 @@ const IDLE: Duration = Duration::from_secs(15);
 const LARGEST: usize = 64 * 1024;
 /// So that a page that is loaded again finds its line.
 const LINGER: Duration = Duration::from_secs(30);
+/// A new service is seen as soon as somebody wonders where it is.
+const LISTS: Duration = Duration::from_secs(5);
+/// Services that are looked up because they stand in the registry: each is a watch of its own.
+const LISTED: usize = 256;
 /// Services that are looked up because somebody says that they are called.
 const SERVICES: usize = 64;

@@ -10,13 +10,14 @@ use platform_core::{
     lifecycle::Report,
     observe::CALL_DURATION,
     stack::Targets,
-    telemetry::{LabelPair, Metrics, catalogue::Spec as _},
+    telemetry::{Histogram, LabelPair, Metrics, catalogue::Spec as _},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
     Console,
+    promised::{answers, burn},
     tally::{History, Tally},
     worry::worries,
 };
@@ -33,6 +34,9 @@ impl Console {
         let usage = self.process.usage();
         let mut past = self.past();
         past.served.push(now, served);
+        if let Some(latency) = self.app.objectives().latency {
+            past.late.push(answers(metrics, latency));
+        }
         past.called.retain(|target, _| called.contains_key(target));
         for (target, tally) in called {
             past.called.entry(target).or_default().push(now, tally);
@@ -49,10 +53,12 @@ impl Console {
     pub(super) fn now(&self, ready: &Report) -> Value {
         let targets = self.targets();
         let faults = self.rooms.faults();
-        let (served, burn, cpu) = {
+        let promised = self.app.objectives();
+        let (served, burn, late, cpu) = {
             let past = self.past();
-            let objective = self.app.objectives().availability;
-            (shown(&past.served), objective.map(|share| burn(&past.served, share.as_f64())), past.cpu_share)
+            let burn = promised.availability.map(|share| burn(&past.served, share.as_f64()));
+            let late = promised.latency.map(|latency| past.late.burn(latency));
+            (shown(&past.served), burn, late, past.cpu_share)
         };
         let memory = self.process.usage().resident_bytes;
         let zones = zones(&targets);
@@ -67,6 +73,7 @@ impl Console {
             "worries": worries,
             "served": served,
             "burn": burn,
+            "latency_burn": late,
             "in_flight": crate::server::in_flight(self.app.metrics()),
             "cpu": cpu.map(|share| (share * 1_000.0).round() / 1_000.0),
             "memory_bytes": memory,
@@ -162,14 +169,6 @@ fn zones(targets: &[Value]) -> Vec<Value> {
     zones.iter().map(|zone| json!({ "zone": zone, "evacuated": evacuated.contains(zone) })).collect()
 }
 
-/// How fast the last two minutes spent what an availability objective allows to fail: at 1 it lasts exactly as long as it
-/// is meant to.
-fn burn(history: &History, objective: f64) -> Value {
-    let sum = |at: usize| history.line().iter().map(|second| second[at]).sum::<u64>() as f64;
-    let burn = sum(1) / sum(0).max(1.0) / (1.0 - objective).max(f64::EPSILON);
-    json!({ "objective": objective, "rate": (burn * 10.0).round() / 10.0, "seconds": history.line().len() })
-}
-
 fn shown(history: &History) -> Value {
     let (tally, length) = history.window();
     let mut shown = tally.shown(length);
@@ -180,9 +179,15 @@ fn shown(history: &History) -> Value {
 /// What was served, in HTTP and in gRPC. What failed is what the boards and the objectives call so; a 429 is not.
 pub(super) fn served(metrics: &Metrics) -> Tally {
     let mut served = Tally::default();
+    each_served(metrics, &mut |outcome, histogram| served.add(outcome, histogram));
+    served
+}
+
+/// Shows every series of what was served, with what it means.
+pub(super) fn each_served(metrics: &Metrics, show: &mut dyn FnMut(Outcome, &Histogram)) {
     metrics.each_histogram(HTTP_SERVED, &mut |labels, histogram| {
         let status = label(labels, "http_response_status_code").parse().unwrap_or_default();
-        served.add(of_status(status), histogram);
+        show(of_status(status), histogram);
     });
     metrics.each_histogram(RPC_SERVED, &mut |labels, histogram| {
         let outcome = match label(labels, "rpc_response_status_code") {
@@ -192,9 +197,8 @@ pub(super) fn served(metrics: &Metrics) -> Tally {
             "DATA_LOSS" | "INTERNAL" | "UNAVAILABLE" | "UNKNOWN" => Outcome::ServerFault,
             _ => Outcome::CallerFault,
         };
-        served.add(outcome, histogram);
+        show(outcome, histogram);
     });
-    served
 }
 
 /// What was called, by target.
@@ -293,18 +297,6 @@ mod tests {
         let served = served(&metrics);
         assert_eq!((served.calls(), served.failed()), (5, 2));
         assert!(served.quantile(0.5).is_some_and(|(median, _)| median > Duration::from_millis(5)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_failure_in_a_hundred_burns_ten_times_what_three_nines_allow() {
-        let mut history = History::default();
-        for second in 0..4_u64 {
-            let counts = json!({ "outcomes": { "ok": 99 * second, "server": second } });
-            let tally = serde_json::from_value(counts).unwrap();
-            history.push(Instant::now() + Duration::from_secs(second), tally);
-        }
-        assert_eq!(burn(&history, 0.999), json!({ "objective": 0.999, "rate": 10.0, "seconds": 3 }));
-        assert_eq!(burn(&History::default(), 0.999)["rate"], 0.0);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 `ok` or `failed: WHY`. Whatever the browser complains about fails the next step."""
 
 import json
+import os
+import pathlib
 import sys
 
 from playwright.sync_api import expect, sync_playwright
@@ -167,6 +169,22 @@ class Person:
         twice = self.page.evaluate("""() => { const ids = [...document.querySelectorAll('[id]')].map(one => one.id);
             return ids.filter((id, at) => ids.indexOf(id) !== at); }""")
         assert not twice, twice
+        check_axe(self.page)
+
+
+def check_axe(page):
+    """The rules of WCAG that a program can judge, by axe-core; its one file comes with a package of Python's."""
+    try:
+        import axe_playwright_python
+    except ImportError:
+        assert os.environ.get("PLATFORM_REQUIRE_OUTSIDE") != "1", "axe-playwright-python is missing"
+        print("skipped: axe-playwright-python is missing, so accessibility is judged by our own rules alone", file=sys.stderr)
+        return
+    rules = pathlib.Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
+    page.evaluate(rules + "; null")
+    found = page.evaluate("""async () => (await axe.run({ resultTypes: ["violations"] })).violations
+        .map(one => `${one.id} (${one.impact}): ${one.help}: ${one.nodes.map(node => node.html).join(" ")}`)""")
+    assert not found, found
 
 
 def check_readable(page):

@@ -74,6 +74,25 @@ async fn one_instance_shows_all_that_are_called_and_what_they_come_to() {
     two.end().await;
 }
 
+#[tokio::test]
+async fn who_is_called_by_nobody_stands_in_the_registry_all_the_same() {
+    let town = Town::new();
+    let catalog = town.catalog("catalog-1", "").await;
+    // A stranger's record, which names no admin listener, is none of our services.
+    let folder = town.registry().join("printer");
+    fs::create_dir_all(&folder).expect("a folder");
+    let record = json!({ "name": "printer", "instance": "p-1", "address": "127.0.0.1:9", "expires_unix_ms": 4_000_000_000_000_u64 });
+    fs::write(folder.join("p-1.json"), record.to_string()).expect("it is written");
+    // Nobody calls the edge, and the one that shows the fleet calls nobody.
+    let edge = town.edge("").await;
+    let seen = fleet(&catalog, |seen| service(seen, "edge")["states"]["ready"] == 1).await;
+    assert_eq!(service(&seen, "printer"), &Value::Null, "{seen:#}");
+    assert_eq!((&seen["unlisted"], &seen["instances"]), (&Value::Null, &json!(2)), "{seen:#}");
+    edge.end().await;
+    fleet(&catalog, |seen| *service(seen, "edge") == Value::Null).await;
+    catalog.end().await;
+}
+
 /// Answers for every instance at an address of the network 127.0.0.0/8; what asks one that hangs gets no answer.
 async fn simulated(hangs: impl Fn(IpAddr) -> bool + Send + Sync + Copy + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.expect("a free port");

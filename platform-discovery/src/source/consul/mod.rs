@@ -13,17 +13,23 @@
 
 mod cursor;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::stream;
 use http::Method;
 use platform_core::{Error, ErrorKind, Result};
+use serde::de::IgnoredAny;
 use tokio::time::{self, Instant};
 
 use self::cursor::Cursor;
 use crate::{
     config,
     consul::{self, Agent, Skipped},
+    list::{self, List, Listing},
     pause,
     resolve::{Resolve, Snapshot, Snapshots},
     source::said::Said,
@@ -80,6 +86,22 @@ impl Resolve for Consul {
             Some((name, Some(tag))) => format!("Consul, the service {name} with tag {tag} by {}", self.agent),
             None => "Consul".to_owned(),
         }
+    }
+}
+
+impl List for Consul {
+    fn services(&self) -> Listing {
+        let agent = self.agent.clone();
+        Box::pin(async move {
+            let reply = agent.done(Method::GET, "/v1/catalog/services?stale", String::new()).await?;
+            let services: BTreeMap<String, IgnoredAny> =
+                serde_json::from_slice(&reply.body).map_err(|error| {
+                    agent
+                        .failed(ErrorKind::Unreachable, "answered with what is no list of services")
+                        .with_source(error)
+                })?;
+            Ok(list::names(services.keys().map(String::as_str)))
+        })
     }
 }
 

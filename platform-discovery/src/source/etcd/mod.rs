@@ -24,6 +24,8 @@ use crate::{
         Cluster, Failure, Header, KeyValue, RangeRequest, RangeResponse, WatchCreate, WatchResponse,
         Watching, behind, call, pause,
     },
+    list::{self, List, Listing},
+    record::is_instance_name,
     resolve::{Resolve, Snapshot, Snapshots},
     target::{Place, Target},
     unix_ms,
@@ -118,6 +120,30 @@ impl Resolve for Etcd {
             }
             _ => "etcd".to_owned(),
         }
+    }
+}
+
+impl List for Etcd {
+    fn services(&self) -> Listing {
+        let cluster = Arc::clone(&self.cluster);
+        Box::pin(async move {
+            let prefix = cluster.prefix();
+            let question = RangeRequest {
+                key: prefix.clone().into_bytes(),
+                range_end: behind(prefix.as_bytes()),
+                limit: PAGE,
+                keys_only: true,
+                ..RangeRequest::default()
+            };
+            let (_, kvs) = pages(&cluster, question).await?;
+            let keys = kvs.iter().filter_map(|kv| std::str::from_utf8(&kv.key).ok());
+            // Of what else stands below the prefix nobody is an instance.
+            let services = keys.filter_map(|key| {
+                let (name, instance) = key.strip_prefix(&prefix)?.split_once('/')?;
+                is_instance_name(instance).then_some(name)
+            });
+            Ok(list::names(services))
+        })
     }
 }
 
@@ -251,30 +277,34 @@ impl Follow {
         }
     }
 
-    /// All keys at one revision, page by page.
     async fn read(&self) -> Result<(Header, Vec<KeyValue>), Failure> {
         let prefix = self.known.prefix().as_bytes();
-        let mut question = RangeRequest {
+        let question = RangeRequest {
             key: prefix.to_vec(),
             range_end: behind(prefix),
             limit: PAGE,
             ..RangeRequest::default()
         };
-        let mut first = None;
-        let mut kvs: Vec<KeyValue> = Vec::new();
-        loop {
-            let page: RangeResponse = self.cluster.call(call::RANGE, question.clone()).await?;
-            let header = *first.get_or_insert(page.header.unwrap_or_default());
-            kvs.extend(page.kvs);
-            match kvs.last() {
-                Some(last) if page.more => {
-                    question.key.clone_from(&last.key);
-                    // The smallest key behind it.
-                    question.key.push(0);
-                    question.revision = header.revision;
-                }
-                _ => return Ok((header, kvs)),
+        pages(&self.cluster, question).await
+    }
+}
+
+/// All keys at one revision, page by page.
+async fn pages(cluster: &Cluster, mut question: RangeRequest) -> Result<(Header, Vec<KeyValue>), Failure> {
+    let mut first = None;
+    let mut kvs: Vec<KeyValue> = Vec::new();
+    loop {
+        let page: RangeResponse = cluster.call(call::RANGE, question.clone()).await?;
+        let header = *first.get_or_insert(page.header.unwrap_or_default());
+        kvs.extend(page.kvs);
+        match kvs.last() {
+            Some(last) if page.more => {
+                question.key.clone_from(&last.key);
+                // The smallest key behind it.
+                question.key.push(0);
+                question.revision = header.revision;
             }
+            _ => return Ok((header, kvs)),
         }
     }
 }
