@@ -120,7 +120,11 @@ fn change(arguments: &Arguments) -> Result<Map<String, Value>> {
     Ok(body)
 }
 
-fn why(arguments: &Arguments) -> Result<String> {
+/// The reason that was given.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn why(arguments: &Arguments) -> Result<String> {
     let why = arguments.value("--why").map(str::trim).filter(|why| !why.is_empty());
     why.map(str::to_owned).ok_or_else(|| usage("--why is missing: a reason, for those who look at it later"))
 }
@@ -143,8 +147,13 @@ fn act(
 ) -> Result<ExitCode> {
     let fleet = Fleet::new(arguments)?;
     let answers = fleet::run(fleet.ask(service, method, path, body))?;
-    print(&if arguments.has("--json") { json_of(&answers) } else { told(&answers) });
-    Ok(ExitCode::from(u8::from(answers.iter().any(|answer| answer.said.is_err()))))
+    Ok(tell(arguments, &answers))
+}
+
+/// What each instance did, for a person or a script; 1 if one did not.
+pub(crate) fn tell(arguments: &Arguments, answers: &[Answer]) -> ExitCode {
+    print(&if arguments.has("--json") { json_of(answers) } else { told(answers) });
+    ExitCode::from(u8::from(answers.iter().any(|answer| answer.said.is_err())))
 }
 
 fn told(answers: &[Answer]) -> String {

@@ -10,6 +10,7 @@ mod new;
 mod ops;
 mod targets;
 mod top;
+mod undo;
 
 use std::{env, fmt::Write as _, process::ExitCode};
 
@@ -51,8 +52,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "targets",
-        takes: "SERVICE",
-        about: "whom each of its instances calls, and how they are",
+        takes: "[SERVICE]",
+        about: "which services there are, or whom one of them calls",
         run: targets::run,
     },
     Command {
@@ -78,6 +79,12 @@ const COMMANDS: &[Command] = &[
         takes: "SERVICE ZONE --why TEXT",
         about: "it asks nobody in a zone, for a while",
         run: act::evacuate,
+    },
+    Command {
+        name: "undo",
+        takes: "SERVICE --why TEXT …",
+        about: "the last change of a service is taken back",
+        run: undo::run,
     },
     Command {
         name: "ops",

@@ -1,9 +1,12 @@
-//! Whom does a service call, and how are they?
+//! Which services are there, whom does one call, and how are they?
 
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode, sync::Arc};
+
+use futures_util::future::join_all;
 
 use http::Method;
-use platform_core::Result;
+use platform_core::{Error, ErrorKind, Result};
+use platform_discovery::{Endpoint, State};
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,17 +15,78 @@ use crate::{
     print,
 };
 
-/// `platform targets SERVICE`
+/// `platform targets [SERVICE]`
 pub(crate) fn run(given: &[String]) -> Result<ExitCode> {
     let arguments = Arguments::parse(given, &fleet::FLAGS)?;
     if arguments.has("--help") {
         return Ok(print(&format!("{HELP}{}", fleet::FLAGS_HELP)));
     }
-    let service = &arguments.words(1, 1, "a service")?[0];
+    let service = arguments.words(0, 1, "a service")?.first();
     let fleet = Fleet::new(&arguments)?;
+    let Some(service) = service else { return list(&arguments, &fleet) };
     let answers = fleet::run(fleet.ask(service, &Method::GET, "/platform/targets", None))?;
     print(&if arguments.has("--json") { data(&answers) } else { told(&answers) });
     Ok(ExitCode::from(u8::from(answers.iter().any(|answer| answer.said.is_err()))))
+}
+
+/// Every service of the registry, and who answers for it.
+fn list(arguments: &Arguments, fleet: &Fleet) -> Result<ExitCode> {
+    let services = fleet::run(async {
+        let names = fleet.services().await?;
+        Ok(join_all(names.into_iter().map(|name| async {
+            let known = fleet.instances(&name).await;
+            (name, known)
+        }))
+        .await)
+    })?;
+    if services.is_empty() {
+        let nobody = format!("the registry `{}` knows no service", fleet.registry());
+        return Err(Error::new(ErrorKind::NoEndpoints, nobody));
+    }
+    if arguments.has("--json") {
+        let each = services.iter().map(|(name, known)| {
+            let known = known.as_deref().unwrap_or_default();
+            json!({ "service": name, "ready": ready(known), "known": known.len(), "versions": versions(known),
+                "zones": each(known, |one| &one.zone), "owners": each(known, |one| &one.owner) })
+        });
+        return Ok(print(&format!("{:#}\n", Value::Array(each.collect()))));
+    }
+    let mut rows = vec![["service", "ready", "versions", "zones", "owner"].map(str::to_owned).to_vec()];
+    let mut notes = String::new();
+    for (name, known) in &services {
+        if let Err(error) = known {
+            notes.push_str(&format!("{name}: {}\n", error.detail()));
+        }
+        let known = known.as_deref().unwrap_or_default();
+        let joined = |words: BTreeSet<String>| {
+            if words.is_empty() { "-".to_owned() } else { words.into_iter().collect::<Vec<_>>().join(", ") }
+        };
+        rows.push(vec![
+            name.clone(),
+            format!("{}/{}", ready(known), known.len()),
+            joined(versions(known)),
+            joined(each(known, |one| &one.zone)),
+            joined(each(known, |one| &one.owner)),
+        ]);
+    }
+    Ok(print(&format!("{}{notes}", table(&rows))))
+}
+
+fn ready(known: &[Arc<Endpoint>]) -> usize {
+    known.iter().filter(|one| one.state == State::Ready).count()
+}
+
+/// As `top` names them.
+fn versions(known: &[Arc<Endpoint>]) -> BTreeSet<String> {
+    let named = |one: &Arc<Endpoint>| {
+        let variant = if one.variant == "stable" { "" } else { one.variant.as_str() };
+        format!("{} {variant}", one.version).trim().to_owned()
+    };
+    known.iter().map(named).filter(|version| !version.is_empty()).collect()
+}
+
+fn each(known: &[Arc<Endpoint>], field: impl Fn(&Endpoint) -> &String) -> BTreeSet<String> {
+    known.iter().map(|one| field(one)).filter(|text| !text.is_empty()).cloned().collect()
 }
 
 fn told(answers: &[Answer]) -> String {
@@ -98,5 +162,6 @@ fn data(answers: &[Answer]) -> String {
 }
 
 const HELP: &str = "\
-platform targets SERVICE: whom each of its instances calls, and how they are
+platform targets [SERVICE]: whom each of its instances calls, and how they are; without a name every service that the
+registry knows
 ";

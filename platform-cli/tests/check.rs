@@ -77,6 +77,13 @@ fn what_is_wrong_in_a_file_is_told_with_its_place() {
             "5:22",
             "extra = 0.4",
         ),
+        ("[slo]\navailability = 0.8\n", "`slo.availability`", "4:1", "availability = 0.8"),
+        (
+            "[slo]\nlatency = { bound = \"2s\", share = 0.99 }\n[server]\npolicy = { timeout = \"2s\" }\n",
+            "its alert is dead",
+            "4:13",
+            "bound = \"2s\"",
+        ),
         ("[profile.dev.lifecycle]\ngrace = \"soon\"\n", "`lifecycle.grace`", "4:1", "grace = \"soon\""),
     ] {
         let (status, said) = check(&[("orders", text)], &[]);

@@ -178,9 +178,46 @@ async fn a_service_is_seen_and_changed_as_a_whole() {
         lines[1].starts_with("orders") && lines[1].contains("2/2") && lines[1].contains("1.2.0"),
         "{said}"
     );
+    // Without a name, all that the registry knows.
     let (_, said, _) = town.platform(&["top", "--once", "--json"]).await;
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&said[0]["service"], &said[0]["ready"]), (&Value::from("orders"), &Value::from(2)));
+    assert_eq!((&said[1]["service"], &said[1]["ready"]), (&Value::from("stock"), &Value::from(2)));
+    let (status, said, wrong) = town.platform(&["targets"]).await;
+    assert_eq!(status, Some(0), "{wrong}");
+    let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
+    assert_eq!(
+        lines[1..],
+        ["orders   2/2    1.2.0     east        -", "stock    2/2    1.2.0     east, west  -"],
+        "{said}"
+    );
+
+    // What was done to the service is taken back as a whole, and what was done to one of them is not.
+    let modes = |instance: &Instance| {
+        instance
+            .app
+            .changes()
+            .latest()
+            .into_iter()
+            .filter(|one| !one.undone && one.until_unix_ms.is_some())
+            .count()
+    };
+    assert_eq!((modes(&one), modes(&two)), (2, 1), "a mode, and a zone of both");
+    let (status, said, wrong) = town.platform(&["undo", "orders", "--why", "it is dry"]).await;
+    assert_eq!(status, Some(0), "{said}{wrong}");
+    assert!(
+        said.contains("orders-1  done") && said.contains("orders-2  done") && said.contains("west"),
+        "{said}"
+    );
+    assert_eq!((modes(&one), modes(&two)), (1, 0));
+    let (status, said, wrong) = town.platform(&["undo", "orders", "--why", "seen", "--json"]).await;
+    assert_eq!(status, Some(0), "{said}{wrong}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let answers = |at: usize| said[at]["answer"].as_array().map(Vec::len);
+    assert_eq!((answers(0), answers(1), modes(&one)), (Some(1), Some(0), 0), "{said}");
+    let (status, _, wrong) = town.platform(&["undo", "orders", "--why", "again"]).await;
+    assert_eq!(status, Some(1));
+    assert!(wrong.contains("nothing to undo in orders"), "{wrong}");
 
     // One instance ends, in order; the other stays.
     let (status, _, wrong) = town.platform(&["drain", "orders", "--why", "a test"]).await;
@@ -205,7 +242,13 @@ async fn nobody_there_and_wrong_uses_are_told() {
         (&["targets", "orders"][..], 1, "nobody answers for orders in the registry `dir`"),
         (&["top", "--once", "orders"], 1, "nobody answers for orders"),
         (&["fault", "orders", "--target", "stock", "--delay", "1s", "--why", "x"], 1, "nobody answers"),
-        (&["targets"], 2, "a service is missing"),
+        (&["targets"], 1, "the registry `dir` knows no service"),
+        (&["targets", "--set", "discovery.registry=dns"], 78, "does not say which services it knows"),
+        (&["undo", "--why", "x"], 2, "a service is missing"),
+        (&["undo", "orders"], 2, "--why is missing"),
+        (&["undo", "orders", "--why", "x"], 1, "nobody answers for orders"),
+        (&["undo", "orders", "--why", "x", "--change", "7"], 2, "with one --instance NAME"),
+        (&["undo", "orders", "--why", "x", "--change", "7", "--all"], 2, "not both"),
         (&["targets", "Orders"], 2, "did you mean `orders`?"),
         (&["fault", "orders", "--target", "stock", "--delay", "1s"], 2, "--why is missing"),
         (&["fault", "orders", "--why", "x"], 2, "--target is missing"),

@@ -11,6 +11,7 @@ use platform_core::{
     config::{Config, Mode, Name, Rules},
     identity::Identity,
     lifecycle,
+    ops::Objectives,
     recovery::Recovery,
     telemetry,
 };
@@ -73,6 +74,7 @@ fn profile(file: &Path, profile: Option<&str>, findings: &mut BTreeSet<Finding>)
     told(section::<platform_discovery::Config>(&config, "discovery"));
     told(section::<telemetry::Settings>(&config, "telemetry"));
     told(config.section::<lifecycle::Config>("lifecycle").map(drop));
+    told(section::<Objectives>(&config, "slo"));
     // `[defaults]` count for every client, and for who has none in the file.
     let defaults = client::configured(&config, UNNAMED);
     let usable = defaults.is_ok();
@@ -98,6 +100,7 @@ fn profile(file: &Path, profile: Option<&str>, findings: &mut BTreeSet<Finding>)
     for call in &calls {
         findings.extend(hedged_for_nothing(file, &config, call));
     }
+    findings.extend(never_late(file, &config));
     let identity = match identity {
         Ok(identity) => identity,
         Err(error) => {
@@ -133,6 +136,7 @@ pub(super) fn claim(config: &Config) -> Result<()> {
     config.section::<platform_discovery::Config>("discovery")?;
     config.section::<telemetry::Settings>("telemetry")?;
     config.section::<lifecycle::Config>("lifecycle")?;
+    config.section::<Objectives>("slo")?;
     config.section::<client::Settings>("defaults")?;
     for name in config.names("clients") {
         client::configured(config, &name)?;
@@ -191,6 +195,23 @@ fn hedged_for_nothing(file: &Path, config: &Config, call: &Call) -> Option<Findi
     } else {
         None
     }
+}
+
+/// An objective that nothing can miss wakes nobody: whoever would be late has failed before.
+fn never_late(file: &Path, config: &Config) -> Option<Finding> {
+    // What cannot be read is told where it is read.
+    let bound = config.section::<Objectives>("slo").ok()?.latency?.bound;
+    let server = config.section::<server::Config>("server").ok()?;
+    let limits =
+        std::iter::once(server.policy.timeout).chain(server.classes.values().map(|one| one.policy.timeout));
+    let longest = limits.reduce(|one, other| Some(one?.max(other?)))??;
+    (longest <= bound).then(|| {
+        let why = format!(
+            "an answer within {bound:?} is promised, and no request may take longer than {longest:?} (`server.policy.timeout`): this \
+             objective can never be missed, so its alert is dead; promise less than the limit"
+        );
+        Finding::new(Place::of(file, "slo.latency.bound"), why)
+    })
 }
 
 /// Where the file sets `key` of a client: in its own section, else in the defaults, else its section's head.

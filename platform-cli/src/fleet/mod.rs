@@ -162,6 +162,33 @@ impl Fleet {
         Ok(meant)
     }
 
+    /// The names of all services that the registry knows, in order.
+    ///
+    /// # Errors
+    /// A registry that cannot say, or does not answer.
+    pub(crate) async fn services(&self) -> Result<Vec<String>> {
+        Ok(self.discovery.services().await?.iter().map(ToString::to_string).collect())
+    }
+
+    /// What the registry is called.
+    pub(crate) fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// Asks one instance.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub(crate) async fn ask_one(
+        &self,
+        instance: &Endpoint,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Said> {
+        ask::ask(instance, &self.who, method, path, body).await
+    }
+
     /// Asks every instance of a service at once.
     ///
     /// # Errors
@@ -175,7 +202,7 @@ impl Fleet {
     ) -> Result<Vec<Answer>> {
         let instances = self.instances(service).await?;
         Ok(join_all(instances.into_iter().map(|instance| async move {
-            let said = ask::ask(&instance, &self.who, method, path, body).await;
+            let said = self.ask_one(&instance, method, path, body).await;
             Answer { service: service.to_owned(), instance, said }
         }))
         .await)

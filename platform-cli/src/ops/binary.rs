@@ -25,7 +25,23 @@ struct Described {
 /// As much of a row of the stack as is asked here; a server's page calls nobody.
 #[derive(Deserialize)]
 pub(super) struct Client {
-    pub(super) target: Option<String>,
+    target: Option<String>,
+    #[serde(default)]
+    layers: Vec<Layer>,
+}
+
+/// A layer of its page.
+#[derive(Deserialize)]
+struct Layer {
+    layer: String,
+}
+
+impl Client {
+    /// The service that is called; what ends in a function of its own, such as a question to a database, is none.
+    fn service(&self) -> Option<String> {
+        let is_function = self.layers.iter().any(|one| one.layer == FUNCTION);
+        named(self.target.as_ref().filter(|_| !is_function)?)
+    }
 }
 
 /// Asks a program, given by its path, or by a command line with arguments.
@@ -70,7 +86,7 @@ pub(super) fn read(command: &str) -> Result<Operated> {
 
 /// Whom a service calls stands in its stack.
 pub(super) fn operated(identity: Identity, objectives: Objectives, stack: &[Client]) -> Operated {
-    let mut calls: Vec<String> = stack.iter().filter_map(|client| named(client.target.as_ref()?)).collect();
+    let mut calls: Vec<String> = stack.iter().filter_map(Client::service).collect();
     calls.sort();
     calls.dedup();
     Operated { identity, objectives, calls }
@@ -78,3 +94,30 @@ pub(super) fn operated(identity: Identity, objectives: Objectives, stack: &[Clie
 
 /// A description needs no network, and a debug build on a busy machine some seconds.
 const LIMIT: Duration = Duration::from_secs(30);
+/// What the page of an `Around` ends with, where those of others choose an endpoint.
+const FUNCTION: &str = "function";
+
+#[cfg(test)]
+mod tests {
+    use platform_core::{
+        App,
+        stack::{Around, ClientPolicy},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_a_function_is_nobody_in_the_catalog() {
+        let app = App::builder("orders").start().await.unwrap();
+        let _films = Around::of(&app, "films-db", ClientPolicy::default()).unwrap();
+        let _stock = platform_http::Client::for_target(&app, "stock").unwrap();
+        let stack: Vec<serde_json::Value> = platform_core::stack::Targets::of(&app)
+            .described()
+            .into_iter()
+            .map(|(target, layers)| serde_json::json!({ "target": &*target, "layers": layers }))
+            .collect();
+        assert_eq!(stack.len(), 2, "{stack:?}");
+        let stack: Vec<Client> = serde_json::from_value(stack.into()).unwrap();
+        assert_eq!(operated(Identity::default(), Objectives::default(), &stack).calls, ["stock"]);
+    }
+}

@@ -35,21 +35,17 @@ pub(crate) fn run(given: &[String]) -> Result<ExitCode> {
     if arguments.has("--help") {
         return Ok(print(&format!("{HELP}{}", fleet::FLAGS_HELP)));
     }
-    let mut services = arguments.words(0, usize::MAX, "services")?.to_vec();
-    if services.is_empty() {
-        services = check::services(Path::new("."))?;
-    }
-    if services.is_empty() {
-        return Err(usage(
-            "name the services, or ask where their platform.toml are: there are none below this folder",
-        ));
-    }
+    let named = arguments.words(0, usize::MAX, "services")?.to_vec();
     let (once, data) = (arguments.has("--once"), arguments.has("--json"));
     let fleet = Fleet::new(&arguments)?;
     let live = !once && !data && io::stdout().is_terminal();
     fleet::run(async move {
         let mut moments: VecDeque<(Instant, Moment)> = VecDeque::new();
+        let mut services = named.clone();
         loop {
+            if named.is_empty() {
+                services = all(&fleet, services).await?;
+            }
             let now = look(&fleet, &services).await;
             if once && now.values().all(|service| service.known == 0) {
                 let whys: BTreeSet<&str> = now.values().map(|service| service.trouble.as_str()).collect();
@@ -79,6 +75,25 @@ pub(crate) fn run(given: &[String]) -> Result<ExitCode> {
             sleep(EVERY).await;
         }
     })
+}
+
+/// The services of the registry, whoever comes and goes; where it cannot say, those of this folder. `before` is what it
+/// said last: one that does not answer for a moment has not forgotten them.
+async fn all(fleet: &Fleet, before: Vec<String>) -> Result<Vec<String>> {
+    let listed = fleet.services().await;
+    let why = match listed {
+        Ok(listed) if !listed.is_empty() => return Ok(listed),
+        _ if !before.is_empty() => return Ok(before),
+        Ok(_) => format!("the registry `{}` knows none", fleet.registry()),
+        Err(error) => error.detail().to_owned(),
+    };
+    let here = check::services(Path::new("."))?;
+    if here.is_empty() {
+        return Err(usage(format!(
+            "name the services, or ask where their platform.toml are: {why}, and there are none below this folder"
+        )));
+    }
+    Ok(here)
 }
 
 /// All services at one moment.
@@ -217,8 +232,8 @@ const BOLD: &str = "1";
 const RED: &str = "31";
 
 const HELP: &str = "\
-platform top [SERVICE …]: who is there and how they are, of the last five seconds; without a name the services whose
-platform.toml are below this folder. Ctrl-C ends it.
+platform top [SERVICE …]: who is there and how they are, of the last five seconds; without a name every service that the
+registry knows, or where it cannot say those whose platform.toml are below this folder. Ctrl-C ends it.
 
   --once              two looks, and the end
 ";
