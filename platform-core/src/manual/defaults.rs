@@ -172,6 +172,9 @@
 //! |---|---|---|
 //! | `log.format` | `auto` | people read terminals, machines read the rest |
 //! | `log.filter` | `info` | the one line per request says most of what is asked later |
+//! | `log.bytes_per_second` | `256KiB` | the lines of 400 requests a second; 22 GB a day at most |
+//! | `log.first` | `10` | what happens ten times a second is told each time |
+//! | `log.then_every` | `100` | what is said in a loop is still heard, and costs a hundredth |
 //! | `traces.endpoint` | `""` | nobody can guess where a collector is |
 //! | `traces.protocol` | `grpc` | what collectors listen for first |
 //! | `traces.ratio` | `0.01` | one trace in a hundred shows what is usual; what is rare is on the canonical lines |

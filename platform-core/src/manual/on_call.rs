@@ -18,11 +18,12 @@
 //! instance by `platform`:
 //!
 //! ```text
-//! platform top orders payments                                           # rates, errors, latencies, versions, open breakers
+//! platform top                                                           # rates, errors, latencies, versions, open breakers
 //! platform mode orders breaker observe --target payments --why INC-42    # a guard that is wrong
 //! platform drain orders --instance orders-7d4f --why "bad disk"          # one instance
 //! platform evacuate orders eu-1b --why INC-43                            # a zone
 //! platform fault orders --target payments --delay 300ms --for 10m --why "game day"
+//! platform undo orders --why "it is over"                                # the last of these, wherever it is in force
 //! ```
 //!
 //! By hand, on the admin listener of one process: `PUT /platform/log` (a finer filter for ten minutes), `PUT
@@ -44,6 +45,7 @@
 //! | `target-vanished` | no | did many instances really go at once? They are still believed in |
 //! | `panics` | no | the log has the place in the code |
 //! | `file-descriptors` | no | what is held open |
+//! | `log-bill` | no | which warnings or errors are said without end |
 //! | `log-lines-lost`, `spans-lost` | no | a slow disk, a collector that is away |
 //!
 //! # Afterwards
