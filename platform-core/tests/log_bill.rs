@@ -1,6 +1,8 @@
 //! Promise: a process that says ten times too much keeps its budget and loses nothing that matters, and every line is
 //! accounted for.
 
+#![expect(clippy::unwrap_used, reason = "what helps a test may panic: the test fails")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use platform_core::{

@@ -106,7 +106,7 @@ async fn a_person_finds_what_hurts_and_acts_on_it() {
     std::fs::write(tokens.path(), "bob:s3cret-of-bob\n").expect("it is written");
     let toml = "[service]\nowner = \"team-edge\"\nwhy = \"<img src=x onerror=alert(1)>\"\n\
                 runbook = \"javascript:alert(2)\"\n\
-                [slo]\navailability = 0.999\n[clients.catalog.policy]\nrecovery = \"none\"";
+                [slo]\navailability = 0.999\nlatency = { bound = \"250ms\", share = 0.99 }\n[clients.catalog.policy]\nrecovery = \"none\"";
     let toml = format!("admin.token_file = {:?}\n{toml}", tokens.path().to_str().expect("it is text"));
     let edge = town.edge(&toml).await;
     let (admin, url) = (edge.admin, format!("http://{}/", edge.admin));
@@ -119,6 +119,7 @@ async fn a_person_finds_what_hurts_and_acts_on_it() {
     person.sees("#who", "no failures");
     person.sees("#well", "It is well.");
     person.sees("#well", "of 99.9 %");
+    person.sees("#well", "of 99 % within 250 ms");
     person.does(&json!({ "do": "unfold", "text": "catalog: " }));
     person.sees("#layers", "attempt-deadline");
     person.does(&json!({ "do": "unfold", "text": "this server (http): " }));
