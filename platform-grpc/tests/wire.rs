@@ -30,37 +30,57 @@ fn error(kind: ErrorKind) -> Error {
 fn statuses_are_written_as_ever() {
     let mut text = String::new();
     for kind in told() {
-        let mut trailers = HeaderMap::new();
-        platform_grpc::status(&error(kind)).add_header(&mut trailers).expect("every status can be told");
-        let mut lines: Vec<String> = trailers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text, or base64")))
-            .collect();
-        lines.sort();
-        let _ = write!(text, "{}== {kind}\n{}\n", if text.is_empty() { "" } else { "\n" }, lines.join("\n"));
+        let before = if text.is_empty() { "" } else { "\n" };
+        let _ = write!(text, "{before}== {kind}\n{}", trailers(&error(kind)));
     }
     golden::is("statuses.grpc.txt", &text);
+    golden::is("quota.grpc.txt", &trailers(&beyond_its_rate()));
+}
+
+/// A tenant that the platform's own limit refuses.
+fn beyond_its_rate() -> Error {
+    let error = Error::new(ErrorKind::RateLimited, "why").at_layer("rate-limit");
+    error.retry_after(Duration::from_millis(1_200))
+}
+
+fn trailers(error: &Error) -> String {
+    let mut trailers = HeaderMap::new();
+    platform_grpc::status(error).add_header(&mut trailers).expect("every status can be told");
+    let mut lines: Vec<String> = trailers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", value.to_str().expect("text, or base64")))
+        .collect();
+    lines.sort();
+    lines.concat()
+}
+
+/// The status in trailers that were written so.
+fn status(trailers: &str) -> Status {
+    let fields = trailers.lines().filter(|line| !line.is_empty()).map(|line| {
+        let (name, value) = line.split_once(": ").expect("a pair");
+        (HeaderName::try_from(name).expect("a name"), HeaderValue::try_from(value).expect("a value"))
+    });
+    Status::from_header_map(&fields.collect()).expect("a status")
+}
+
+#[test]
+fn whose_quota_it_is_every_version_has_said() {
+    for (version, text) in golden::of_every_version("quota.grpc.txt") {
+        let status = status(&text);
+        let quota = status.get_details_quota_failure().expect("whose quota it is");
+        assert_eq!(quota.violations[0].subject, "tenant", "{version}");
+        assert_eq!(platform_grpc::error(&status).outcome(), Outcome::Overload, "{version}");
+    }
 }
 
 #[test]
 fn what_every_version_tells_is_understood() {
     for (version, text) in golden::of_every_version("statuses.grpc.txt") {
-        for status in text.split("== ").filter(|status| !status.is_empty()) {
-            let (kind, trailers) = status.split_once('\n').expect("a name");
+        for told in text.split("== ").filter(|told| !told.is_empty()) {
+            let (kind, trailers) = told.split_once('\n').expect("a name");
             let kind =
                 ErrorKind::parse(kind).unwrap_or_else(|| panic!("{version}: {kind} is no kind any more"));
-            let trailers: HeaderMap = trailers
-                .lines()
-                .filter(|line| !line.is_empty())
-                .map(|line| {
-                    let (name, value) = line.split_once(": ").expect("a pair");
-                    (
-                        HeaderName::try_from(name).expect("a name"),
-                        HeaderValue::try_from(value).expect("a value"),
-                    )
-                })
-                .collect();
-            let status = Status::from_header_map(&trailers).expect("a status");
+            let status = status(trailers);
             assert_eq!(status.code(), platform_grpc::code(kind), "{kind} of {version}");
             let info = status.get_details_error_info().expect("whose reason it is");
             let reason = kind.as_str().to_ascii_uppercase();

@@ -39,6 +39,9 @@ pub mod classify;
 pub mod client;
 mod console;
 mod discovery;
+#[cfg(test)]
+#[path = "../../platform-core/tests/golden/mod.rs"]
+mod golden;
 mod layers;
 pub mod problem;
 mod segment;

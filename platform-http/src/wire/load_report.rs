@@ -232,6 +232,27 @@ mod tests {
     }
 
     #[test]
+    fn both_forms_are_written_as_ever_and_those_of_every_version_are_read() {
+        let report = LoadReport { rif: 3, latency: Duration::from_micros(12_500) };
+        let (header, trailer) = (report.to_header(), report.to_trailer());
+        let [header, trailer] = [&header, &trailer].map(|value| value.to_str().unwrap());
+        let written = format!("endpoint-load-metrics: {header}\nendpoint-load-metrics-bin: {trailer}\n");
+        crate::golden::is("load.txt", &written);
+        for (version, text) in crate::golden::of_every_version("load.txt") {
+            for line in text.lines() {
+                let (name, value) = line.split_once(": ").unwrap();
+                let value = HeaderValue::from_str(value).unwrap();
+                let read = match name {
+                    "endpoint-load-metrics" => LoadReport::parse(&value),
+                    "endpoint-load-metrics-bin" => LoadReport::parse_trailer(&value),
+                    other => panic!("{version}: {other} is read by nobody"),
+                };
+                assert_eq!(read, Some(report), "{name} of {version}");
+            }
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_no_report_and_what_others_add_is_ignored() {
         let read = |text: &str| LoadReport::parse(&HeaderValue::from_str(text).unwrap());
         let wanted = Some(LoadReport { rif: 3, latency: Duration::from_micros(12_500) });
