@@ -12,11 +12,15 @@ use std::{env, fs, path::PathBuf};
 /// Where it is another text.
 pub(crate) fn is(name: &str, written: &str) {
     let path = folder().join(env!("CARGO_PKG_VERSION")).join(name);
-    if env::var_os("GOLDEN").is_some_and(|value| value == "write") {
+    let mut told = fs::read_to_string(&path).unwrap_or_default();
+    if told != written && env::var_os("GOLDEN").is_some_and(|value| value == "write") {
         fs::create_dir_all(path.parent().expect("it stands in a folder")).expect("a folder");
-        fs::write(&path, written).expect("it can be written");
+        // Beside it and then renamed: other tests read it meanwhile.
+        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        fs::write(&beside, written).expect("it can be written");
+        fs::rename(&beside, &path).expect("it can be renamed");
+        written.clone_into(&mut told);
     }
-    let told = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         told == written,
         "wire/{}/{name} is not what is written now:\n{written}\nWill an older neighbour read it? Then GOLDEN=write \
