@@ -7,7 +7,7 @@ use platform_core::{
     App, Context, Error, ErrorKind, Outcome, Result, Verdict,
     call::{Call, Guard, Reply},
     context,
-    stack::{Asked, ClientPolicy, ClientStack, Row, Storey, Targets, Wire},
+    stack::{Asked, ClientPolicy, ClientStack, Row, Sending, Storey, Targets, Wire},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -43,12 +43,12 @@ impl Wire for Way {
     type Call = Question;
     type Reply = Answer;
 
-    async fn send(&self, question: Question, asked: &Asked) -> Result<Answer> {
+    async fn send(&self, question: &mut Sending<Question>, asked: &Asked) -> Result<Answer> {
         asked.set(&self.0); // an attempt that is cut off names who was silent
         let unreachable = |error| Error::new(ErrorKind::Unreachable, "no connection").with_source(error);
         let lost = |error| Error::new(ErrorKind::Upstream, "the connection was lost").with_source(error);
         let mut stream = BufReader::new(TcpStream::connect(&*self.0).await.map_err(unreachable)?);
-        stream.write_all(format!("{}\n", question.line).as_bytes()).await.map_err(lost)?;
+        stream.write_all(format!("{}\n", question.take().line).as_bytes()).await.map_err(lost)?;
         let mut line = String::new();
         stream.read_line(&mut line).await.map_err(lost)?;
         if !line.ends_with('\n') {

@@ -17,6 +17,7 @@ pub struct Tick(NonZeroU64);
 
 impl Tick {
     /// The clock, read now; in tests tokio's clock, which may stand still.
+    #[inline]
     pub fn now() -> Self {
         Tick::from(Instant::now())
     }
@@ -64,6 +65,7 @@ impl Tick {
 }
 
 impl From<Instant> for Tick {
+    #[inline]
     fn from(instant: Instant) -> Self {
         let epoch = *EPOCH;
         match instant.checked_duration_since(epoch) {

@@ -16,7 +16,7 @@ use platform_core::{
     config::Mode,
     context::{Deadline, Notes, SpanId, TraceParent},
     identity::Identity,
-    stack::{Answered, Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire},
+    stack::{Answered, Asked, ClientPolicy, ClientStack, Parts, Row, Sending, Storey, Wire},
     telemetry::Metrics,
 };
 use tokio::time::{Instant, sleep};
@@ -77,9 +77,9 @@ impl Wire for Script {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
+    async fn send(&self, call: &mut Sending<Ask>, asked: &Asked) -> Result<Told> {
         self.sent.fetch_add(1, Relaxed);
-        *self.seen.lock().expect("nobody panics with it") = Some(call.0.clone());
+        *self.seen.lock().expect("nobody panics with it") = Some(call.take().0);
         *self.parent.lock().expect("nobody panics with it") = Some(asked.parent());
         asked.set(&self.endpoint);
         let outcome = match &self.does {

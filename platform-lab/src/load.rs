@@ -15,7 +15,17 @@ use tokio::{
 };
 
 /// Open connections to one server, quiet between runs.
-pub(crate) struct Load(Vec<Connection>);
+pub(crate) struct Load {
+    connections: Vec<Connection>,
+    asking: Asking,
+}
+
+/// What is asked over and over, and how every answer has to begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    request: &'static [u8],
+    answer: &'static str,
+}
 
 /// When a run ends.
 #[derive(Clone, Copy, Debug)]
@@ -36,29 +46,29 @@ impl Load {
     ///
     /// # Errors
     /// The server does not accept.
-    pub(crate) async fn connect(port: u16, connections: usize) -> Result<Self> {
+    pub(crate) async fn connect(port: u16, connections: usize, asking: Asking) -> Result<Self> {
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map_err(lost)?;
             stream.set_nodelay(true).map_err(lost)?;
             open.push(Connection { stream, buffer: Vec::with_capacity(BUFFER) });
         }
-        Ok(Load(open))
+        Ok(Load { connections: open, asking })
     }
 
     /// Asks on all connections; says how many requests were answered. Afterwards nothing is under way.
     ///
     /// # Errors
-    /// A connection is lost, or an answer is not a 200 with a length.
+    /// A connection is lost, or an answer is another one or has no length.
     pub(crate) async fn run(&mut self, until: Until) -> Result<u64> {
         let mut under_way = JoinSet::new();
-        for connection in self.0.drain(..) {
-            under_way.spawn(connection.run(until));
+        for connection in self.connections.drain(..) {
+            under_way.spawn(connection.run(until, self.asking));
         }
         let mut answered = 0;
         while let Some(ended) = under_way.join_next().await {
             let (connection, count) = ended.expect("a connection neither panics nor is aborted")?;
-            self.0.push(connection);
+            self.connections.push(connection);
             answered += count;
         }
         Ok(answered)
@@ -75,23 +85,23 @@ impl Until {
 }
 
 impl Connection {
-    async fn run(mut self, until: Until) -> Result<(Self, u64)> {
+    async fn run(mut self, until: Until, asking: Asking) -> Result<(Self, u64)> {
         let mut done = 0;
         while until.wants_more(done) {
-            self.ask().await?;
+            self.ask(asking).await?;
             done += 1;
         }
         Ok((self, done))
     }
 
-    async fn ask(&mut self) -> Result<()> {
-        self.stream.write_all(REQUEST).await.map_err(lost)?;
+    async fn ask(&mut self, asking: Asking) -> Result<()> {
+        self.stream.write_all(asking.request).await.map_err(lost)?;
         self.buffer.clear();
         loop {
             if self.stream.read_buf(&mut self.buffer).await.map_err(lost)? == 0 {
                 return Err(Error::new(ErrorKind::Upstream, "the server closed a connection in the middle"));
             }
-            match answer_length(&self.buffer)? {
+            match answer_length(&self.buffer, asking.answer)? {
                 Some(length) if length == self.buffer.len() => return Ok(()),
                 Some(length) if length < self.buffer.len() => {
                     return Err(Error::new(ErrorKind::Upstream, "the server sent more than its answer"));
@@ -102,8 +112,8 @@ impl Connection {
     }
 }
 
-/// Bytes of the whole answer, head and body, once its head is complete.
-fn answer_length(bytes: &[u8]) -> Result<Option<usize>> {
+/// Bytes of the whole answer, head and body, once its head is complete; it has to begin as `expected`.
+fn answer_length(bytes: &[u8], expected: &str) -> Result<Option<usize>> {
     let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -112,8 +122,8 @@ fn answer_length(bytes: &[u8]) -> Result<Option<usize>> {
         let head = String::from_utf8_lossy(text);
         Err(Error::new(ErrorKind::Upstream, format!("{why}: {head}")))
     };
-    if !text.starts_with(b"HTTP/1.1 200 ") {
-        return refused("the answer is not a 200");
+    if !text.starts_with(expected.as_bytes()) {
+        return refused(&format!("the answer does not begin with `{expected}`"));
     }
     let mut lines = text.split(|byte| *byte == b'\n');
     match lines.find_map(content_length) {
@@ -136,8 +146,17 @@ fn lost(error: std::io::Error) -> Error {
 
 const LENGTH: &[u8] = b"content-length:";
 /// What a small client really sends.
-const REQUEST: &[u8] =
-    b"GET /hello HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: platform-lab\r\naccept: application/json\r\n\r\n";
+pub(crate) const HELLO: Asking = Asking {
+    request: b"GET /hello HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: platform-lab\r\naccept: application/json\r\n\r\n",
+    answer: "HTTP/1.1 200 ",
+};
+/// The same when nobody waits for the answer any more, which a guard refuses whatever else is asked.
+pub(crate) const EXPIRED: Asking = Asking {
+    request:
+        b"GET /hello HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: platform-lab\r\naccept: application/json\r\n\
+        platform-timeout-ms: 0\r\n\r\n",
+    answer: "HTTP/1.1 504 ",
+};
 /// Larger than any answer that is measured, so that one read takes it whole.
 const BUFFER: usize = 4096;
 
@@ -157,7 +176,7 @@ mod tests {
         ];
         for (bytes, to_come) in rows {
             let expected = to_come.map(|to_come| bytes.len() + to_come);
-            assert_eq!(answer_length(bytes.as_bytes()).unwrap(), expected, "{bytes:?}");
+            assert_eq!(answer_length(bytes.as_bytes(), HELLO.answer).unwrap(), expected, "{bytes:?}");
         }
     }
 
@@ -169,7 +188,8 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n",
         ];
         for bytes in rows {
-            assert_eq!(answer_length(bytes.as_bytes()).unwrap_err().kind(), ErrorKind::Upstream, "{bytes:?}");
+            let error = answer_length(bytes.as_bytes(), HELLO.answer).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Upstream, "{bytes:?}");
         }
     }
 }

@@ -42,11 +42,13 @@ impl<A: Admission> Gate<A> {
     }
 
     /// The engine.
+    #[inline]
     pub fn engine(&self) -> &A {
         &self.engine
     }
 
     /// How much it may do now.
+    #[inline]
     pub fn mode(&self) -> Mode {
         let mode = self.mode.load(Relaxed);
         // Nobody stores anything else, and this needs no look at a list.
@@ -101,13 +103,13 @@ impl<A: Admission> Gate<A> {
     /// A ticket, none, a refusal, or a turn to [wait](Self::wait) for.
     #[inline]
     pub(crate) fn turn(&self, context: &Context) -> Turn<A::Ticket> {
-        let mode = self.mode();
-        if !mode.is_on() {
+        let mode = self.mode.load(Relaxed);
+        if mode == OFF {
             return Turn::Now(Ok(None));
         }
         match self.engine.ask(context) {
             Answer::Go(ticket) => Turn::Now(Ok(Some(ticket))),
-            Answer::Wait if mode.enforces() => Turn::Wait,
+            Answer::Wait if mode == ENFORCE => Turn::Wait,
             answer => Turn::Now(self.settle(answer)),
         }
     }
@@ -149,6 +151,7 @@ impl<A: Admission> Gate<A> {
     }
 }
 
+const OFF: u8 = Mode::Off as u8;
 const ENFORCE: u8 = Mode::Enforce as u8;
 const OBSERVE: u8 = Mode::Observe as u8;
 

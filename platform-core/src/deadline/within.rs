@@ -46,32 +46,41 @@ impl<F: Future> Future for Within<F> {
 
 /// [`within`] for what answers, or fails, itself: what was reached is the error that it tells.
 ///
-/// The answer is handed on as it comes, because it is large and whoever packs it anew moves it.
-pub(crate) fn answered_within<F>(limit: Option<Limit>, work: Pin<&mut F>) -> AnsweredWithin<'_, F> {
-    AnsweredWithin { limit, work, timer: None }
+/// The answer is put into its place at once, because it is large and whoever hands it on moves it.
+#[inline]
+pub(crate) fn answered_within<'a, T, F>(
+    limit: Option<Limit>,
+    work: Pin<&'a mut F>,
+    answer: &'a mut Option<T>,
+) -> AnsweredWithin<'a, T, F> {
+    AnsweredWithin { limit, work, answer, timer: None }
 }
 
 pin_project! {
     /// The future of [`answered_within`].
     #[must_use = "futures do nothing unless polled"]
-    pub(crate) struct AnsweredWithin<'a, F> {
+    pub(crate) struct AnsweredWithin<'a, T, F> {
         limit: Option<Limit>,
         work: Pin<&'a mut F>,
+        answer: &'a mut Option<T>,
         #[pin]
         timer: Option<Sleep>,
     }
 }
 
-impl<T, F: Future<Output = Result<T>>> Future for AnsweredWithin<'_, F> {
-    type Output = Result<T>;
+impl<T, F: Future<Output = Result<T>>> Future for AnsweredWithin<'_, T, F> {
+    type Output = Result<()>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result<T>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Result<()>> {
         let this = self.project();
-        let answer = this.work.as_mut().poll(cx);
-        if answer.is_ready() {
-            return answer;
+        match this.work.as_mut().poll(cx) {
+            Poll::Ready(Ok(answer)) => {
+                **this.answer = Some(answer);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => poll_limit(*this.limit, this.timer, cx).map(|limit| Err(limit.exceeded())),
         }
-        poll_limit(*this.limit, this.timer, cx).map(|limit| Err(limit.exceeded()))
     }
 }
 

@@ -29,6 +29,7 @@ impl Attempts {
     }
 
     /// An attempt begins; the request being served is told, for its canonical line.
+    #[inline]
     pub fn begin(&self, context: &Context) {
         if let Some(notes) = context.notes() {
             notes.count_attempt();
@@ -41,6 +42,7 @@ impl Attempts {
         self.count(kind, outcome).inc();
     }
 
+    #[inline]
     fn count(&self, kind: AttemptKind, outcome: Outcome) -> &Counter {
         self.counts[kind as usize][outcome as usize].get_or_init(|| {
             self.family.with(&AttemptLabels { target: Arc::clone(&self.target), kind, outcome })

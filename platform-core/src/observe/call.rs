@@ -33,6 +33,7 @@ impl Calls {
         self.duration(outcome).observe_nanos(at.nanos_since(since), trace);
     }
 
+    #[inline]
     fn duration(&self, outcome: Outcome) -> &Histogram {
         self.durations[outcome as usize]
             .get_or_init(|| self.family.with(&CallLabels { target: Arc::clone(&self.target), outcome }))

@@ -73,8 +73,17 @@ impl Budget {
     }
 
     /// The first attempt of a call was answered as asked; a repeat that was puts nothing in.
+    #[inline]
     pub fn deposit(&self, now: impl Into<Tick>) {
         self.ledger.deposit(self.moment(now));
+    }
+
+    /// The same into `other` too, whose time began with this one's and is divided as it is.
+    #[inline]
+    pub(crate) fn deposit_in_both(&self, other: &Budget, now: Tick) {
+        let moment = self.moment(now);
+        self.ledger.deposit(moment);
+        other.ledger.deposit(moment);
     }
 
     /// Pays for one extra attempt.
@@ -116,6 +125,7 @@ impl Budget {
         self.clients.load(Relaxed)
     }
 
+    #[inline]
     fn moment(&self, now: impl Into<Tick>) -> Moment {
         // Ticks last for 13 years; the cast cuts nothing before.
         let tick = (now.into().nanos_since(self.origin) / TICK_NANOS) as u32;

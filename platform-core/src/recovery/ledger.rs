@@ -109,6 +109,7 @@ impl<const SLOTS: usize> Ledger<SLOTS> {
     ///
     /// A thread that stands still for a whole window between the two lines deposits late; nothing is lost or
     /// counted twice.
+    #[inline]
     pub(crate) fn deposit(&self, at: Moment) {
         let bucket = &self.deposits[Moment::slot::<SLOTS>(at.number)];
         // The count cannot run over into the beginning: that would be 2^32 calls within seconds.

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Targets, Wire, describe};
+use super::{Asked, ClientPolicy, ClientStack, Parts, Row, Sending, Storey, Targets, Wire, describe};
 use crate::{
     app::App,
     call::{Call, Guard, Reply},
@@ -203,8 +203,8 @@ where
     type Call = Work;
     type Reply = Done<T>;
 
-    async fn send(&self, call: Work, _asked: &Asked) -> Result<Done<T>> {
-        let value = (self.work)(call.context).await?;
+    async fn send(&self, call: &mut Sending<Work>, _asked: &Asked) -> Result<Done<T>> {
+        let value = (self.work)(call.take().context).await?;
         let mut done = Done { value, verdict: None };
         done.judge(Verdict::new(Outcome::Success, Instant::now()));
         Ok(done)

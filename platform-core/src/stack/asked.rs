@@ -65,7 +65,12 @@ impl Asked {
         self.only_others
     }
 
+    /// The same, for whoever has been answered: nobody else asks any more.
     #[inline]
+    pub(super) fn take(&self) -> Option<Arc<str>> {
+        self.lock().take()
+    }
+
     pub(super) fn endpoint(&self) -> Option<Arc<str>> {
         self.lock().clone()
     }

@@ -71,13 +71,13 @@ impl<'a> CallDuty<'a> {
     }
 
     /// It ended so; what is returned is its place among those that are under way.
-    #[inline]
+    #[inline(always)]
     pub(super) fn report(&mut self, verdict: &Verdict) -> Option<Kept<&'a Gate<Bulkhead>, Bulkhead>> {
         self.debt = Debt::No;
         self.pay(verdict, verdict.outcome)
     }
 
-    #[inline]
+    #[inline(always)]
     fn pay(&mut self, verdict: &Verdict, seen: Outcome) -> Option<Kept<&'a Gate<Bulkhead>, Bulkhead>> {
         let guards = self.guards;
         if let Some(ticket) = self.rate.take() {
@@ -123,13 +123,13 @@ impl<'a> AttemptDuty<'a> {
     }
 
     /// It ended so; what is returned is the slot of the target that it holds.
-    #[inline]
+    #[inline(always)]
     pub(super) fn report(&mut self, verdict: &Verdict) -> Option<Slot<'a>> {
         self.debt = Debt::No;
         self.pay(verdict, verdict.outcome)
     }
 
-    #[inline]
+    #[inline(always)]
     fn pay(&mut self, verdict: &Verdict, seen: Outcome) -> Option<Slot<'a>> {
         let guards = self.guards;
         if let Some(ticket) = self.throttle.take() {

@@ -36,7 +36,7 @@ pub struct Guards {
     pub concurrency: Gate<Concurrency>,
     /// What repeats and hedges may cost together.
     pub budget: Budget,
-    /// What hedges may cost.
+    /// What hedges may cost. Its window is the budget's, and began with it.
     pub hedges: Budget,
     /// How long attempts took lately.
     pub latencies: Latencies,

@@ -29,6 +29,7 @@
 
 mod around;
 mod asked;
+mod attempt;
 mod client;
 mod describe;
 mod duty;
@@ -41,10 +42,11 @@ mod recover;
 mod seats;
 mod server;
 mod targets;
+mod wire;
 
 pub use around::Around;
 pub use asked::Asked;
-pub use client::{Answered, ClientStack, Sending, Wire};
+pub use client::ClientStack;
 pub use describe::{Row, Storey};
 pub use guards::Guards;
 pub use overlay::{GUARDS, Overlay};
@@ -57,3 +59,4 @@ pub use policy::{
 pub use server::{DEFAULT, Entry, Guarding, ServerGuards, Slot};
 pub(crate) use server::{declared, signals as server_signals};
 pub use targets::Targets;
+pub use wire::{Answered, Sending, Wire};

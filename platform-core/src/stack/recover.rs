@@ -2,252 +2,281 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Poll, ready},
     time::Duration,
 };
 
 use futures_util::future::{Either, select};
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    Asked, ClientStack, Wire,
-    client::{Sending, Tried},
+    Asked, ClientStack, Sending, Wire,
+    attempt::{Bounds, Tried},
     knobs::Knobs,
 };
 use crate::{
     admission::breaker,
-    call::{Call, Reply},
+    call::Call,
     config::Mode,
     context::{Notes, TraceParent},
-    deadline::Limit,
     error::{Error, Result},
-    observe::{self, AttemptKind},
+    observe::AttemptKind,
     outcome::{Again, Hint, Mark, Outcome},
     recovery::{Decision, Facts, Reason, Recovery, decide, hedge},
     tick::Tick,
 };
 
-/// What a call is repeated from, and what it has behind it.
-struct Past<'a, Q> {
-    /// The call as it was before its first attempt; `None` if its bytes are gone once they are sent. It stays where
-    /// it was made. Not shared: a call need not be `Sync`.
-    spare: &'a mut Option<Q>,
-    origin: Origin,
+/// What a call was like before its first attempt.
+pub(super) struct Origin<Q> {
+    /// The call itself; `None` if its bytes are gone once they are sent. Not shared: a call need not be `Sync`.
+    spare: Option<Q>,
+    idempotent: bool,
+    chain_stop: bool,
+    now: Tick,
+}
+
+/// What the attempts after the first need to know.
+pub(super) struct Known<'a, Q> {
+    origin: &'a mut Origin<Q>,
+    /// Of the first attempt.
+    asked: &'a Asked,
+    notes: Option<&'a Notes>,
+    bounds: Bounds,
+    knobs: &'a Knobs,
+}
+
+/// What a call has behind it.
+pub(super) struct Past {
     /// Attempts that were made.
     made: u32,
     /// Who was asked.
     asked: Vec<Arc<str>>,
-    notes: Option<&'a Notes>,
 }
 
-/// What the first attempt was like.
-#[derive(Clone, Copy)]
-struct Origin {
-    idempotent: bool,
-    chain_stop: bool,
+/// What is left of a first attempt that was slow, and of the one beside it.
+pub(super) struct Raced<R> {
+    past: Past,
+    /// The reply of the other one, if it is that which counts.
+    reply: Option<R>,
 }
 
-impl<'a, Q: Call> Past<'a, Q> {
-    /// After the first attempt.
-    fn new(spare: &'a mut Option<Q>, origin: Origin, notes: &'a Option<Arc<Notes>>) -> Self {
-        Past { spare, origin, made: 1, asked: Vec::new(), notes: notes.as_deref() }
+/// How a first attempt that was slow, or the one beside it, has ended, and what is left of both.
+type Ended<'a, R> = (Result<Tried<'a>>, Box<Raced<R>>);
+
+impl<Q: Call> Origin<Q> {
+    /// Of a call that has not been sent yet.
+    #[inline]
+    pub(super) fn of(call: &mut Sending<Q>, knobs: &Knobs) -> Self {
+        let call = call.call_mut();
+        let spare = if knobs.recovery == Recovery::None { None } else { call.repeat(knobs.body) };
+        let context = call.context();
+        Origin { spare, idempotent: call.idempotent(), chain_stop: context.stops_chain(), now: context.now() }
     }
 
-    fn copy(&self, body: u64) -> Option<Q> {
-        self.spare.as_ref()?.repeat(body)
+    /// With all else that an attempt after the first needs; made when there is one.
+    #[cold]
+    pub(super) fn known<'a>(
+        &'a mut self,
+        (asked, notes): (&'a Asked, &'a Option<Arc<Notes>>),
+        bounds: Bounds,
+        knobs: &'a Knobs,
+    ) -> Known<'a, Q> {
+        Known { origin: self, asked, notes: notes.as_deref(), bounds, knobs }
+    }
+}
+
+impl<Q: Call> Known<'_, Q> {
+    fn copy(&self) -> Option<Q> {
+        self.origin.spare.as_ref()?.repeat(self.knobs.body)
+    }
+}
+
+impl Past {
+    /// Of a call that was tried once.
+    fn first() -> Self {
+        Past { made: 1, asked: Vec::new() }
+    }
+
+    /// Whom an attempt asked that has ended so.
+    fn note_end(&mut self, result: &Result<Tried<'_>>, asked: &Asked) {
+        let endpoint = match result {
+            Ok(tried) => tried.endpoint.clone(),
+            Err(_) => asked.endpoint(),
+        };
+        self.asked.extend(endpoint);
+    }
+}
+
+impl<R> Raced<R> {
+    /// Puts the reply that counts in its place.
+    pub(super) fn settle(self, reply: &mut Option<R>) -> Past {
+        if self.reply.is_some() {
+            *reply = self.reply;
+        }
+        self.past
     }
 }
 
 impl ClientStack {
-    /// The first attempt, and those that follow from it.
-    pub(super) async fn recover<'a, W: Wire>(
+    /// One attempt after the other, for as long as the rules allow; `reply` is the last one's. Boxed: most calls never
+    /// come here.
+    #[cold]
+    pub(super) fn repeat<'a, 'f, W: Wire>(
         &'a self,
-        call: &mut Sending<W::Call>,
-        whole: Option<Limit>,
-        knobs: &Knobs,
-        notes: &Option<Arc<Notes>>,
-        wire: &W,
-    ) -> Result<Tried<'a, W::Reply>> {
-        let asked = Asked::first(call.context_mut().trace());
-        if knobs.recovery == Recovery::None {
-            return pin!(self.attempt(call, AttemptKind::First, &asked, whole, knobs, wire)).await;
-        }
-        let mut spare = call.call_mut().repeat(knobs.body);
-        let origin =
-            Origin { idempotent: call.call_mut().idempotent(), chain_stop: call.context_mut().stops_chain() };
-        let now = call.context_mut().now();
-        let hedge_after = match spare {
-            Some(_) => self.hedge_after(origin, knobs, now),
-            None => None,
-        };
-        // Pinned once and polled where it lies: it is most of a call.
-        let mut first = pin!(self.attempt(call, AttemptKind::First, &asked, whole, knobs, wire));
-        let done = match hedge_after {
-            None => Some(first.as_mut().await),
-            Some(after) => early(first.as_mut(), now.instant() + after).await,
-        };
-        // In this order, and apart: what is matched on is kept for as long as the match waits for something.
-        if let Some(result) = done {
-            if outcome(&result).readings().again == Again::Never {
-                return result;
-            }
-            let mut past = Past::new(&mut spare, origin, notes);
-            past.asked.extend(asked.endpoint());
-            return Box::pin(self.repeat(result, past, whole, knobs, wire)).await;
-        }
-        // It is slow, so nobody minds a box.
-        Box::pin(async {
-            let mut past = Past::new(&mut spare, origin, notes);
-            let result = self.race((first, now, &asked), &mut past, whole, knobs, wire).await;
-            if outcome(&result).readings().again == Again::Never {
-                return result;
-            }
-            past.asked.extend(asked.endpoint());
-            self.repeat(result, past, whole, knobs, wire).await
-        })
-        .await
-    }
-
-    /// One attempt after the other, for as long as the rules allow.
-    async fn repeat<'a, W: Wire>(
-        &'a self,
-        mut result: Result<Tried<'a, W::Reply>>,
-        mut past: Past<'_, W::Call>,
-        whole: Option<Limit>,
-        knobs: &Knobs,
-        wire: &W,
-    ) -> Result<Tried<'a, W::Reply>> {
-        loop {
-            let (outcome, hint, now) = read(&result);
-            let retry = self.policy.load().retry;
-            let left = whole.map(|limit| limit.deadline().remaining(now));
-            let facts = Facts {
-                outcome,
-                hint,
-                attempts_made: past.made,
-                idempotent: past.origin.idempotent,
-                repeatable: past.spare.is_some(),
-                chain_stop: past.origin.chain_stop,
-                left,
-                median: self.guards.latencies.median(now),
-                local_refusal: outcome == Outcome::Local,
-                roll: fastrand::u64(..),
-            };
-            let (kind, after) = match decide(&facts, &retry) {
-                Decision::Stop(reason) => {
-                    return self.give_up(result, reason, &reason.explain(&facts, &retry), &past);
+        mut result: Result<Tried<'a>>,
+        reply: &'f mut Option<W::Reply>,
+        past: Option<Past>,
+        known: Known<'f, W::Call>,
+        wire: &'f W,
+    ) -> Pin<Box<impl Future<Output = Result<Tried<'a>>> + Send + use<'a, 'f, W>>> {
+        Box::pin(async move {
+            let (knobs, notes) = (known.knobs, known.notes);
+            let mut past = past.unwrap_or_else(Past::first);
+            past.note_end(&result, known.asked);
+            loop {
+                let (outcome, hint, now) = read(&result);
+                let retry = self.policy.load().retry;
+                let left = known.bounds.whole.map(|limit| limit.deadline().remaining(now));
+                let facts = Facts {
+                    outcome,
+                    hint,
+                    attempts_made: past.made,
+                    idempotent: known.origin.idempotent,
+                    repeatable: known.origin.spare.is_some(),
+                    chain_stop: known.origin.chain_stop,
+                    left,
+                    median: self.guards.latencies.median(now),
+                    local_refusal: outcome == Outcome::Local,
+                    roll: fastrand::u64(..),
+                };
+                let (kind, after) = match decide(&facts, &retry) {
+                    Decision::Stop(reason) => {
+                        return self.give_up(result, reason, &reason.explain(&facts, &retry), notes);
+                    }
+                    Decision::Again { .. } if retry.mode == Mode::Observe => {
+                        self.guards.would_repeat.inc();
+                        return result;
+                    }
+                    // Who hedges does not wait: the next attempt is as good as a hedge.
+                    Decision::Again { kind, .. }
+                        if knobs.recovery == Recovery::Hedge && hint.after.is_none() =>
+                    {
+                        (kind, Duration::ZERO)
+                    }
+                    Decision::Again { kind, after } => (kind, after),
+                };
+                // Last, so that nothing is taken for what would not go.
+                if let Err(spent) = self.guards.budget.withdraw(now) {
+                    let why = format!("not repeated: {spent}");
+                    return self.give_up(result, Reason::BudgetSpent, &why, notes);
                 }
-                Decision::Again { .. } if retry.mode == Mode::Observe => {
-                    self.guards.would_repeat.inc();
+                // What failed holds none of the target's slots while the next attempt is made.
+                if let Ok(tried) = &mut result {
+                    tried.slot = None;
+                }
+                if let Some(notes) = notes {
+                    notes.because(&format!(
+                        "{}:{}({outcome})",
+                        self.target(),
+                        kind.label(),
+                        outcome = outcome.label()
+                    ));
+                }
+                let mut now = now;
+                if !after.is_zero() {
+                    sleep_until(now.instant() + after).await;
+                    now = Tick::now();
+                }
+                let Some(copy) = known.copy() else {
+                    return result;
+                };
+                let (mut next, mut answer) = (Sending::new(copy), None);
+                let asked = Asked::again(prepare(&mut next, past.made, now), past.asked.clone());
+                let again = self.attempt(&mut next, kind, &asked, known.bounds, &mut answer, wire).await;
+                past.made += 1;
+                match again {
+                    // Our own guard's no explains nothing to a person; what went wrong before it does.
+                    Err(refusal) if refusal.outcome() == Outcome::Local => {
+                        return attach(
+                            result,
+                            &format!("not repeated: {} ({})", refusal.detail(), refusal.layer()),
+                        );
+                    }
+                    next => (result, *reply) = (next, answer),
+                }
+                past.note_end(&result, &asked);
+                if is_final(&result) {
                     return result;
                 }
-                // Who hedges does not wait: the next attempt is as good as a hedge.
-                Decision::Again { kind, .. } if knobs.recovery == Recovery::Hedge && hint.after.is_none() => {
-                    (kind, Duration::ZERO)
-                }
-                Decision::Again { kind, after } => (kind, after),
-            };
-            // Last, so that nothing is taken for what would not go.
-            if let Err(spent) = self.guards.budget.withdraw(now) {
-                let why = format!("not repeated: {spent}");
-                return self.give_up(result, Reason::BudgetSpent, &why, &past);
             }
-            // What failed holds none of the target's slots while the next attempt is made.
-            if let Ok(tried) = &mut result {
-                tried.slot = None;
-            }
-            if let Some(notes) = past.notes {
-                notes.because(&format!(
-                    "{}:{}({outcome})",
-                    self.target(),
-                    kind.label(),
-                    outcome = outcome.label()
-                ));
-            }
-            let mut now = now;
-            if !after.is_zero() {
-                sleep_until(now.instant() + after).await;
-                now = Tick::now();
-            }
-            let mut next = Sending(past.copy(knobs.body));
-            if next.0.is_none() {
-                return result;
-            }
-            let asked = Asked::again(prepare(&mut next, past.made, now), past.asked.clone());
-            let again = self.attempt(&mut next, kind, &asked, whole, knobs, wire).await;
-            past.made += 1;
-            match again {
-                // Our own guard's no explains nothing to a person; what went wrong before it does.
-                Err(refusal) if refusal.outcome() == Outcome::Local => {
-                    return attach(
-                        result,
-                        &format!("not repeated: {} ({})", refusal.detail(), refusal.layer()),
-                    );
-                }
-                next => result = next,
-            }
-            past.asked.extend(asked.endpoint());
-            if self::outcome(&result).readings().again == Again::Never {
-                return result;
-            }
-        }
+        })
     }
 
     /// A second attempt beside one that is slow. The first success counts, and never an error while the other
-    /// one may still answer.
-    async fn race<'a, W: Wire, F>(
+    /// one may still answer. Boxed as well.
+    #[cold]
+    pub(super) fn race<'a, 'f, W: Wire, F>(
         &'a self,
-        (mut first, begun, first_asked): (Pin<&mut F>, Tick, &Asked),
-        past: &mut Past<'_, W::Call>,
-        whole: Option<Limit>,
-        knobs: &Knobs,
-        wire: &W,
-    ) -> Result<Tried<'a, W::Reply>>
+        mut first: Pin<&'f mut F>,
+        known: Known<'f, W::Call>,
+        wire: &'f W,
+    ) -> Pin<Box<impl Future<Output = Ended<'a, W::Reply>> + Send + use<'a, 'f, W, F>>>
     where
-        F: Future<Output = Result<Tried<'a, W::Reply>>> + Send,
+        F: Future<Output = Result<Tried<'a>>> + Send,
     {
-        let now = Tick::now();
-        let Some(spare) = past.copy(knobs.body) else {
-            return first.await;
-        };
-        past.asked.extend(first_asked.endpoint());
-        if !wire.has_other(&past.asked) || !self.may_hedge(now) {
-            return first.await;
-        }
-        let mut call = Sending(Some(spare));
-        let asked = Asked::again(prepare(&mut call, past.made, now), past.asked.clone()).only_others();
-        past.made += 1;
-        if let Some(notes) = past.notes {
-            notes.because(&format!("{}:hedge(after {:?})", self.target(), now.since(begun)));
-        }
-        let second = Box::pin(self.attempt(&mut call, AttemptKind::Hedge, &asked, whole, knobs, wire));
-        let result = match select(first.as_mut(), second).await {
-            Either::Left((result, second)) if outcome(&result).readings().again != Again::Never => {
-                // The first failed: what the other one says counts, if it says anything better.
-                better(result, second.await)
+        Box::pin(async move {
+            let (mut past, mut reply, begun) = (Past::first(), None, known.origin.now);
+            let now = Tick::now();
+            let asked_first = known.asked.endpoint();
+            let spare = known.copy();
+            past.asked.extend(asked_first);
+            let Some(spare) = spare.filter(|_| wire.has_other(&past.asked) && self.may_hedge(now)) else {
+                past.asked.clear();
+                return (first.await, Box::new(Raced { past, reply }));
+            };
+            let mut call = Sending::new(spare);
+            let trace = prepare(&mut call, past.made, now);
+            let asked = Asked::again(trace, past.asked.clone()).only_others();
+            past.made += 1;
+            if let Some(notes) = known.notes {
+                notes.because(&format!("{}:hedge(after {:?})", self.target(), now.since(begun)));
             }
-            Either::Left((result, _second)) => result,
-            Either::Right((result, first)) if !is_success(&result) => better(first.await, result),
-            Either::Right((result, _first)) => {
-                // The loser is cancelled and is no failure; that it took at least so long is known.
-                let now = Tick::now();
-                self.guards.latencies.record(now, now.since(begun));
-                result
-            }
-        };
-        past.asked.extend(asked.endpoint());
-        result
+            let (result, is_second) = {
+                let second =
+                    self.attempt(&mut call, AttemptKind::Hedge, &asked, known.bounds, &mut reply, wire);
+                match select(first.as_mut(), Box::pin(second)).await {
+                    // The first failed: what the other one says counts, if it says anything better.
+                    Either::Left((result, second)) if !is_final(&result) => better(result, second.await),
+                    Either::Left((result, _second)) => (result, false),
+                    Either::Right((result, first)) if !is_success(&result) => better(first.await, result),
+                    Either::Right((result, _first)) => {
+                        // The loser is cancelled and is no failure; that it took at least so long is known.
+                        let now = Tick::now();
+                        self.guards.latencies.record(now, now.since(begun));
+                        (result, true)
+                    }
+                }
+            };
+            past.note_end(&result, &asked);
+            (result, Box::new(Raced { past, reply: reply.filter(|_| is_second) }))
+        })
     }
 
-    /// After how long a hedge would be sent; `None` if none would.
-    fn hedge_after(&self, origin: Origin, knobs: &Knobs, now: Tick) -> Option<Duration> {
-        if knobs.recovery != Recovery::Hedge || !origin.idempotent || origin.chain_stop {
+    /// When a hedge would be sent; `None` if none would.
+    #[inline]
+    pub(super) fn hedge_at<Q>(&self, origin: &Origin<Q>, knobs: &Knobs) -> Option<Instant> {
+        if knobs.recovery != Recovery::Hedge
+            || origin.spare.is_none()
+            || !origin.idempotent
+            || origin.chain_stop
+        {
             return None;
         }
         let hedge = self.policy.load().hedge;
-        hedge::delay(&hedge, &self.guards.latencies, now)
+        let after = hedge::delay(&hedge, &self.guards.latencies, origin.now)?;
+        Some(origin.now.instant() + after)
     }
 
     /// Asked when a hedge is due: never while the target is in doubt, and only what both budgets pay for.
@@ -263,14 +292,14 @@ impl ClientStack {
         hedge::withdraw(&self.guards.hedges, &self.guards.budget, now).is_ok()
     }
 
-    fn give_up<'a, R, Q>(
+    fn give_up<'a>(
         &self,
-        result: Result<Tried<'a, R>>,
+        result: Result<Tried<'a>>,
         reason: Reason,
         why: &str,
-        past: &Past<'_, Q>,
-    ) -> Result<Tried<'a, R>> {
-        if let Some(notes) = past.notes {
+        notes: Option<&Notes>,
+    ) -> Result<Tried<'a>> {
+        if let Some(notes) = notes {
             notes.because(&format!("{}:gave-up({})", self.target(), reason.as_str()));
         }
         let result = attach(result, why);
@@ -302,7 +331,7 @@ fn is_exhaustion(reason: Reason) -> bool {
 }
 
 /// The work's end, or `None` when it is not there at `late`. The timer is made when the work was once pending.
-async fn early<F: Future>(mut work: Pin<&mut F>, late: tokio::time::Instant) -> Option<F::Output> {
+pub(super) async fn early<F: Future>(mut work: Pin<&mut F>, late: Instant) -> Option<F::Output> {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         if let Poll::Ready(output) = work.as_mut().poll(cx) {
@@ -315,34 +344,44 @@ async fn early<F: Future>(mut work: Pin<&mut F>, late: tokio::time::Instant) -> 
     .await
 }
 
+/// Is it what the call ends with, whatever may still be tried?
+#[inline]
+pub(super) fn is_final(result: &Result<Tried<'_>>) -> bool {
+    outcome(result).readings().again == Again::Never
+}
+
 /// What an attempt meant, as [`read`] says, for all who need no more.
-fn outcome<R: Reply>(result: &Result<Tried<'_, R>>) -> Outcome {
+#[inline]
+fn outcome(result: &Result<Tried<'_>>) -> Outcome {
     match result {
-        Ok(tried) => tried.reply.verdict().map_or(Outcome::Success, |verdict| verdict.outcome),
+        Ok(tried) => tried.verdict.outcome,
         Err(error) => error.outcome(),
     }
 }
 
-fn read<R: Reply>(result: &Result<Tried<'_, R>>) -> (Outcome, Hint, Tick) {
-    let verdict = observe::verdict(result.as_ref().map(|tried| &tried.reply));
-    (verdict.outcome, verdict.hint, verdict.at)
+/// The hint of an error is for our own callers and not the target's word, so it stays with the error.
+fn read(result: &Result<Tried<'_>>) -> (Outcome, Hint, Tick) {
+    match result {
+        Ok(Tried { verdict, .. }) => (verdict.outcome, verdict.hint, verdict.at),
+        Err(error) => (error.outcome(), Hint::NONE, Tick::now()),
+    }
 }
 
-fn is_success<R: Reply>(result: &Result<Tried<'_, R>>) -> bool {
+fn is_success(result: &Result<Tried<'_>>) -> bool {
     outcome(result).is_success()
 }
 
-/// Of two that ended: the success; else the reply before the error; else the first.
-fn better<'a, R: Reply>(first: Result<Tried<'a, R>>, second: Result<Tried<'a, R>>) -> Result<Tried<'a, R>> {
+/// Of two that ended: the success; else the reply before the error; else the first. Is it the second?
+fn better<'a>(first: Result<Tried<'a>>, second: Result<Tried<'a>>) -> (Result<Tried<'a>>, bool) {
     if is_success(&first) || (first.is_ok() && !is_success(&second)) {
-        return first;
+        return (first, false);
     }
     match second {
-        Ok(second) => Ok(second),
-        Err(_) => first,
+        Ok(second) => (Ok(second), true),
+        Err(_) => (first, false),
     }
 }
 
-fn attach<'a, R>(result: Result<Tried<'a, R>>, why: &str) -> Result<Tried<'a, R>> {
+fn attach<'a>(result: Result<Tried<'a>>, why: &str) -> Result<Tried<'a>> {
     result.map_err(|error: Error| error.noting(why))
 }

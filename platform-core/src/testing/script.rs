@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     identity::Identity,
     outcome::{Hint, Outcome, Verdict},
-    stack::{Answered, Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire},
+    stack::{Answered, Asked, ClientPolicy, ClientStack, Parts, Row, Sending, Storey, Wire},
     telemetry::Metrics,
 };
 
@@ -104,7 +104,7 @@ impl Wire for Target {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, call: Ask, asked: &Asked) -> Result<Told> {
+    async fn send(&self, call: &mut Sending<Ask>, asked: &Asked) -> Result<Told> {
         let does = {
             let mut seen = self.lock();
             let number = seen.len();
@@ -112,7 +112,7 @@ impl Wire for Target {
                 return Err(Error::new(ErrorKind::NoEndpoints, "nobody else"));
             };
             asked.set(&self.endpoints[endpoint]);
-            let attempt = Attempt { number, endpoint, context: call.context, at: Instant::now() };
+            let attempt = Attempt { number, endpoint, context: call.take().context, at: Instant::now() };
             seen.push(attempt.clone());
             (self.script)(&attempt)
         };

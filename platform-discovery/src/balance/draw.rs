@@ -75,6 +75,7 @@ impl Draw {
 }
 
 /// Two different indices below `count`, or the same one twice if there is but one.
+#[inline]
 pub(super) fn two_of(count: usize, draw: Option<&Draw>, roll: u64) -> Option<(usize, usize)> {
     let (high, low) = (roll >> 32, roll & (LINE - 1));
     match (count, draw) {
@@ -94,6 +95,7 @@ pub(super) fn two_of(count: usize, draw: Option<&Draw>, roll: u64) -> Option<(us
 }
 
 /// A point of the line as a number below `below`, without a division.
+#[inline]
 pub(super) fn scale(at: u64, below: usize) -> usize {
     usize::try_from(at * below as u64 / LINE).expect("it is below a usize")
 }

@@ -23,6 +23,8 @@ use super::{
 pub(super) struct Groups<C> {
     /// All that are considered for something.
     pub(super) whole: Arc<ReadySet<C>>,
+    /// That is one group of one slice, and there is nothing to be drawn.
+    pub(super) undivided: bool,
     pub(super) slices: Box<[Slice<C>]>,
     pub(super) ordinary: Lots,
     /// The slices that get ordinary traffic, the baseline first; the others are only for who asks for them by name.
@@ -79,10 +81,7 @@ impl<C> Groups<C> {
     where
         C: 'static,
     {
-        // A second number, so that who is compared does not follow from where.
-        let dice = hash::mix(wish.roll);
-        let (slice, route) = self.slice(&wish, dice)?;
-        let group = slice.group(dice)?;
+        let (group, route) = self.group(&wish)?;
         let of = |group: &'a ReadySet<C>| {
             by.pick(group, wish.context, wish.roll).and_then(|index| group.members().get(index))
         };
@@ -134,6 +133,18 @@ impl<C> Groups<C> {
         self.ordinaries().next().filter(|_| self.has_baseline)
     }
 
+    /// The group that a call belongs to.
+    #[inline]
+    fn group(&self, wish: &Wish<'_>) -> Option<(&ReadySet<C>, Route)> {
+        if self.undivided && wish.wanted.is_none() {
+            return Some((&self.whole, Route::Ordinary));
+        }
+        // A second number, so that who is compared does not follow from where.
+        let dice = hash::mix(wish.roll);
+        let (slice, route) = self.slice(wish, dice)?;
+        Some((slice.group(dice)?, route))
+    }
+
     /// The slice that a call belongs to.
     fn slice(&self, wish: &Wish<'_>, dice: u64) -> Option<(&Slice<C>, Route)> {
         let Some(name) = wish.wanted else {
@@ -148,6 +159,11 @@ impl<C> Groups<C> {
 }
 
 impl<C> Slice<C> {
+    /// Is it all one?
+    pub(super) fn undivided(&self) -> bool {
+        self.groups.len() == 1 && self.near.draws()
+    }
+
     pub(super) fn of_one(all: Arc<ReadySet<C>>) -> Self {
         Slice { groups: Box::new([all]), near: Lots::new(&[1.0]), far: Lots::default(), home: None }
     }
@@ -199,7 +215,7 @@ impl Lots {
         Lots { count: shares.len(), draw: Draw::by(&weights) }
     }
 
-    fn draws(&self) -> bool {
+    pub(super) fn draws(&self) -> bool {
         self.count > 0
     }
 

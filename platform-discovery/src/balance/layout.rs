@@ -78,7 +78,9 @@ impl<C> Surveyor<'_, C> {
         };
         let shares: Vec<f64> =
             (0..slices.len()).map(|at| shares.get(&at).copied().unwrap_or_default()).collect();
-        Groups { whole, slices, ordinary: Lots::new(&shares), shared, has_baseline, named }
+        let ordinary = Lots::new(&shares);
+        let undivided = matches!(&*slices, [slice] if slice.undivided()) && ordinary.draws();
+        Groups { whole, undivided, slices, ordinary, shared, has_baseline, named }
     }
 
     /// The slices of ordinary traffic with their shares, and whether the first of them is the baseline.

@@ -181,6 +181,7 @@ impl Load {
     /// What one attempt said, which took `took`. Returns how many failures in a row that makes.
     ///
     /// A failed answer is recorded as a slow one: whoever fails at once would otherwise be everybody's favourite.
+    #[inline]
     pub(super) fn report(&self, verdict: &Verdict, took: Duration, scale: &Scale) -> Failures {
         let now = scale.tick(verdict.at);
         match verdict.outcome.readings().ejection {

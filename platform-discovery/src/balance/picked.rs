@@ -19,7 +19,8 @@ use crate::endpoint::Endpoint;
 /// before it, the caller left or another attempt was faster, which counts against nobody but tells that an answer would
 /// have taken at least so long.
 pub struct Picked<C> {
-    member: Arc<Member<C>>,
+    /// `None` once it is a guard's to end.
+    member: Option<Arc<Member<C>>>,
     since: Tick,
     deadline: Option<Deadline>,
     route: Route,
@@ -27,34 +28,41 @@ pub struct Picked<C> {
 }
 
 impl<C> Picked<C> {
+    #[inline]
     pub(super) fn new(member: Arc<Member<C>>, context: &Context) -> Self {
         member.begin();
         let (since, deadline) = (context.now(), context.deadline());
-        Picked { member, since, deadline, route: Route::Ordinary, reported: false }
+        Picked { member: Some(member), since, deadline, route: Route::Ordinary, reported: false }
     }
 
+    #[inline]
+    fn member(&self) -> &Arc<Member<C>> {
+        self.member.as_ref().expect("only a guard takes it, and ends it")
+    }
+
+    #[inline]
     pub(super) fn by(mut self, route: Route) -> Self {
         self.route = route;
         self
     }
 
     pub(super) fn count(&self) {
-        self.member.count();
+        self.member().count();
     }
 
     /// What it is.
     pub fn endpoint(&self) -> &Endpoint {
-        self.member.endpoint()
+        self.member().endpoint()
     }
 
     /// Its address, for errors and log lines.
     pub fn label(&self) -> &Arc<str> {
-        self.member.label()
+        self.member().label()
     }
 
     /// What is kept for it.
     pub fn service(&self) -> &C {
-        self.member.service()
+        self.member().service()
     }
 
     /// How the call came to it: as all do, or because it asked for a variant or a version.
@@ -67,20 +75,20 @@ impl<C> Picked<C> {
     pub fn report(&mut self, verdict: &Verdict) {
         if !std::mem::replace(&mut self.reported, true) {
             let took = verdict.at.since(self.since);
-            let shared = self.member.shared();
-            shared.heed(self.member.load().report(verdict, took, &shared.scale));
+            let (load, shared) = (self.member().load(), self.member().shared());
+            shared.heed(load.report(verdict, took, &shared.scale));
         }
     }
 
     /// For a reply that may fail after its verdict: a stream that breaks off.
     pub fn late(&self) -> Late<C> {
-        Late(Arc::clone(&self.member))
+        Late(Arc::clone(self.member()))
     }
 
     /// How many requests the endpoint said that it had under way when this one arrived, from whomever. Operators see it
     /// for a second or two; no choice goes by it.
     pub fn told(&self, under_way: u32) {
-        self.member.load().tell(under_way);
+        self.member().load().tell(under_way);
     }
 }
 
@@ -110,27 +118,45 @@ impl<C> fmt::Debug for Late<C> {
 
 impl<C: Send + Sync + 'static> Picked<C> {
     /// Counts as in flight until the guard is dropped: for a reply that is read later.
-    pub fn into_guard(self) -> Guard {
-        // The guard's end takes one away, as this one's does now.
-        self.member.begin();
-        Guard::new(Arc::clone(&self.member) as Arc<dyn Release>, 0)
+    pub fn into_guard(mut self) -> Guard {
+        self.conclude();
+        let member = self.member.take().expect("nobody else takes it");
+        Guard::new(member as Arc<dyn Release>, 0)
     }
 }
 
 impl<C> fmt::Debug for Picked<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Picked").field(&self.member).finish()
+        f.debug_tuple("Picked").field(self.member()).finish()
+    }
+}
+
+impl<C> Picked<C> {
+    /// Whoever has said nothing was cut off.
+    #[inline]
+    fn conclude(&mut self) {
+        if !self.reported {
+            self.cut_off();
+        }
+    }
+
+    #[cold]
+    fn cut_off(&mut self) {
+        let now = Tick::now();
+        let late = self.deadline.is_some_and(|deadline| deadline.has_passed(now));
+        self.report(&Verdict::new(if late { Outcome::Timeout } else { Outcome::Abandoned }, now));
     }
 }
 
 impl<C> Drop for Picked<C> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.reported {
-            let now = Tick::now();
-            let late = self.deadline.is_some_and(|deadline| deadline.has_passed(now));
-            self.report(&Verdict::new(if late { Outcome::Timeout } else { Outcome::Abandoned }, now));
+        if self.member.is_some() {
+            self.conclude();
         }
-        self.member.end();
+        if let Some(member) = &self.member {
+            member.end();
+        }
     }
 }
 

@@ -111,6 +111,7 @@ impl<C> ReadySet<C> {
     /// # Panics
     ///
     /// If there is no such member.
+    #[inline]
     pub fn cheaper(&self, first: usize, second: usize, roll: u64) -> usize {
         let (one, other) = (self.members[first].load(), self.members[second].load());
         if let Some(is_second) = warmer(one, other, roll) {

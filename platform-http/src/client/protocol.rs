@@ -8,7 +8,7 @@ use platform_core::{
     call::{CarryCall as _, CarryReply as _},
     context::Criticality,
     fault::{Faults, Injection},
-    stack::{Asked, Row, Storey, Wire},
+    stack::{Asked, Row, Sending, Storey, Wire},
     telemetry::Traces,
 };
 use platform_discovery::{
@@ -50,17 +50,19 @@ impl<D: Dialect> Wire for Http<D> {
     type Call = Request<Body>;
     type Reply = Response<Body>;
 
-    async fn send(&self, mut call: Request<Body>, asked: &Asked) -> Result<Response<Body>> {
+    async fn send(&self, sending: &mut Sending<Request<Body>>, asked: &Asked) -> Result<Response<Body>> {
+        // It stays where it is for as long as it can: each move of a request costs as much as a guard.
+        let call = sending.call_mut();
         let context = call.body_mut().context_mut();
         if let Some(class) = self.criticality {
             context.lower(class);
         }
         // R1 Measured from here; a reply that never comes is reported when this future is dropped.
         let parts = (&self.dialect, &self.traces, &self.target);
-        let mut exchange = Exchange::begin(parts, &call, asked.parent());
+        let mut exchange = Exchange::begin(parts, call, asked.parent());
 
         // Choose as late as possible, so that a repeat may choose another.
-        let roll = self.roll(&call);
+        let roll = self.roll(call);
         let mut picked = match self.balance.pick_for(call.body_mut().context_mut(), asked, roll).await {
             Ok(picked) => picked,
             Err(error) => return Err(exchange.failed(error)),
@@ -75,20 +77,20 @@ impl<D: Dialect> Wire for Http<D> {
         //    and counted as a real failure would be.
         let mut heard = None;
         let injected = match self.injection(call.body_mut().context_mut(), &picked) {
-            Some(injection) => Box::pin(self.suffer(injection, &mut call, &mut exchange)).await,
+            Some(injection) => Box::pin(self.suffer(injection, call, &mut exchange)).await,
             None => Ok(None),
         };
         let sent = match injected {
             Ok(Some(reply)) => Ok(reply),
             Ok(None) => {
                 // R7 Headers last: the choice may have waited, and the time that is left has to be true.
-                inject(&mut call, self.reader, &self.agent, D::HEADERS);
-                self.dialect.sends(&exchange.name, &mut call);
+                inject(call, self.reader, &self.agent, D::HEADERS);
+                self.dialect.sends(&exchange.name, call);
                 if D::LISTENS || self.slotted.is_some() {
                     // Apart: a plain call of HTTP has no room for it.
-                    Box::pin(self.apart(&exchange.name, call, &picked, &mut heard)).await
+                    Box::pin(self.apart(&exchange.name, sending.take(), &picked, &mut heard)).await
                 } else {
-                    picked.service().send(call).await
+                    picked.service().send(sending.take()).await
                 }
             }
             Err(error) => Err(error),

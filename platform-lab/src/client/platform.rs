@@ -12,7 +12,7 @@ use platform_core::{
     call::{Call, Reply},
     config::Mode,
     identity::Identity,
-    stack::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire},
+    stack::{Asked, ClientPolicy, ClientStack, Parts, Row, Sending, Storey, Wire},
     telemetry::Metrics,
 };
 use platform_discovery::{Balance, Config, Discovery, Target, balance};
@@ -119,13 +119,14 @@ impl<Q: Subject> Wire for Ready<Q> {
     type Call = Q;
     type Reply = Q::Reply;
 
-    async fn send(&self, call: Q, asked: &Asked) -> Result<Q::Reply> {
-        let mut picked = match self.balance.try_pick(call.context(), fastrand::u64(..)) {
+    async fn send(&self, call: &mut Sending<Q>, asked: &Asked) -> Result<Q::Reply> {
+        let context = call.call_mut().context();
+        let mut picked = match self.balance.try_pick(context, fastrand::u64(..)) {
             Some(picked) => picked,
-            None => self.balance.pick(call.context(), fastrand::u64(..)).await?,
+            None => self.balance.pick(context, fastrand::u64(..)).await?,
         };
         asked.set(picked.label());
-        let mut reply = Answer::new(picked.service().pending, call.answer()).await;
+        let mut reply = Answer::new(picked.service().pending, call.take().answer()).await;
         let verdict = Verdict::new(Outcome::Success, Instant::now());
         reply.judge(verdict);
         picked.report(&verdict);

@@ -11,7 +11,7 @@ use platform_core::{Error, ErrorKind, Result};
 use super::{CONNECTIONS, Stretch};
 use crate::{
     child::{Child, Program, take},
-    load::{Load, Until},
+    load::{Asking, Load, Until},
 };
 
 /// Can instructions be counted here?
@@ -25,9 +25,14 @@ pub(crate) fn has_valgrind() -> bool {
 ///
 /// # Errors
 /// The server cannot be started, is lost or answers wrongly; valgrind left no total.
-pub(crate) async fn instructions(program: &Program, starters: &[&str], stretch: Stretch) -> Result<f64> {
-    let before = total(program, starters, stretch.from).await?;
-    let after = total(program, starters, stretch.to).await?;
+pub(crate) async fn instructions(
+    program: &Program,
+    asking: Asking,
+    starters: &[&str],
+    stretch: Stretch,
+) -> Result<f64> {
+    let before = total(program, asking, starters, stretch.from).await?;
+    let after = total(program, asking, starters, stretch.to).await?;
     Ok(stretch.per_request([before, after]))
 }
 
@@ -49,10 +54,10 @@ pub(crate) fn instructions_of_calls(
 }
 
 /// Instructions of one process that served so many requests.
-async fn total(program: &Program, starters: &[&str], requests: u64) -> Result<u64> {
+async fn total(program: &Program, asking: Asking, starters: &[&str], requests: u64) -> Result<u64> {
     let report = Report::of(requests);
     let child = Child::start(program.under(&report.starters(starters)))?;
-    let mut load = Load::connect(child.port(), CONNECTIONS as usize).await?;
+    let mut load = Load::connect(child.port(), CONNECTIONS as usize, asking).await?;
     load.run(Until::Each(requests / CONNECTIONS)).await?;
     drop(load);
     child.end()?;

@@ -62,7 +62,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::load::{Load, Until};
+    use crate::load::{HELLO, Load, Until};
 
     // The port comes over a std channel: somebody else than the server must wait for it.
     async fn started(
@@ -77,7 +77,7 @@ mod tests {
     async fn the_generator_counts_every_answer_of_bare_axum() {
         let (listening, port) = mpsc::channel();
         let port = started(axum(listening), port).await;
-        let mut load = Load::connect(port, 4).await.unwrap();
+        let mut load = Load::connect(port, 4, HELLO).await.unwrap();
         assert_eq!(load.run(Until::Each(50)).await.unwrap(), 200);
         assert_eq!(load.run(Until::Each(1)).await.unwrap(), 4, "connections are kept");
     }

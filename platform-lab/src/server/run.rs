@@ -10,7 +10,7 @@ use super::{
 use crate::{
     child::Child,
     cores,
-    load::{Load, Until},
+    load::{Asking, Load, Until},
     measure,
     options::Options,
     table::Report,
@@ -32,13 +32,13 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
     let mut children = Vec::with_capacity(variants.len());
     for (variant, row) in variants.iter().zip(&mut rows) {
         let mut child = Child::start(variant.program.under(starters))?;
-        row.allocations = measure::allocations(&mut child, options.stretch).await?;
+        row.allocations = measure::allocations(&mut child, variant.asking, options.stretch).await?;
         children.push(child);
     }
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         for index in measure::shuffled(children.len()) {
-            load(&children[index], &mut rows[index], options).await?;
+            load(&children[index], variants[index].asking, &mut rows[index], options).await?;
         }
     }
     for child in children {
@@ -55,8 +55,8 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
 }
 
 /// One window of one variant.
-async fn load(child: &Child, row: &mut Row, options: &Options) -> Result<()> {
-    let mut load = Load::connect(child.port(), options.connections).await?;
+async fn load(child: &Child, asking: Asking, row: &mut Row, options: &Options) -> Result<()> {
+    let mut load = Load::connect(child.port(), options.connections, asking).await?;
     load.run(Until::Each(WARM_UP)).await?;
     // The server is quiet before and after, so the scheduler's account is up to date.
     let before = measure::run_time(child.id())?;
@@ -77,7 +77,8 @@ async fn instructions(
 ) -> Result<()> {
     for (variant, row) in variants.iter().zip(rows) {
         eprintln!("instructions of {}", variant.name);
-        row.instructions = Some(measure::instructions(&variant.program, starters, options.stretch).await?);
+        let Variant { program, asking, .. } = variant;
+        row.instructions = Some(measure::instructions(program, *asking, starters, options.stretch).await?);
     }
     Ok(())
 }

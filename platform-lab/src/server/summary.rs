@@ -76,10 +76,10 @@ fn results(rows: &[Row]) -> Vec<(String, String)> {
             results.push((key.to_owned(), format!("{:.2}", ratio(&variant.cpu_us, &bare.cpu_us))));
         }
     }
-    for (key, variant) in ADDED {
+    for (key, variant, without) in ADDED {
         let count = |name| named(rows, name).and_then(|row| row.instructions);
-        if let (Some(variant), Some(bare)) = (count(variant), count(BARE)) {
-            results.push((key.to_owned(), format!("{:.0}", variant - bare)));
+        if let (Some(variant), Some(without)) = (count(variant), count(without)) {
+            results.push((key.to_owned(), format!("{:.0}", variant - without)));
         }
     }
     results
@@ -95,9 +95,12 @@ const RATIOS: [(&str, &str); 3] = [
     ("http_usual_cpu_ratio", "axum+usual"),
     ("http_usual_line_cpu_ratio", "axum+usual+line"),
 ];
-/// User instructions that a variant adds to bare axum.
-const ADDED: [(&str, &str); 2] =
-    [("http_server_instructions_added", "platform"), ("http_usual_instructions_added", "axum+usual")];
+/// User instructions that a variant adds to another: the stacks to bare axum, and a refusal to a request that is served.
+const ADDED: [(&str, &str, &str); 3] = [
+    ("http_server_instructions_added", "platform", BARE),
+    ("http_usual_instructions_added", "axum+usual", BARE),
+    ("http_refusal_instructions_added", "platform+refused", "platform"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -122,6 +125,7 @@ mod tests {
             row("axum", [9.0, 8.0, 10.0], Some(14_500.0)),
             row("platform", [9.5, 8.5, 10.0], Some(17_400.0)),
             row("platform+line", [10.8, 9.2, 12.0], Some(20_000.0)),
+            row("platform+refused", [7.8, 7.2, 9.0], Some(16_900.0)),
         ];
         let results = results(&rows);
         let expected = [
@@ -130,6 +134,7 @@ mod tests {
             ("server_allocations_platform", Some("14.5")),
             ("http_server_cpu_ratio", Some("1.15")),
             ("http_server_instructions_added", Some("2900")),
+            ("http_refusal_instructions_added", Some("-500")),
             ("http_usual_cpu_ratio", None),
         ];
         for (key, value) in expected {

@@ -7,6 +7,7 @@ use platform_core::{Error, ErrorKind, Result};
 use super::{hello, platform};
 use crate::{
     child::{self, Listening, Program},
+    load::{Asking, EXPIRED, HELLO},
     peers,
 };
 
@@ -16,11 +17,14 @@ pub(crate) struct Variant {
     pub(crate) name: &'static str,
     /// What to run.
     pub(crate) program: Program,
+    /// What it is asked.
+    pub(crate) asking: Asking,
 }
 
 /// A server that this binary itself can be.
 struct Own {
     name: &'static str,
+    asking: Asking,
     serve: fn(Listening) -> Served,
 }
 
@@ -34,7 +38,7 @@ pub(crate) fn variants(peers: bool) -> Result<(Vec<Variant>, Option<String>)> {
     let this = Program::this()?;
     let own = |own: &Own| {
         let arguments = [SERVE, own.name].map(str::to_owned);
-        Variant { name: own.name, program: this.with(arguments) }
+        Variant { name: own.name, program: this.with(arguments), asking: own.asking }
     };
     let mut variants: Vec<Variant> = OWN.iter().map(own).collect();
     if !peers {
@@ -44,7 +48,7 @@ pub(crate) fn variants(peers: bool) -> Result<(Vec<Variant>, Option<String>)> {
         Ok(path) => {
             variants.extend(PEERS.iter().map(|(name, arguments)| {
                 let arguments = arguments.iter().map(ToString::to_string).collect();
-                Variant { name, program: Program { path: path.clone(), arguments } }
+                Variant { name, program: Program { path: path.clone(), arguments }, asking: HELLO }
             }));
             Ok((variants, None))
         }
@@ -80,11 +84,20 @@ const HYPER: &str = "hyper";
 /// What the others are compared with.
 pub(crate) const BARE: &str = "axum";
 
-const OWN: [Own; 4] = [
-    Own { name: HYPER, serve: |listening| Box::pin(hello::hyper(listening)) },
-    Own { name: BARE, serve: |listening| Box::pin(hello::axum(listening)) },
-    Own { name: "platform", serve: |listening| Box::pin(platform::serve(listening, false)) },
-    Own { name: "platform+line", serve: |listening| Box::pin(platform::serve(listening, true)) },
+const OWN: [Own; 5] = [
+    Own { name: HYPER, asking: HELLO, serve: |listening| Box::pin(hello::hyper(listening)) },
+    Own { name: BARE, asking: HELLO, serve: |listening| Box::pin(hello::axum(listening)) },
+    Own { name: "platform", asking: HELLO, serve: |listening| Box::pin(platform::serve(listening, false)) },
+    Own {
+        name: "platform+line",
+        asking: HELLO,
+        serve: |listening| Box::pin(platform::serve(listening, true)),
+    },
+    Own {
+        name: "platform+refused",
+        asking: EXPIRED,
+        serve: |listening| Box::pin(platform::serve(listening, false)),
+    },
 ];
 const PEERS: [(&str, &[&str]); 2] =
     [("axum+usual", &["server"]), ("axum+usual+line", &["server", "--access-line"])];
@@ -103,6 +116,9 @@ mod tests {
         let (variants, remark) = variants(false).unwrap();
         assert!(remark.is_none());
         let arguments: Vec<_> = variants.iter().map(|variant| variant.program.arguments.join(" ")).collect();
-        assert_eq!(arguments, ["serve hyper", "serve axum", "serve platform", "serve platform+line"]);
+        assert_eq!(
+            arguments,
+            ["serve hyper", "serve axum", "serve platform", "serve platform+line", "serve platform+refused"]
+        );
     }
 }

@@ -13,7 +13,7 @@ use platform_core::{
     Context, Hint, Outcome, Result,
     call::Reply as _,
     identity::Identity,
-    stack::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire},
+    stack::{Asked, ClientPolicy, ClientStack, Parts, Row, Sending, Storey, Wire},
     telemetry::Metrics,
     testing::{Ask, Told},
 };
@@ -115,7 +115,8 @@ impl Wire for Hop<'_> {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, call: Ask, _asked: &Asked) -> Result<Told> {
+    async fn send(&self, call: &mut Sending<Ask>, _asked: &Asked) -> Result<Told> {
+        let call = call.call_mut();
         let now = Instant::now();
         if let (Some(above), Some(own)) = (self.above.deadline(), call.context.deadline())
             && (own.instant() > above.instant() || own.remaining(now) >= above.remaining(self.above.now()))

@@ -16,7 +16,7 @@ use std::{
 use platform_core::{
     Error, ErrorKind, Outcome, Result, Tick, Verdict,
     identity::Identity,
-    stack::{Asked, ClientStack, Parts, Row, Storey, Wire},
+    stack::{Asked, ClientStack, Parts, Row, Sending, Storey, Wire},
     telemetry::Metrics,
     testing::{Ask, Told},
 };
@@ -232,7 +232,8 @@ impl Wire for Road<'_> {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, mut call: Ask, asked: &Asked) -> Result<Told> {
+    async fn send(&self, call: &mut Sending<Ask>, asked: &Asked) -> Result<Told> {
+        let call = call.call_mut();
         let mut picked = self.balance.pick_for(&mut call.context, asked, die()).await?;
         asked.set(picked.label());
         let sent = picked.service().send(self.work).await;

@@ -10,7 +10,7 @@ use std::{
 use platform_core::{
     Error, ErrorKind, Outcome, Result, Tick, Verdict, context,
     identity::Identity,
-    stack::{Asked, ClientPolicy, ClientStack, Parts, Row, Storey, Wire},
+    stack::{Asked, ClientPolicy, ClientStack, Parts, Row, Sending, Storey, Wire},
     telemetry::Metrics,
     testing::{Ask, Told},
 };
@@ -163,7 +163,8 @@ impl Wire for Road<'_> {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, mut call: Ask, asked: &Asked) -> Result<Told> {
+    async fn send(&self, call: &mut Sending<Ask>, asked: &Asked) -> Result<Told> {
+        let call = call.call_mut();
         let mut picked = self.found.0.pick_for(&mut call.context, asked, die()).await?;
         asked.set(picked.label());
         let Some(index) = index(picked.endpoint().address) else {

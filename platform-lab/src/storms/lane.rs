@@ -6,7 +6,7 @@ use platform_core::{
     Result, Tick, Verdict,
     config::Mode,
     identity::Identity,
-    stack::{Asked, Row, Storey, Wire},
+    stack::{Asked, Row, Sending, Storey, Wire},
     telemetry::Metrics,
     testing::{Ask, Told},
 };
@@ -83,7 +83,8 @@ impl Wire for Lane {
     type Call = Ask;
     type Reply = Told;
 
-    async fn send(&self, mut call: Ask, asked: &Asked) -> Result<Told> {
+    async fn send(&self, call: &mut Sending<Ask>, asked: &Asked) -> Result<Told> {
+        let call = call.call_mut();
         let mut picked = self.balance.pick_for(&mut call.context, asked, die()).await?;
         asked.set(picked.label());
         let (outcome, hint) = self.town.ask_as(*picked.service(), &call.context).await;

@@ -98,12 +98,14 @@ impl Rules for Config {
 }
 
 impl Config {
-    /// A tick in milliseconds. Within bounds also for a configuration that nobody checked.
+    /// A tick in nanoseconds. Within bounds also for a configuration that nobody checked.
     pub(super) fn tick(&self) -> u64 {
         let window = self.window.clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
-        super::millis(window) / super::window::BUCKETS
+        super::millis(window) / super::window::BUCKETS * NANOS_PER_MILLI
     }
 }
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// Long enough for [`MIN_CALLS`] at two calls a second, short enough that a fault of the last minute is no longer
 /// held against a target that is well.
@@ -190,8 +192,8 @@ mod tests {
     #[test]
     fn a_tick_lies_within_bounds_also_unchecked() {
         let tick = |window| Config { window, ..Config::default() }.tick();
-        assert_eq!(tick(Duration::from_secs(10)), 1000);
-        assert_eq!(tick(Duration::ZERO), 10);
-        assert_eq!(tick(Duration::MAX), 360_000);
+        assert_eq!(tick(Duration::from_secs(10)), 1000 * NANOS_PER_MILLI);
+        assert_eq!(tick(Duration::ZERO), 10 * NANOS_PER_MILLI);
+        assert_eq!(tick(Duration::MAX), 360_000 * NANOS_PER_MILLI);
     }
 }

@@ -84,7 +84,8 @@ pub struct Breaker {
     word: Word,
     /// Where time begins.
     origin: Tick,
-    /// The two settings that every call reads; the others stand in `config`, for when something is wrong.
+    /// The two settings that every call reads, in nanoseconds; the others stand in `config`, for when something is
+    /// wrong.
     tick: AtomicU64,
     slow_after: AtomicU64,
     config: ArcSwap<Config>,
@@ -254,12 +255,12 @@ impl Breaker {
                 false
             }
         };
-        let at = self.at(verdict.at);
-        let stamp = Stamp::new(ticket.generation, at / self.tick.load(Relaxed).max(1));
+        let number = verdict.at.nanos_since(self.origin) / self.tick.load(Relaxed).max(1);
+        let stamp = Stamp::new(ticket.generation, number);
         self.window.call(stamp);
         let slow = Self::is_slow(ticket, verdict);
         if failed || slow {
-            self.judge(seen, stamp, self.at(ticket.since)..at, failed, slow);
+            self.judge(seen, stamp, self.at(ticket.since)..self.at(verdict.at), failed, slow);
         }
     }
 

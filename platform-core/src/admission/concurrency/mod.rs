@@ -160,6 +160,7 @@ impl<A: Algorithm> Concurrency<A> {
         self.slots.in_flight()
     }
 
+    #[inline]
     fn enter(&self, now: impl Into<Tick>) -> Answer<Ticket> {
         self.take(now.into()).map_or_else(|limit| self.refuse(limit), Answer::Go)
     }
@@ -224,6 +225,7 @@ impl<A: Algorithm> Concurrency<A> {
         )))
     }
 
+    #[inline]
     fn learn(&self, ticket: Ticket, outcome: Outcome, at: impl Into<Tick>) {
         let at = at.into();
         let calm = self.is_calm(ticket.in_flight);
@@ -310,14 +312,17 @@ impl<A: Algorithm> Admission for Concurrency<A> {
 
     const HOLDS: bool = true;
 
+    #[inline]
     fn ask(&self, context: &Context) -> Answer<Ticket> {
         self.enter(context.now())
     }
 
+    #[inline]
     fn report(&self, ticket: Ticket, verdict: &Verdict) {
         self.learn(ticket, verdict.outcome, verdict.at);
     }
 
+    #[inline]
     fn release(&self) {
         self.slots.free();
     }

@@ -20,6 +20,7 @@ impl Slots {
     }
 
     /// Takes a slot: how many are under way with this one, or the limit that was met.
+    #[inline]
     pub(super) fn take(&self) -> Result<u32, u32> {
         let limit = self.limit.load(Relaxed);
         let one_more = |in_flight| (in_flight < limit).then(|| in_flight + 1);
@@ -31,6 +32,7 @@ impl Slots {
         Ok(before + 1)
     }
 
+    #[inline]
     pub(super) fn free(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
     }

@@ -105,11 +105,13 @@ impl RateLimit {
 impl Admission for RateLimit {
     type Ticket = ();
 
+    #[inline]
     fn ask(&self, context: &Context) -> Answer<()> {
         self.ask_at(context.now())
     }
 
     /// How a call ended says nothing about how often may be asked.
+    #[inline]
     fn report(&self, (): (), _: &Verdict) {}
 }
 

@@ -101,6 +101,7 @@ impl Throttle {
     }
 
     /// Does a call go on at `now`? `turned` says whether it is one of a share that does not.
+    #[inline]
     fn decide(&self, now: impl Into<Tick>, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
         let at = self.since(now);
         // What every call of a target that is well comes to.
@@ -110,6 +111,7 @@ impl Throttle {
         self.decide_closely(at, turned)
     }
 
+    #[cold]
     fn decide_closely(&self, at: u64, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
         let config = self.config.load();
         let answers = self.window.answers(at);
@@ -130,6 +132,7 @@ impl Throttle {
         at >= next && self.probe.compare_exchange(next, at.saturating_add(PROBE), Relaxed, Relaxed).is_ok()
     }
 
+    #[inline]
     fn hear(&self, outcome: Outcome, at: impl Into<Tick>) {
         match outcome {
             Outcome::Success | Outcome::CallerFault => self.window.count(self.since(at), true),
@@ -155,6 +158,7 @@ impl Throttle {
 impl Admission for Throttle {
     type Ticket = ();
 
+    #[inline]
     fn ask(&self, context: &Context) -> Answer<()> {
         self.decide(context.now(), |share| {
             let (now, die) = (context.now(), fastrand::f64());
@@ -163,6 +167,7 @@ impl Admission for Throttle {
         })
     }
 
+    #[inline]
     fn report(&self, (): (), verdict: &Verdict) {
         self.hear(verdict.outcome, verdict.at);
     }

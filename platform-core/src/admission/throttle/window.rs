@@ -35,6 +35,7 @@ impl Window {
     }
 
     /// Counts an answer at `at`.
+    #[inline]
     pub(super) fn count(&self, at: u64, accepted: bool) {
         let number = self.number(at);
         let index = usize::try_from(number % BUCKETS).expect("an index of eight");
