@@ -51,6 +51,7 @@ pub(crate) use stream::Stream;
 
 /// Whose certificate it is, as the keys that name its files say.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "a build without TLS reads no file"))]
 pub(crate) struct Section {
     pub(crate) name: &'static str,
     pub(crate) cert: &'static str,

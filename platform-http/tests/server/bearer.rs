@@ -13,6 +13,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use platform_core::{App, ErrorKind, config::Config, context};
 use platform_http::{Server, bearer::Bearer};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData as _};
+use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
 use crate::served::{Reply, Served};
@@ -425,4 +426,49 @@ async fn keys_are_read_as_pem_too() {
         assert_eq!(show(&served, "/who", &issuer.token(name, json!({}))).await.status, 200, "{name}");
     }
     assert_eq!(served.stop().await.code(), 0);
+}
+
+/// Made for these tests, and good for nothing else: what makes the other keys makes none of RSA.
+const RSA_KEY: &str = include_str!("keys/rsa.key.pem");
+const RSA_PEM: &str = include_str!("keys/rsa.pub.pem");
+const RSA_JWK: &str = include_str!("keys/rsa.jwk.json");
+
+#[tokio::test]
+async fn rsa_signs_with_what_its_key_says_and_nothing_else() {
+    let issuer = Issuer::new();
+    let signing = PrivatePkcs8KeyDer::from_pem_slice(RSA_KEY.as_bytes()).expect("a key");
+    let signing = EncodingKey::from_rsa_der(signing.secret_pkcs8_der());
+    let pinned = |algorithm: &str| {
+        let mut jwk: Value = serde_json::from_str(RSA_JWK).expect("a JWK");
+        jwk["alg"] = algorithm.into();
+        json!({ "keys": [jwk] }).to_string()
+    };
+    let plain = json!({ "keys": [serde_json::from_str::<Value>(RSA_JWK).expect("a JWK")] }).to_string();
+    for (file, good_one) in [
+        (RSA_PEM, Algorithm::RS256),
+        (plain.as_str(), Algorithm::RS256),
+        (&pinned("RS512"), Algorithm::RS512),
+        (&pinned("PS256"), Algorithm::PS256),
+        (&pinned("PS384"), Algorithm::PS384),
+    ] {
+        issuer.write("keys.json", file);
+        let served = Served::start(Server::new(routes()), &issuer.config("")).await;
+        for algorithm in [Algorithm::RS256, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384] {
+            let token = encode(&Header::new(algorithm), &good(json!({})), &signing).expect("a token");
+            let status = show(&served, "/who", &token).await.status;
+            assert_eq!(
+                status,
+                if algorithm == good_one { 200 } else { 401 },
+                "{algorithm:?} by a key of {good_one:?}"
+            );
+        }
+        // The public half, which anybody has, is no secret to sign with.
+        let confused = encode(
+            &Header::new(Algorithm::HS256),
+            &good(json!({})),
+            &EncodingKey::from_secret(RSA_PEM.as_bytes()),
+        );
+        assert_eq!(show(&served, "/who", &confused.expect("a token")).await.status, 401);
+        assert_eq!(served.stop().await.code(), 0);
+    }
 }
