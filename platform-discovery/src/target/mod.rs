@@ -284,6 +284,8 @@ mod tests {
             ("dns+srv://catalog.shop", "_SERVICE._PROTOCOL.DOMAIN"),
             ("dns+srv://_http.catalog.shop", "_SERVICE._PROTOCOL.DOMAIN"),
             ("dns+srv://_http._tcp.", "is no domain"),
+            ("dns+srv://_http._tcp..", "is no domain"),
+            ("dns://.", "no host name"),
             ("file://relative", "its whole path"),
         ];
         for (text, why) in table {

@@ -203,7 +203,9 @@ fn authority(text: &str, rest: &str) -> Result<(Arc<str>, Option<u16>)> {
 }
 
 fn is_host(host: &str) -> bool {
-    (1..=253).contains(&host.len()) && is_word(host, b".-_:")
+    // The root alone is nobody's host.
+    let named = host.bytes().any(|byte| byte.is_ascii_alphanumeric() || byte == b':');
+    named && host.len() <= 253 && is_word(host, b".-_:")
 }
 
 /// Letters, digits and some other signs; at least one of them.
