@@ -35,6 +35,7 @@
 //! when its head is there; what becomes of it later is told to the balancer. A stream is never cut by `policy.timeout`
 //! once it has begun; set a timeout of its own on the request, or `stream_timeout` and `stream_idle` of the method.
 
+mod calling;
 mod dialect;
 mod follow;
 pub mod health;
@@ -46,8 +47,6 @@ mod request;
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{self, Poll},
 };
@@ -55,8 +54,7 @@ use std::{
 use http::{Request, Response};
 use platform_core::{
     App, Error, Result,
-    deadline::Whose,
-    stack::{Answered, ClientPolicy, Row},
+    stack::{ClientPolicy, Row},
 };
 use platform_discovery::balance;
 use platform_http::client::{
@@ -67,6 +65,7 @@ use tonic::Status;
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub use calling::Calling;
 pub use peek::PEEK;
 pub use policy::{Codes, MethodSettings};
 pub use reply::Reply;
@@ -76,12 +75,9 @@ use self::{
     dialect::Grpc,
     metrics::Meters,
     policy::{Edits, ServiceConfig, Wanted},
-    request::{Made, make},
+    request::make,
 };
-use crate::{
-    methods::{Methods, StreamLimits, methods},
-    status::status,
-};
+use crate::methods::{Methods, methods};
 
 /// Calls one target; what a generated client takes. Clones share connections, counts and policy.
 #[derive(Clone)]
@@ -128,24 +124,12 @@ impl Channel {
     pub fn describe(&self) -> Vec<Row> {
         self.0.describe()
     }
-
-    async fn send(self, made: Made) -> Result<Response<Reply>, Status> {
-        let Made { request, unary, stream, listens } = made;
-        match self.0.call(request).await {
-            Ok(Answered { reply, limit, .. }) => {
-                // A stream may last; whoever called with a deadline of his own waits no longer than that.
-                let limit = limit.filter(|limit| unary || limit.whose() == Whose::Caller);
-                Ok(Reply::around(reply, limit, if unary { StreamLimits::default() } else { stream }, listens))
-            }
-            Err(error) => Err(status(&error)),
-        }
-    }
 }
 
 impl Service<Request<tonic::body::Body>> for Channel {
     type Response = Response<Reply>;
     type Error = Status;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Reply>, Status>> + Send>>;
+    type Future = Calling;
 
     fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
@@ -154,8 +138,8 @@ impl Service<Request<tonic::body::Body>> for Channel {
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
         // Made here, where the request being served is known.
         match make(request, self.0.dialect(), self.0.settings().policy.retry.body) {
-            Ok(made) => Box::pin(self.clone().send(made)),
-            Err(status) => Box::pin(std::future::ready(Err(status))),
+            Ok(made) => Calling::of(&self.0, made),
+            Err(status) => Calling::refused(status),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Calls in another protocol than HTTP, over the same connections and through the same page.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use http::{Request, Response};
 use platform_core::{
@@ -12,6 +12,9 @@ use platform_core::{
 use super::{Inner, Settings, dialect::Dialect, request::begin_trace};
 use crate::Body;
 
+/// A call under way, in the one box that it takes.
+pub type Calling = Pin<Box<dyn Future<Output = Result<Answered<Response<Body>>>> + Send>>;
+
 /// Calls one target in a dialect; what a client of another protocol rests on. Clones share everything.
 pub struct Caller<D>(pub(super) Arc<Inner<D>>);
 
@@ -20,9 +23,9 @@ impl<D: Dialect> Caller<D> {
     ///
     /// # Errors
     /// When there is no reply: no endpoint, no connection, no answer in time.
-    pub async fn call(&self, mut request: Request<Body>) -> Result<Answered<Response<Body>>> {
+    pub fn call(&self, mut request: Request<Body>) -> Calling {
         begin_trace(request.body_mut().context_mut(), &self.0.wire.traces);
-        self.0.call(request).await
+        self.0.call(request)
     }
 
     /// What is called.

@@ -72,7 +72,7 @@ use platform_core::{
 use tower_service::Service;
 
 pub use builder::{Builder, described};
-pub use caller::Caller;
+pub use caller::{Caller, Calling};
 pub use config::{
     CONNECT_TIMEOUT, Connect, MAX_RESPONSE, POOL_IDLE, POOL_PER_ENDPOINT, Pool, Preset, Protocol, Settings,
     Tls, configured,
@@ -98,23 +98,34 @@ struct Inner<D> {
 }
 
 impl<D: Dialect> Inner<D> {
-    /// A call, through the slot `call` if there is anything in it.
-    async fn call(&self, request: Request<Body>) -> Result<Answered<Reply>> {
+    // The one box of a call: it hides the types of everything below.
+    fn call(self: &Arc<Self>, request: Request<Body>) -> Calling {
+        let inner = Arc::clone(self);
+        if self.around.is_some() || self.wire.dialect.waits(&request) {
+            return Box::pin(async move { inner.call_through(request).await });
+        }
+        // The request lies in the box from here on, until the wire takes it.
+        let mut call = Sending::new(request);
+        Box::pin(async move {
+            let stack = inner.pages.of(call.call_mut().uri().path());
+            stack.call_from(&mut call, &*inner.wire).await
+        })
+    }
+
+    /// Through the slot `call`, if there is anything in it, and as one that waits for somebody to ask.
+    async fn call_through(&self, request: Request<Body>) -> Result<Answered<Reply>> {
         let stack = self.pages.of(request.uri().path());
         match &self.around {
             Some(around) => slots::call(stack, &self.wire, around, request).await,
-            None if self.wire.dialect.waits(&request) => {
-                // Rare and long: its state should not be part of every call's.
+            None => {
                 let inside = slots::inside(&self.pages, &self.wire);
-                Box::pin(slots::call(stack, &self.wire, &inside, request)).await
+                slots::call(stack, &self.wire, &inside, request).await
             }
-            None => stack.call(request, &*self.wire).await,
         }
     }
 }
 
 type Reply = http::Response<Body>;
-type Pending = Pin<Box<dyn Future<Output = Result<Answered<Reply>>> + Send>>;
 
 impl Client {
     /// The client of a target, as its section `[clients.NAME]` sets it.
@@ -175,7 +186,7 @@ impl Client {
     /// When there is no reply: no endpoint, no connection, no answer in time.
     pub async fn send(&self, request: Request<Body>) -> Result<Response> {
         let call = (request.method().clone(), request.uri().clone());
-        let answered = self.execute(request).await?;
+        let answered = self.0.call(request).await?;
         Ok(Response::new(self, call, answered))
     }
 
@@ -193,17 +204,6 @@ impl Client {
     pub fn describe(&self) -> Vec<Row> {
         self.0.describe()
     }
-
-    // The one box of a call: it hides the types of everything below.
-    fn execute(&self, request: Request<Body>) -> Pending {
-        let client = self.clone();
-        if self.0.around.is_some() {
-            return Box::pin(async move { client.0.call(request).await });
-        }
-        // The request lies in the box from here on, until the wire takes it.
-        let mut call = Sending::new(request);
-        Box::pin(async move { client.0.pages.stack.call_from(&mut call, &*client.0.wire).await })
-    }
 }
 
 /// For tower's layers, above a whole call. The reply's body is not read under the call's limit.
@@ -217,7 +217,7 @@ impl Service<Request<Body>> for Client {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let answered = self.execute(request);
+        let answered = self.0.call(request);
         Box::pin(async move { Ok(answered.await?.reply) })
     }
 }

@@ -119,7 +119,7 @@ impl RequestBuilder {
         let (client, request) = self.build()?;
         let call = (request.method().clone(), request.uri().clone());
         // Into the box of the call at once: it is large, and what an `async fn` holds is moved with it.
-        let answered = client.execute(request);
+        let answered = client.0.call(request);
         Ok(Response::new(&client, call, answered.await?))
     }
 
