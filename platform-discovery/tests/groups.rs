@@ -310,6 +310,32 @@ async fn a_key_goes_to_one_endpoint_and_only_what_it_must_moves() {
     assert_ne!(balance.roll(&ordinary(), None), balance.roll(&ordinary(), None));
 }
 
+/// What others have in flight is no room for the two of one version.
+#[tokio::test(start_paused = true)]
+async fn a_hot_key_of_one_version_is_shared_by_its_endpoints_however_much_others_have() {
+    let config = balance::Config { pick: Picker::RingHash, ..balance::Config::default() };
+    let Scene { source, balance, .. } = scene("a", &config);
+    let mut said = zones();
+    for new in &mut said[..2] {
+        new.version = "2.0.0".to_owned();
+    }
+    source.say(said);
+    settle().await;
+    let pick = |baggage: &str| {
+        let context = asking(baggage);
+        let wanted = balance.roll(&context, None);
+        balance.try_pick(&context, wanted).unwrap()
+    };
+    let mut held: Vec<_> = (0..60).map(|tenant| pick(&format!("platform-tenant=t{tenant}"))).collect();
+    held.extend((0..24).map(|_| pick("platform-tenant=hot,platform-route=catalog:2.0.0")));
+    let mut each = [0_u32; 13];
+    held.iter().for_each(|picked| each[usize::from(picked.endpoint().address.port())] += 1);
+    let (here, most) = (each[1] + each[2], each[1].max(each[2]));
+    assert!(here >= 24, "{each:?}");
+    // A quarter above the mean, rounded up.
+    assert!(f64::from(most) <= (1.25 * f64::from(here + 1) / 2.0).ceil(), "{each:?}");
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_by_its_key() {
     use platform_core::config;

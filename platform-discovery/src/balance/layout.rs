@@ -133,7 +133,7 @@ impl<C> Surveyor<'_, C> {
         let healthy =
             || candidates().filter(|candidate| candidate.healthy).map(|candidate| &candidate.member);
         if self.layout.by_key {
-            return Slice::of_one(Arc::new(ReadySet::with_ring(healthy().cloned())));
+            return Slice::of_one(Arc::new(ReadySet::with_ring(healthy().cloned(), self.healthy)));
         }
         let mut zones: BTreeMap<&str, Vec<&Candidate<C>>> = BTreeMap::new();
         for candidate in candidates() {

@@ -8,7 +8,7 @@ use super::{
     hash,
     load::{Load, WHOLE},
     member::Member,
-    ring::Ring,
+    ring::{self, Ring},
     ring_hash,
 };
 
@@ -22,8 +22,9 @@ pub struct ReadySet<C> {
     draw: Option<Draw>,
     /// By how much an older latency counts less, as an exponent of two per millisecond.
     decay: Decay,
-    /// There where keys have a place.
-    ring: Option<Ring>,
+    /// There where keys have a place, with the weight of all that this process calls: the calls in flight are counted
+    /// over all of them.
+    ring: Option<(Ring, u64)>,
 }
 
 impl<C> ReadySet<C> {
@@ -34,13 +35,15 @@ impl<C> ReadySet<C> {
         ReadySet { members, draw: Draw::by(&weights), decay, ring: None }
     }
 
-    /// The same, with a place for every key.
-    pub(super) fn with_ring(members: impl IntoIterator<Item = Arc<Member<C>>>) -> Self {
+    /// The same, with a place for every key, of `all` that may be called.
+    pub(super) fn with_ring(members: impl IntoIterator<Item = Arc<Member<C>>>, all: &ReadySet<C>) -> Self {
         let set = ReadySet::new(members);
         let named =
             set.members.iter().map(|member| (member.endpoint().instance.as_str(), member.endpoint().weight));
-        let ring = Some(Ring::new(named));
-        ReadySet { ring, ..set }
+        let ring = Ring::new(named);
+        let weight =
+            ring::weight(all.members.iter().map(|member| member.endpoint().weight)).max(ring.weight());
+        ReadySet { ring: Some((ring, weight)), ..set }
     }
 
     /// How many there are.
@@ -82,17 +85,27 @@ impl<C> ReadySet<C> {
     }
 
     /// The member to which 64 bits of a key belong, or the next one on the ring that has less than
-    /// [`BOUND`](super::ring_hash::BOUND) times its share of the calls in flight; by chance where there is no ring.
+    /// [`BOUND`](super::ring_hash::BOUND) times its share of the calls in flight, of all of the balancer's or of those in
+    /// here, whichever is more; by chance where there is no ring.
     pub(super) fn by_key(&self, key: u64) -> Option<usize> {
-        let Some(ring) = &self.ring else { return self.one_by((key >> 32) as u32) };
+        let Some((ring, weight)) = &self.ring else { return self.one_by((key >> 32) as u32) };
         let all = self.members.first()?.shared().all.as_ref().map_or(0, Load::in_flight);
-        let each = ring_hash::BOUND * (f64::from(all) + 1.0) / ring.weight() as f64;
-        let has_room = |index: &usize| {
+        let share =
+            |calls: u32, weight: u64| ring_hash::BOUND * (f64::from(calls) + 1.0) / weight.max(1) as f64;
+        let has_room = |index: &usize, each: f64| {
             let member = &self.members[*index];
-            let share = f64::from(member.endpoint().weight.max(1)) * each;
-            f64::from(member.in_flight()) < share.ceil()
+            let most = f64::from(member.endpoint().weight.max(1)) * each;
+            f64::from(member.in_flight()) < most.ceil()
         };
-        ring.from(key).find(has_room).or_else(|| ring.from(key).next())
+        let of_all = share(all, *weight);
+        let owner = ring.from(key).next()?;
+        if has_room(&owner, of_all) {
+            return Some(owner);
+        }
+        // These may get more of the traffic than they weigh, and then they share that.
+        let here: u32 = self.members.iter().map(|member| member.in_flight()).fold(0, u32::saturating_add);
+        let each = of_all.max(share(here, ring.weight()));
+        ring.from(key).find(|index| has_room(index, each)).or(Some(owner))
     }
 
     /// Two different members by 64 random bits, each as often as it weighs, or the same one twice if there is no

@@ -59,6 +59,14 @@ impl Ring {
     }
 }
 
+/// What endpoints of such weights weigh together. Where nobody weighs anything all weigh the same.
+pub(super) fn weight(weights: impl Iterator<Item = u32> + Clone) -> u64 {
+    match weights.clone().map(u64::from).sum() {
+        0 => weights.count() as u64,
+        sum => sum,
+    }
+}
+
 /// For an endpoint of the heaviest weight: each has its share of the keys to within a tenth or so (1/√128), for
 /// 1 KiB of memory.
 pub(super) const PLACES: u64 = 128;

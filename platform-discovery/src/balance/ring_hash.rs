@@ -13,7 +13,8 @@ use super::{Pick, ReadySet, hash};
 ///
 /// An endpoint that has [`BOUND`] times its share of this process's calls in flight is passed over, and its keys go to
 /// the next ones on the ring until it has caught up (Mirrokni, Thorup, Zadimoghaddam, *Consistent hashing with bounded
-/// loads*): one hot key does not sink one endpoint.
+/// loads*): one hot key does not sink one endpoint. Its share is that of all endpoints of the target, whichever variants
+/// and versions they are: a few that get a small part of the traffic are not allowed as much as all the others together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RingHash;
 
