@@ -1,6 +1,9 @@
 //! What a server's guards promise, in paused time: a service of four slots of 10 ms behind them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use platform_core::{
     Context, ErrorKind, Outcome, Tick,
@@ -12,7 +15,7 @@ use platform_core::{
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 /// A service behind its guards.
@@ -20,6 +23,9 @@ use tokio::{
 struct Service {
     guards: Arc<ServerGuards>,
     slots: Arc<Semaphore>,
+    /// How long it takes to serve each.
+    takes: fn(&mut fastrand::Rng) -> Duration,
+    dice: Arc<Mutex<fastrand::Rng>>,
     metrics: Metrics,
 }
 
@@ -27,24 +33,44 @@ impl Service {
     fn with(policy: &ServerPolicy) -> Self {
         let metrics = Metrics::new(&Identity::default());
         let guards = ServerGuards::new(policy, &[], &metrics, Instant::now());
-        Service { guards, slots: Arc::new(Semaphore::new(4)), metrics }
+        let dice = Arc::new(Mutex::new(fastrand::Rng::with_seed(7)));
+        Service {
+            guards,
+            slots: Arc::new(Semaphore::new(4)),
+            takes: |_| Duration::from_millis(10),
+            dice,
+            metrics,
+        }
+    }
+
+    /// Another service, of so many slots.
+    fn of(slots: usize, takes: fn(&mut fastrand::Rng) -> Duration, seed: u64) -> Self {
+        let mut service = Service::with(&ServerPolicy::default());
+        (service.slots, service.takes) = (Arc::new(Semaphore::new(slots)), takes);
+        service.dice.lock().unwrap().seed(seed);
+        service
     }
 
     /// Serves a request, or says which layer refused it.
     async fn serve(&self, mut context: Context) -> Result<(), String> {
         let entered = match self.guards.enter(0, &context) {
             Entry::Now(entered) => entered,
-            Entry::Wait(importance) => self.guards.wait(0, importance, &mut context).await,
+            Entry::Wait(place) => self.guards.wait(0, place, &mut context).await,
         };
         let slot = entered.map_err(|refusal| {
             assert!(matches!(refusal.kind(), ErrorKind::Overloaded | ErrorKind::RateLimited), "{refusal}");
             refusal.layer().to_owned()
         })?;
         let place = self.slots.acquire().await.expect("nobody closes it");
-        sleep(Duration::from_millis(10)).await;
+        let takes = (self.takes)(&mut self.dice.lock().unwrap());
+        let until = Instant::now() + takes;
+        // A server of ours ends with its caller's deadline.
+        let deadline = context.deadline().map(Deadline::instant);
+        let cut = deadline.is_some_and(|deadline| deadline < until);
+        sleep_until(deadline.map_or(until, |deadline| deadline.min(until))).await;
         drop(place);
         if let Some(slot) = slot {
-            slot.report(Outcome::Success, Tick::now());
+            slot.report(if cut { Outcome::Timeout } else { Outcome::Success }, Tick::now());
         }
         Ok(())
     }
@@ -57,12 +83,49 @@ impl Service {
         seconds: u32,
         make: impl Fn(u32, &mut Context) -> usize,
     ) -> Vec<f64> {
+        let due = (0..per_second * seconds).map(|number| Duration::from_secs(1) * number / per_second);
+        self.arrive(due, 2 * per_second, make).await
+    }
+
+    /// The same, and those of the first two seconds count too.
+    async fn flood_from_start(
+        &self,
+        per_second: u32,
+        seconds: u32,
+        make: impl Fn(u32, &mut Context) -> usize,
+    ) -> Vec<f64> {
+        let due = (0..per_second * seconds).map(|number| Duration::from_secs(1) * number / per_second);
+        self.arrive(due, 0, make).await
+    }
+
+    /// The same, as people come: at any moment as likely as at any other.
+    async fn poisson(
+        &self,
+        per_second: f64,
+        seconds: u64,
+        seed: u64,
+        make: impl Fn(u32, &mut Context) -> usize,
+    ) -> Vec<f64> {
+        let (mut dice, mut at) = (fastrand::Rng::with_seed(seed), 0.0);
+        let due = std::iter::from_fn(move || {
+            at -= (1.0 - dice.f64()).ln() / per_second;
+            (at < seconds as f64).then(|| Duration::from_secs_f64(at))
+        });
+        self.arrive(due, 0, make).await
+    }
+
+    async fn arrive(
+        &self,
+        due: impl Iterator<Item = Duration>,
+        from: u32,
+        make: impl Fn(u32, &mut Context) -> usize,
+    ) -> Vec<f64> {
         let (begun, mut asked) = (Instant::now(), JoinSet::new());
-        for number in 0..per_second * seconds {
-            sleep_until(begun + Duration::from_secs(1) * number / per_second).await;
+        for (number, due) in (0..).zip(due) {
+            sleep_until(begun + due).await;
             let mut context = Context::root(Instant::now());
             let group = make(number, &mut context);
-            let (service, counts) = (self.clone(), number >= 2 * per_second);
+            let (service, counts) = (self.clone(), number >= from);
             asked.spawn(platform_core::context::scope(context.clone(), async move {
                 let good = service.serve(context).await.is_ok();
                 (counts.then_some(group), good)
@@ -123,6 +186,55 @@ async fn at_three_times_too_much_the_important_half_of_the_capacity_is_served() 
     assert!(service.refusals("criticality=\"critical\"") < service.refusals("") / 10.0);
 }
 
+/// A length whose deviation is as large as its mean, as those of many services are.
+fn log_normal(dice: &mut fastrand::Rng, mean: Duration) -> Duration {
+    let normal = (-2.0 * (1.0 - dice.f64()).ln()).sqrt() * (std::f64::consts::TAU * dice.f64()).cos();
+    let variance = std::f64::consts::LN_2;
+    mean.mul_f64((variance.sqrt() * normal - variance / 2.0).exp())
+}
+
+/// From the first moment of the flood on, at twice of what can be served.
+#[tokio::test(start_paused = true)]
+async fn a_tenant_below_its_equal_share_is_refused_nothing_while_another_is_above() {
+    for seed in 1..4 {
+        fastrand::seed(seed);
+        let service = Service::of(4, |dice| log_normal(dice, Duration::from_millis(10)), seed);
+        let tenant = |number: u32| Tenant::parse(&format!("tenant-{number}")).expect("a token");
+        let calm = |number: u32, context: &mut Context| {
+            context.set_tenant(tenant(1 + number % 9));
+            0
+        };
+        assert_eq!(service.flood(240, 5, calm).await, [1.0]);
+        let served = service
+            .flood_from_start(800, 6, |number, context| {
+                let quiet = number % 10 == 0;
+                context.set_tenant(tenant(if quiet { 1 + number / 10 % 9 } else { 0 }));
+                usize::from(!quiet)
+            })
+            .await;
+        assert!(served[0] >= 0.999 && served[1] >= 0.35, "seed {seed}: {served:?}");
+        assert!(service.refusals("guard=\"fair-share\"") > 100.0);
+    }
+}
+
+/// Nothing is known of a service whose requests take a second each, and nothing is wrong with it.
+#[tokio::test(start_paused = true)]
+async fn a_cold_start_of_slow_requests_refuses_nobody() {
+    let mut refused = Vec::new();
+    for seed in 1..41 {
+        fastrand::seed(seed);
+        let service = Service::of(1_000, |dice| log_normal(dice, Duration::from_secs(1)), seed);
+        // One in twenty takes longer than its caller has time for, which is no overload.
+        let patient = |_: u32, context: &mut Context| {
+            context.narrow(Deadline::at(Instant::now() + Duration::from_secs(3)));
+            0
+        };
+        service.poisson(150.0, 30, seed, patient).await;
+        refused.push(service.refusals(""));
+    }
+    assert!(refused.iter().all(|refused| *refused == 0.0), "{refused:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_noisy_tenant_pays_for_itself() {
     fastrand::seed(1);
@@ -171,4 +283,24 @@ async fn expired_work_is_refused_in_mode_enforce_alone() {
         assert!(service.guards.expired(0, &context).is_ok());
         assert_eq!(service.refusals("mode=\"observe\"") - before, counted);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fairness_that_only_looks_on_counts_whom_it_would_refuse() {
+    fastrand::seed(1);
+    let mut policy = ServerPolicy::default();
+    policy.fair_share.mode = platform_core::config::Mode::Observe;
+    let service = Service::with(&policy);
+    let served = service
+        .flood(1_000, 6, |number, context| {
+            let quiet = number % 10 == 0;
+            let name = if quiet { format!("quiet-{}", number / 10 % 5) } else { "noisy".to_owned() };
+            context.set_tenant(Tenant::parse(&name).expect("a token"));
+            usize::from(!quiet)
+        })
+        .await;
+    // Everybody pays alike, and it is known who should.
+    assert!(served[0] < 0.8, "{served:?}");
+    assert_eq!(service.refusals("guard=\"fair-share\",mode=\"enforce\""), 0.0);
+    assert!(service.refusals("guard=\"fair-share\",mode=\"observe\"") > 100.0);
 }

@@ -36,7 +36,7 @@ pub(super) async fn enter(
 ) -> Result<Option<Slot>> {
     match guards.enter(class, context) {
         Entry::Now(entered) => entered,
-        Entry::Wait(importance) => guards.wait(class, importance, context).await,
+        Entry::Wait(place) => guards.wait(class, place, context).await,
     }
 }
 

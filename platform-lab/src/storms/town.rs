@@ -308,7 +308,7 @@ async fn enter(guards: &Arc<ServerGuards>, context: &mut Context) -> Result<Opti
     }
     match guards.enter(0, context) {
         Entry::Now(entered) => entered,
-        Entry::Wait(importance) => guards.wait(0, importance, context).await,
+        Entry::Wait(place) => guards.wait(0, place, context).await,
     }
 }
 

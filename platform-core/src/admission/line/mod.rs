@@ -2,7 +2,8 @@
 //!
 //! A burst is over in milliseconds, and a request that waits for that long is served; a queue that stands is an
 //! overload, and every request in it is late by the whole queue. So a [`Line`] is short in time: who has waited
-//! `queue_wait` is refused. More important requests go first, and among equals the oldest, which is fair, until the
+//! `queue_wait` is refused. Tenants that ask for no more than others go first, then what is more important
+//! ([`Precedence`]), and among equals the oldest, which is fair, until the
 //! line has stood for as long as anybody may wait: from then on the newest, because it has the most time left. Nobody is
 //! refused while somebody less important waits on, unless that would take twice as long.
 //!
@@ -23,6 +24,7 @@
 //! own behind it* (a pool of connections, a channel): whoever waits there holds a slot, and nobody knows how important it is.
 
 mod config;
+mod precedence;
 
 use std::{
     collections::VecDeque,
@@ -40,11 +42,12 @@ use std::{
 use tokio::{sync::oneshot, time::timeout_at};
 
 pub use config::{Config, QUEUE_WAIT};
+pub use precedence::Precedence;
 
 use super::concurrency::{Concurrency, Queue, Ticket};
 use crate::{
     admission::Admission as _,
-    context::{Context, Criticality},
+    context::Context,
     tick::{Tick, nanos},
 };
 
@@ -62,8 +65,15 @@ pub struct Line {
     places: Mutex<Places>,
 }
 
-/// Those who wait, by importance, the oldest first. Who has left is still in it until somebody comes across.
-type Places = [VecDeque<oneshot::Sender<Ticket>>; Criticality::ALL.len()];
+/// Those who wait, by precedence, the oldest first. Who has left is still in it until somebody comes across.
+type Places = [VecDeque<Standing>; Precedence::COUNT];
+
+/// One who waits.
+#[derive(Debug)]
+struct Standing {
+    tenant: u32,
+    call: oneshot::Sender<Ticket>,
+}
 
 /// Why a wait was in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,19 +129,19 @@ impl Line {
         self.limit.take(now).ok()
     }
 
-    /// Waits for a slot, as important as `class`, from the context's clock reading on. Dropping it leaves the line.
+    /// Waits for a slot in such a place, from the context's clock reading on. Dropping it leaves the line.
     ///
     /// # Errors
     /// There was none in time.
-    pub async fn wait(&self, context: &Context, class: Criticality) -> Result<Ticket, Vain> {
+    pub async fn wait(&self, context: &Context, place: Precedence) -> Result<Ticket, Vain> {
         let now = context.now();
         let longest = Duration::from_nanos(self.longest.load(Relaxed));
         let left = context.deadline().map(|deadline| deadline.remaining(now));
         let until = |wait: Duration| now.instant() + left.map_or(wait, |left| left.min(wait));
-        let mut waiter = self.stand(class, now).ok_or(Vain::Full).inspect_err(|_| self.limit.refused())?;
+        let mut waiter = self.stand(place, now).ok_or(Vain::Full).inspect_err(|_| self.limit.refused())?;
         let mut called = timeout_at(until(longest), &mut waiter.called).await;
         let mut waited = longest;
-        if called.is_err() && self.has_less_important(class) {
+        if called.is_err() && self.has_less_important(place) {
             // Slots may come free all at once, and who has just missed that is not sent away before those who matter
             // less.
             waited = longest * 2;
@@ -155,10 +165,10 @@ impl Line {
         Err(vain)
     }
 
-    /// Does anybody wait who is less important than `class`?
-    fn has_less_important(&self, class: Criticality) -> bool {
+    /// Does anybody wait who comes after `place`?
+    fn has_less_important(&self, place: Precedence) -> bool {
         let mut places = self.lock();
-        places[..class as usize].iter_mut().any(|queue| {
+        places[..place.index()].iter_mut().any(|queue| {
             forget(queue);
             !queue.is_empty()
         })
@@ -175,26 +185,29 @@ impl Line {
         }
     }
 
-    fn stand(&self, class: Criticality, now: Tick) -> Option<Waiter<'_>> {
+    fn stand(&self, place: Precedence, now: Tick) -> Option<Waiter<'_>> {
         let (call, called) = oneshot::channel();
         {
             let mut places = self.lock();
-            if self.waiting() >= self.most.load(Relaxed) && !self.make_room(&mut places, class) {
+            if self.waiting() >= self.most.load(Relaxed) && !self.make_room(&mut places, place) {
                 return None;
             }
             if self.waiting.fetch_add(1, SeqCst) == 0 {
                 self.since.store(now.nanos_since(self.epoch), Relaxed);
             }
-            places[class as usize].push_back(call);
+            if place.is_noisy() {
+                send_behind(&mut places, place.tenant());
+            }
+            places[place.index()].push_back(Standing { tenant: place.tenant(), call });
         }
         fence(SeqCst);
         self.serve();
         Some(Waiter { line: self, called, done: false })
     }
 
-    /// Sends away the one who has waited longest of the least important, if that is not more important than `class`.
-    fn make_room(&self, places: &mut Places, class: Criticality) -> bool {
-        places[..=class as usize].iter_mut().any(|queue| {
+    /// Sends away the one who has waited longest of the least important, if that does not come before `place`.
+    fn make_room(&self, places: &mut Places, place: Precedence) -> bool {
+        places[..=place.index()].iter_mut().any(|queue| {
             forget(queue);
             // Its waiter leaves by itself, and counts itself out.
             queue.pop_front().is_some()
@@ -234,8 +247,8 @@ fn hand_over(places: &mut Places, ticket: Ticket, newest_first: bool) -> bool {
     let mut ticket = ticket;
     for queue in places.iter_mut().rev() {
         forget(queue);
-        while let Some(call) = if newest_first { queue.pop_back() } else { queue.pop_front() } {
-            match call.send(ticket) {
+        while let Some(standing) = if newest_first { queue.pop_back() } else { queue.pop_front() } {
+            match standing.call.send(ticket) {
                 Ok(()) => return true,
                 Err(back) => ticket = back,
             }
@@ -244,9 +257,26 @@ fn hand_over(places: &mut Places, ticket: Ticket, newest_first: bool) -> bool {
     false
 }
 
+/// It has turned out that this tenant asks for more than others: what of it stands among those who do not goes behind
+/// them, in the order in which it came. Those are few, because what is known to be noisy stands elsewhere.
+fn send_behind(places: &mut Places, tenant: u32) {
+    for class in 0..Precedence::QUIET {
+        let quiet = &mut places[Precedence::QUIET + class];
+        if quiet.iter().all(|standing| standing.tenant != tenant) {
+            continue;
+        }
+        let (behind, stays) =
+            std::mem::take(quiet).into_iter().partition(|standing| standing.tenant == tenant);
+        *quiet = stays;
+        let behind: VecDeque<Standing> = behind;
+        let later = std::mem::replace(&mut places[class], behind);
+        places[class].extend(later);
+    }
+}
+
 /// Those who have left at the front: where the newest go first, all who leave are there sooner or later.
-fn forget(queue: &mut VecDeque<oneshot::Sender<Ticket>>) {
-    while queue.front().is_some_and(oneshot::Sender::is_closed) {
+fn forget(queue: &mut VecDeque<Standing>) {
+    while queue.front().is_some_and(|standing| standing.call.is_closed()) {
         queue.pop_front();
     }
 }

@@ -8,13 +8,22 @@ use tokio::{
 };
 
 use super::*;
-use crate::context::{self, Deadline};
+use crate::admission::shed::Rank;
+use crate::context::{self, Criticality, Deadline};
 
 const MS: Duration = Duration::from_millis(1);
 
 fn line(limit: u32) -> Arc<Line> {
     let config = Config { start: limit, min: limit, max: limit, ..Config::default() };
     Arc::new(Line::new(&config, Instant::now()))
+}
+
+fn quiet(class: Criticality) -> Precedence {
+    of(class, 0, false)
+}
+
+fn of(class: Criticality, tenant: u32, noisy: bool) -> Precedence {
+    Precedence::of(Rank::new(class as u16 * 128, tenant), noisy)
 }
 
 fn root() -> Context {
@@ -24,7 +33,7 @@ fn root() -> Context {
 /// One who waits in a task of its own.
 fn waits(line: &Arc<Line>, class: Criticality) -> tokio::task::JoinHandle<Result<Ticket, Vain>> {
     let line = Arc::clone(line);
-    context::spawn(async move { line.wait(&root(), class).await })
+    context::spawn(async move { line.wait(&root(), quiet(class)).await })
 }
 
 async fn settled() {
@@ -54,11 +63,11 @@ async fn who_waits_too_long_is_refused_and_who_is_expired_hears_that() {
     let line = line(1);
     let _ = line.take(Tick::now());
     let begun = Instant::now();
-    assert_eq!(line.wait(&root(), Criticality::Critical).await, Err(Vain::TooLong));
+    assert_eq!(line.wait(&root(), quiet(Criticality::Critical)).await, Err(Vain::TooLong));
     assert_eq!(begun.elapsed(), QUEUE_WAIT);
     let mut hurried = root();
     hurried.narrow(Deadline::at(Instant::now() + 20 * MS));
-    assert_eq!(line.wait(&hurried, Criticality::Critical).await, Err(Vain::Expired));
+    assert_eq!(line.wait(&hurried, quiet(Criticality::Critical)).await, Err(Vain::Expired));
     assert_eq!(line.waiting(), 0);
 }
 
@@ -90,7 +99,7 @@ async fn the_more_important_go_first_then_the_oldest() {
     ] {
         let (line, order) = (Arc::clone(&line), Arc::clone(&order));
         context::spawn(async move {
-            if line.wait(&root(), class).await.is_ok() {
+            if line.wait(&root(), quiet(class)).await.is_ok() {
                 order.lock().unwrap().push(name);
             }
         });
@@ -167,7 +176,7 @@ fn threads_lose_no_slot_and_exceed_no_limit() {
                     let class = Criticality::ALL[((i + round) % 4) as usize];
                     let got = match line.take(Tick::now()) {
                         Some(_) => true,
-                        None => line.wait(&root(), class).await.is_ok(),
+                        None => line.wait(&root(), quiet(class)).await.is_ok(),
                     };
                     if got {
                         assert!(line.limit().in_flight() <= 3);
@@ -182,4 +191,31 @@ fn threads_lose_no_slot_and_exceed_no_limit() {
         }
     });
     assert_eq!((line.waiting(), line.limit().in_flight()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_turns_out_to_be_noisy_goes_behind_all_who_are_not() {
+    let line = line(1);
+    let _ = line.take(Tick::now());
+    let order = Arc::new(Mutex::new(Vec::new()));
+    // The second of tenant 7 is known to be noisy, and with it the first.
+    for (name, class, tenant, noisy) in [
+        ("noisy, payment", Criticality::CriticalPlus, 7, false),
+        ("other", Criticality::Critical, 8, false),
+        ("noisy, another", Criticality::CriticalPlus, 7, true),
+        ("other, batch", Criticality::Sheddable, 8, false),
+    ] {
+        let (line, order) = (Arc::clone(&line), Arc::clone(&order));
+        context::spawn(async move {
+            if line.wait(&root(), of(class, tenant, noisy)).await.is_ok() {
+                order.lock().unwrap().push(name);
+            }
+        });
+        settled().await;
+    }
+    for _ in 0..4 {
+        line.release();
+        settled().await;
+    }
+    assert_eq!(*order.lock().unwrap(), ["other", "other, batch", "noisy, payment", "noisy, another"]);
 }

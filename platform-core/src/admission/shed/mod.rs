@@ -31,6 +31,7 @@ mod machine;
 mod plan;
 mod pressure;
 mod rank;
+mod tally;
 
 use std::sync::{
     Mutex,
@@ -46,16 +47,27 @@ pub use plan::{Plan, Turned};
 pub use pressure::{CPU_COUNTS_FROM, Pressure, Source, Standing};
 pub use rank::{Rank, class_of, one_lower};
 
+use self::tally::Tally;
 use crate::{config::Mode, tick::Tick};
+
+/// What is said of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// It has to go, and why.
+    pub turned: Option<Turned>,
+    /// It would have to go for fairness, which only looks on.
+    pub unfair: bool,
+}
 
 /// Refuses a share of requests, the least important ones. Only asked while something is short.
 #[derive(Debug)]
 pub struct Shed {
     epoch: Tick,
-    /// Ranks as words, the last [`SEEN`].
-    seen: Box<[AtomicU64]>,
+    tally: Tally,
     /// How many were seen since something is short.
     count: AtomicUsize,
+    /// When the last one was, in nanoseconds since `epoch`.
+    latest: AtomicU64,
     plan: ArcSwap<Plan>,
     /// When the plan is made anew, in nanoseconds since `epoch`.
     due: AtomicU64,
@@ -67,31 +79,45 @@ impl Shed {
     pub fn new(epoch: impl Into<Tick>) -> Self {
         Shed {
             epoch: epoch.into(),
-            seen: (0..SEEN).map(|_| AtomicU64::new(0)).collect(),
+            tally: Tally::new(),
             count: AtomicUsize::new(0),
+            latest: AtomicU64::new(0),
             plan: ArcSwap::default(),
             due: AtomicU64::new(0),
             planning: Mutex::new(()),
         }
     }
 
-    /// Has this request to go, if `share` of all have to? `die` is a throw from 0 to 1. Asking is remembered.
-    pub fn ask(&self, rank: Rank, share: f64, fair: Mode, now: Tick, die: f64) -> Option<Turned> {
-        let number = self.count.fetch_add(1, Relaxed);
-        self.seen[number % SEEN].store(rank.word(), Relaxed);
-        if number + 1 < FEWEST {
-            return None;
+    /// One more asks, while something is short.
+    pub fn see(&self, rank: Rank, now: Tick) {
+        self.tally.add(self.count.fetch_add(1, Relaxed), rank);
+        self.latest.store(now.nanos_since(self.epoch), Relaxed);
+    }
+
+    /// Has one that was [seen](Self::see) to go, if `share` of all have to? `die` is a throw from 0 to 1.
+    pub fn judge(&self, rank: Rank, share: f64, fair: Mode, now: Tick, die: f64) -> Said {
+        if !self.has_seen_enough() {
+            return Said::default();
         }
         let now = now.nanos_since(self.epoch);
         if now >= self.due.load(Relaxed) {
             self.plan_anew(share, fair, now);
         }
-        self.plan.load().turns_away(rank, fair.enforces(), die)
+        let plan = self.plan.load();
+        let turned = plan.turns_away(rank, fair.enforces(), die);
+        let unfair = fair == Mode::Observe && plan.turns_away(rank, true, die) == Some(Turned::Tenant);
+        Said { turned, unfair }
     }
 
-    /// Does the tenant of such a request ask for more than others do?
+    /// Both.
+    pub fn ask(&self, rank: Rank, share: f64, fair: Mode, now: Tick, die: f64) -> Said {
+        self.see(rank, now);
+        self.judge(rank, share, fair, now, die)
+    }
+
+    /// Does the tenant of such a request ask for clearly more than others do?
     pub fn is_noisy(&self, rank: Rank) -> bool {
-        self.has_seen_enough() && self.plan.load().is_noisy(rank)
+        self.tally.is_noisy(rank, self.count.load(Relaxed))
     }
 
     /// Does it know whose requests are asked about? Before that it refuses nobody.
@@ -99,11 +125,13 @@ impl Shed {
         self.count.load(Relaxed) >= FEWEST
     }
 
-    /// Nothing is short any more: who comes next time is another crowd.
-    pub fn rest(&self) {
-        if self.count.load(Relaxed) > 0 {
+    /// Nothing is short any more. Who comes again within a second is the same crowd, and after that another one.
+    pub fn rest(&self, now: Tick) {
+        let idle = now.nanos_since(self.epoch).saturating_sub(self.latest.load(Relaxed));
+        if self.count.load(Relaxed) > 0 && idle >= CROWD {
             self.count.store(0, Relaxed);
             self.due.store(0, Relaxed);
+            self.tally.clear();
         }
     }
 
@@ -111,19 +139,17 @@ impl Shed {
     fn plan_anew(&self, share: f64, fair: Mode, now: u64) {
         // Whoever has it makes the plan for all; a panic in it left nothing half done.
         let Ok(_one_at_a_time) = self.planning.try_lock() else { return };
-        let known = self.count.load(Relaxed).min(SEEN);
-        let seen: Vec<Rank> =
-            self.seen[..known].iter().map(|word| Rank::of_word(word.load(Relaxed))).collect();
+        let seen = self.tally.ranks(self.count.load(Relaxed));
         self.plan.store(std::sync::Arc::new(Plan::of(&seen, share, fair.enforces())));
         self.due.store(now.saturating_add(EVERY), Relaxed);
     }
 }
 
-/// What Cinnamon and failsafe-go remember: enough for a quantile of one in a hundred.
-const SEEN: usize = 1024;
-
 /// Of fewer, a quantile is chance.
 const FEWEST: usize = 32;
+
+/// A storm comes in waves: between two of them it is the same storm.
+const CROWD: u64 = 1_000_000_000;
 
 /// Twice in each look at a line; a plan costs some hundred microseconds.
 const EVERY: u64 = 50_000_000;
@@ -142,7 +168,8 @@ mod tests {
         for at in 0..millis {
             let now = Tick::from(begin + Duration::from_millis(at));
             for (i, rank) in ranks.iter().enumerate() {
-                refused[i] += u32::from(shed.ask(*rank, share, Mode::Enforce, now, dice.f64()).is_some());
+                refused[i] +=
+                    u32::from(shed.ask(*rank, share, Mode::Enforce, now, dice.f64()).turned.is_some());
             }
         }
         refused
@@ -159,15 +186,37 @@ mod tests {
     }
 
     #[test]
+    fn fairness_that_only_looks_on_says_whom_it_would_send_away() {
+        let now = Instant::now();
+        for (fair, expected) in [(Mode::Off, 0), (Mode::Observe, 100), (Mode::Enforce, 0)] {
+            let shed = Shed::new(now);
+            let (quiet, noisy) = (Rank::new(256, 1), Rank::new(256, 2));
+            let of = |rank: Rank, number: u64| {
+                let now = Tick::from(now + Duration::from_millis(number));
+                shed.ask(rank, 0.5, fair, now, 0.2)
+            };
+            for number in 0..1000 {
+                of(if number % 10 == 0 { quiet } else { noisy }, number);
+            }
+            let unfair = |rank| (2000..2100).filter(|number| of(rank, *number).unfair).count();
+            assert_eq!((unfair(quiet), unfair(noisy)), (0, expected), "{fair}");
+        }
+    }
+
+    #[test]
     fn before_it_has_seen_enough_and_after_a_rest_nobody_goes() {
         let now = Instant::now();
         let shed = Shed::new(now);
         let rank = Rank::new(0, 0);
         let goes = |count: usize| {
-            (0..count).filter(|_| shed.ask(rank, 1.0, Mode::Enforce, Tick::from(now), 0.5).is_some()).count()
+            (0..count)
+                .filter(|_| shed.ask(rank, 1.0, Mode::Enforce, Tick::from(now), 0.5).turned.is_some())
+                .count()
         };
         assert_eq!((goes(31), goes(1)), (0, 1));
-        shed.rest();
+        shed.rest(Tick::from(now + Duration::from_millis(999)));
+        assert_eq!(goes(1), 1, "the same crowd");
+        shed.rest(Tick::from(now + Duration::from_secs(1)));
         assert_eq!(goes(31), 0);
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Rank;
+use super::{Rank, tally::clearly_above};
 
 /// Who is refused. Made of what was seen lately, for what comes next.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,11 +62,6 @@ impl Plan {
         (self.all.share_of(rank.level()) > die).then_some(Turned::Level)
     }
 
-    /// Does its tenant ask for more than others do?
-    pub fn is_noisy(&self, rank: Rank) -> bool {
-        self.tenants.iter().any(|(tenant, _)| *tenant == rank.tenant())
-    }
-
     fn tenant_share(&self, rank: Rank) -> f64 {
         let cut = self.tenants.iter().find(|(tenant, _)| *tenant == rank.tenant());
         cut.map_or(0.0, |(_, cut)| cut.share_of(rank.level()))
@@ -76,6 +71,10 @@ impl Plan {
 impl Cut {
     /// The cut that takes `refuse` of these.
     fn of(levels: &mut [(u16, f64)], refuse: f64) -> Cut {
+        // Below a cut everybody goes, also who was not seen: where nobody has to, there is none.
+        if refuse < NOTHING {
+            return Cut::default();
+        }
         levels.sort_unstable_by_key(|(level, _)| *level);
         let mut taken = 0.0;
         for same in levels.chunk_by(|one, other| one.0 == other.0) {
@@ -99,6 +98,9 @@ impl Cut {
     }
 }
 
+/// Less than what is left when one sum is taken from another that is as large.
+const NOTHING: f64 = 1e-6;
+
 /// Levels with weights.
 type Levels = Vec<(u16, f64)>;
 
@@ -113,11 +115,9 @@ fn noisy(seen: &[Rank], refuse: f64) -> Vec<(u32, Levels, f64)> {
     if levels.len() < 2 || refuse <= 0.0 {
         return Vec::new();
     }
-    let equal = seen.len() as f64 / levels.len() as f64;
     let counts: Vec<f64> = levels.values().map(|levels| levels.len() as f64).collect();
     let most = water_level(counts, seen.len() as f64 - refuse);
-    // What equal tenants ask for by chance is no noise.
-    let clear = equal + SPREAD * equal.sqrt();
+    let clear = clearly_above(seen.len(), levels.len());
     let mut noisy: Vec<_> = levels
         .into_iter()
         .map(|(tenant, levels)| (tenant, levels.len() as f64, levels))
@@ -141,9 +141,6 @@ fn water_level(mut counts: Vec<f64>, capacity: f64) -> f64 {
     }
     f64::INFINITY
 }
-
-/// Three deviations: of a thousand equal tenants, one is called noisy by mistake.
-const SPREAD: f64 = 3.0;
 
 #[cfg(test)]
 mod tests {
@@ -192,6 +189,18 @@ mod tests {
     fn without_fairness_the_quiet_pay_as_well() {
         let told = refused(&[(10, 256, 1), (90, 256, 2)], 0.5, false);
         assert!(told.iter().all(|told| (told - 0.5).abs() < 0.01), "{told:?}");
+    }
+
+    #[test]
+    fn where_a_noisy_tenant_pays_for_all_no_level_goes_that_was_not_seen() {
+        for share in [0.05, 0.3, 0.5, 0.7] {
+            let plan = Plan::of(&seen(&[(100, 300, 1), (900, 290, 2)]), share, true);
+            let unseen = [Rank::new(140, 1), Rank::new(0, 3), Rank::new(256, 0)];
+            assert!(
+                unseen.iter().all(|rank| plan.turns_away(*rank, true, 0.0).is_none()),
+                "{share}: {plan:?}"
+            );
+        }
     }
 
     #[test]

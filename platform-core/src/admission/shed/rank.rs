@@ -25,7 +25,13 @@ impl Rank {
         self.level
     }
 
-    pub(super) fn tenant(self) -> u32 {
+    /// The class in it.
+    pub(crate) fn class(self) -> Criticality {
+        Criticality::ALL[usize::from(self.level / COHORTS).min(Criticality::ALL.len() - 1)]
+    }
+
+    /// A hash of it; 0 is nobody's.
+    pub(crate) fn tenant(self) -> u32 {
         self.tenant
     }
 
@@ -39,7 +45,7 @@ impl Rank {
     }
 
     #[cfg(test)]
-    pub(super) fn new(level: u16, tenant: u32) -> Rank {
+    pub(crate) fn new(level: u16, tenant: u32) -> Rank {
         Rank { level, tenant }
     }
 }

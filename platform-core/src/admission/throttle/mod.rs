@@ -103,22 +103,23 @@ impl Throttle {
     /// Does a call go on at `now`? `turned` says whether it is one of a share that does not.
     #[inline]
     fn decide(&self, now: impl Into<Tick>, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
+        let now = now.into();
         let at = self.since(now);
         // What every call of a target that is well comes to.
         if at >= self.doubtful.load(Relaxed) {
             return Answer::Go(());
         }
-        self.decide_closely(at, turned)
+        self.decide_closely(now, at, turned)
     }
 
     #[cold]
-    fn decide_closely(&self, at: u64, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
+    fn decide_closely(&self, now: Tick, at: u64, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
         let config = self.config.load();
         let answers = self.window.answers(at);
         let share = share(answers, config.k, config.max_share);
         // Nobody looks at the calls to a target that is well.
         if share <= 0.0 {
-            self.shed.rest();
+            self.shed.rest(now);
             return Answer::Go(());
         }
         if !turned(share) || self.may_probe(at) {
@@ -162,7 +163,7 @@ impl Admission for Throttle {
     fn ask(&self, context: &Context) -> Answer<()> {
         self.decide(context.now(), |share| {
             let (now, die) = (context.now(), fastrand::f64());
-            let turned = self.shed.ask(Rank::of(context), share, Mode::Enforce, now, die);
+            let turned = self.shed.ask(Rank::of(context), share, Mode::Enforce, now, die).turned;
             if self.shed.has_seen_enough() { turned.is_some() } else { die < share }
         })
     }

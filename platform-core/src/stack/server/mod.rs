@@ -14,9 +14,11 @@ mod metrics;
 mod rows;
 mod signals;
 mod slot;
+mod switch;
 mod watch;
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::{
@@ -32,18 +34,19 @@ pub(crate) use signals::signals;
 use metrics::Meters;
 use slot::Held;
 pub use slot::Slot;
+pub use switch::{Before, Servers};
 
 use super::policy::{ClassPolicy, ServerPolicy};
 use crate::{
     admission::{
         Answer,
         concurrency::Ticket,
-        line::{Line, Vain},
+        line::{Line, Precedence, Vain},
         rate_limit::Keyed,
-        shed::{Looks, Pressure, Rank, Shed, Source, Turned, class_of, one_lower},
+        shed::{Looks, Pressure, Rank, Shed, Source, Turned, class_of},
     },
     config::Mode,
-    context::{Context, Criticality},
+    context::Context,
     error::{Error, ErrorKind, Result},
     telemetry::Metrics,
     tick::Tick,
@@ -52,6 +55,7 @@ use crate::{
 /// The guards of a server, shared by all of its requests.
 pub struct ServerGuards {
     policy: ServerPolicy,
+    /// By guard; that of the concurrency limits is each class's own.
     modes: [AtomicU8; Guarding::ALL.len()],
     pressure: Pressure,
     rates: Keyed,
@@ -68,6 +72,8 @@ struct Class {
     looks: Looks,
     shed: Shed,
     meters: Meters,
+    /// How much its limit may do now.
+    limits: AtomicU8,
     /// May a request go without a closer look, as long as nothing is short?
     plain: AtomicBool,
 }
@@ -105,12 +111,18 @@ impl Guarding {
     }
 }
 
+impl fmt::Display for Guarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// May it go on?
 pub enum Entry {
     /// It goes, with a slot if it was given one, or it is refused.
     Now(Result<Option<Slot>>),
-    /// Soon perhaps: [`ServerGuards::wait`], as important as this.
-    Wait(Criticality),
+    /// Soon perhaps: [`ServerGuards::wait`], in this place.
+    Wait(Precedence),
 }
 
 impl ServerGuards {
@@ -132,6 +144,7 @@ impl ServerGuards {
                 looks: Looks::new(now),
                 shed: Shed::new(now),
                 meters: Meters::of(&name, metrics),
+                limits: AtomicU8::new(policy.concurrency.mode as u8),
                 plain: AtomicBool::new(false),
                 name,
             }
@@ -158,18 +171,6 @@ impl ServerGuards {
     #[inline]
     pub fn timeout(&self, class: u16) -> Option<Duration> {
         self.of(class).policy.timeout
-    }
-
-    /// How much a guard may do now.
-    pub fn mode(&self, guard: Guarding) -> Mode {
-        let mode = self.modes[guard as usize].load(Relaxed);
-        Mode::ALL.into_iter().find(|known| *known as u8 == mode).unwrap_or(Mode::Off)
-    }
-
-    /// How much it may do from now on; requests that are under way go on.
-    pub fn set_mode(&self, guard: Guarding, mode: Mode) {
-        self.modes[guard as usize].store(mode as u8, Relaxed);
-        self.settle();
     }
 
     /// R9: nobody waits for a request whose deadline had passed when it came, or when its turn came.
@@ -209,8 +210,12 @@ impl ServerGuards {
             of.looks.arrive(now, waiting);
         }
         let (common, queue) = (self.pressure.common(), self.queue_share(of));
-        if common <= 0.0 && queue <= 0.0 {
-            of.shed.rest();
+        // Who asks for more than others is known by all who come while something is short, also who finds a slot.
+        let rank = Rank::of(context);
+        if common > 0.0 || of.looks.are_on() {
+            of.shed.see(rank, now);
+        } else {
+            of.shed.rest(now);
         }
         // Importance decides before capacity does, where what is short is everybody's.
         if common > 0.0
@@ -218,7 +223,8 @@ impl ServerGuards {
         {
             return Entry::Now(Err(refusal));
         }
-        if !self.mode(Guarding::Concurrency).is_on() || !of.policy.concurrency.mode.is_on() {
+        let limits = of.limits();
+        if !limits.is_on() {
             return Entry::Now(Ok(None));
         }
         if let Some(ticket) = of.line.take(now) {
@@ -226,26 +232,22 @@ impl ServerGuards {
             of.looks.empty();
             return Entry::Now(Ok(Some(self.slot(class, ticket))));
         }
-        if !self.mode(Guarding::Concurrency).enforces() || !of.policy.concurrency.mode.enforces() {
+        if !limits.enforces() {
             of.line.limit().refused();
             of.meters.refused(Guarding::Concurrency, false, class_of(context));
             return Entry::Now(Ok(None));
         }
         // A free slot is nobody's loss, so who could have one is not asked. A line that stands is for who may stay;
         // where nobody waits, who may not is the last to be served.
-        let mut importance = class_of(context);
+        let mut place = Precedence::of(rank, self.is_fair() && of.shed.is_noisy(rank));
         if common <= 0.0 && queue > 0.0 {
-            match self.turns_away(class, context, queue) {
+            match self.turns_away(class, context, queue, waiting > 0) {
                 Some(guard) if waiting > 0 => {
                     if let Err(refusal) = self.turn_away(class, guard, context) {
                         return Entry::Now(Err(refusal));
                     }
                 }
-                Some(_) => importance = Criticality::Sheddable,
-                // Whoever asks for more than others waits behind them.
-                None if self.mode(Guarding::FairShare).enforces() && of.shed.is_noisy(Rank::of(context)) => {
-                    importance = one_lower(importance);
-                }
+                Some(_) => place = Precedence::last(rank),
                 None => {}
             }
         }
@@ -253,7 +255,7 @@ impl ServerGuards {
             of.looks.begin(now);
             of.looks.arrive(now, waiting);
         }
-        Entry::Wait(importance)
+        Entry::Wait(place)
     }
 
     /// Waits for a slot after [`Entry::Wait`]. After that the context's clock reading is new.
@@ -264,12 +266,12 @@ impl ServerGuards {
     pub fn wait<'a>(
         self: &'a Arc<Self>,
         class: u16,
-        importance: Criticality,
+        place: Precedence,
         context: &'a mut Context,
     ) -> Pin<Box<dyn Future<Output = Result<Option<Slot>>> + Send + 'a>> {
         Box::pin(async move {
             let (of, came) = (self.of(class), context.now());
-            let answer = of.line.wait(context, importance).await;
+            let answer = of.line.wait(context, place).await;
             let now = Tick::now();
             context.set_now(now);
             of.meters.queue_wait.observe(now.since(came), None);
@@ -328,24 +330,36 @@ impl ServerGuards {
     }
 
     fn shed(&self, class: u16, context: &Context, share: f64) -> Result<()> {
-        match self.turns_away(class, context, share) {
+        match self.turns_away(class, context, share, true) {
             None => Ok(()),
             Some(guard) => self.turn_away(class, guard, context),
         }
     }
 
-    /// Who would refuse this request, if such a share has to go?
-    fn turns_away(&self, class: u16, context: &Context, share: f64) -> Option<Guarding> {
+    /// Who would refuse this request, if such a share has to go? `counts`: whoever is only looked at for fairness is
+    /// counted as what would have been refused.
+    fn turns_away(&self, class: u16, context: &Context, share: f64, counts: bool) -> Option<Guarding> {
         if !self.mode(Guarding::Shed).is_on() {
             return None;
         }
-        let fair = self.mode(Guarding::FairShare);
-        let turned =
-            self.of(class).shed.ask(Rank::of(context), share, fair, context.now(), fastrand::f64())?;
-        Some(match turned {
+        let (of, fair) = (self.of(class), self.mode(Guarding::FairShare));
+        let said = of.shed.judge(Rank::of(context), share, fair, context.now(), fastrand::f64());
+        if said.unfair && counts {
+            of.meters.refused(Guarding::FairShare, false, class_of(context));
+        }
+        said.turned.map(|turned| match turned {
             Turned::Tenant => Guarding::FairShare,
             Turned::Level => Guarding::Shed,
         })
+    }
+
+    /// What goes first of what is shed is a part of shedding.
+    fn fair_mode(&self) -> Mode {
+        self.mode(Guarding::FairShare).min_of(self.mode(Guarding::Shed))
+    }
+
+    fn is_fair(&self) -> bool {
+        self.fair_mode().enforces()
     }
 
     #[cold]
@@ -376,9 +390,11 @@ impl ServerGuards {
         context: &Context,
         make: impl FnOnce() -> Error,
     ) -> Result<()> {
-        // What goes first of what is shed is a part of shedding.
-        let mode = self.mode(guard);
-        let mode = if guard == Guarding::FairShare { mode.min_of(self.mode(Guarding::Shed)) } else { mode };
+        let mode = match guard {
+            Guarding::FairShare => self.fair_mode(),
+            Guarding::Concurrency => self.of(class).limits(),
+            _ => self.mode(guard),
+        };
         let enforces = mode.enforces();
         if mode.is_on() {
             self.of(class).meters.refused(guard, enforces, class_of(context));
@@ -403,14 +419,6 @@ impl ServerGuards {
     fn of(&self, class: u16) -> &Class {
         // A number that nobody gave out is the first's.
         self.classes.get(usize::from(class)).unwrap_or(&self.classes[0])
-    }
-
-    /// Which requests need no closer look.
-    fn settle(&self) {
-        let plain = self.mode(Guarding::Concurrency).is_on() && !self.mode(Guarding::RateLimit).is_on();
-        for class in &self.classes {
-            class.plain.store(plain && class.policy.concurrency.mode.is_on(), Relaxed);
-        }
     }
 }
 

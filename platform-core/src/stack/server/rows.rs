@@ -24,6 +24,7 @@ impl ServerGuards {
             let mut row = row(Guarding::Concurrency, "How much can this class of requests bear right now?");
             row.settings = settings(&class.policy.concurrency);
             row.settings.insert("class".to_owned(), class.name.to_string());
+            row.settings.insert("mode".to_owned(), class.limits().to_string());
             rows.push(row);
         }
         rows
