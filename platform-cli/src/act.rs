@@ -54,15 +54,20 @@ pub(crate) fn fault(given: &[String]) -> Result<ExitCode> {
 /// `platform mode SERVICE GUARD MODE`
 pub(crate) fn mode(given: &[String]) -> Result<ExitCode> {
     let what = "a service, a guard and a mode";
-    let Some((arguments, words)) = read(given, &["--target"], &[], 3, 3, what, MODE)? else {
+    let Some((arguments, words)) = read(given, &["--target"], &["--server"], 3, 3, what, MODE)? else {
         return Ok(ExitCode::SUCCESS);
     };
     let mut body = change(&arguments)?;
     body.insert("mode".to_owned(), words[2].as_str().into());
-    if let Some(target) = arguments.value("--target") {
+    let (target, served) = (arguments.value("--target"), arguments.has("--server"));
+    if target.is_some() && served {
+        return Err(usage("a server's guard has no target: say --target NAME or --server"));
+    }
+    if let Some(target) = target {
         body.insert("target".to_owned(), target.into());
     }
-    let path = format!("/platform/modes/{}", step(&words[1])?);
+    let whose = if served { "server/" } else { "" };
+    let path = format!("/platform/modes/{whose}{}", step(&words[1])?);
     act(&arguments, &words[0], &Method::PUT, &path, Some(&Value::Object(body)))
 }
 
@@ -219,6 +224,8 @@ platform mode SERVICE GUARD off|observe|enforce --why TEXT: a guard of its clien
 (rate-limit, bulkhead, throttle, breaker, concurrency, retry, hedge, eject)
 
   --target NAME       only for this target
+  --server            a guard of its own server instead
+                      (expired, rate-limit, fair-share, shed, concurrency)
 ";
 const DRAIN: &str = "\
 platform drain SERVICE --instance NAME --why TEXT: it stops, in order, and has no way back

@@ -15,7 +15,7 @@ struct Listed {
 }
 
 /// Every path but the views of other rooms; a test holds it equal to what is routed.
-const ALL: [Listed; 23] = [
+const ALL: [Listed; 24] = [
     path("GET", "/livez", Right::Open, "does the process live; ?verbose names each check"),
     path("GET", "/startupz", Right::Open, "has it started"),
     path("GET", "/readyz", Right::Open, "may it be asked"),
@@ -35,6 +35,7 @@ const ALL: [Listed; 23] = [
     path("DELETE", "/platform/faults/{name}", Right::Change, "stop a fault: {why}"),
     path("DELETE", "/platform/faults", Right::Change, "the kill switch, stops every fault: {why}"),
     path("PUT", "/platform/modes/{guard}", Right::Change, "a guard's mode: {mode, target, why, for}"),
+    path("PUT", "/platform/modes/server/{guard}", Right::Change, "the server's own guard: {mode, why, for}"),
     path("PUT", "/platform/breakers/{target}", Right::Change, "hold a breaker: {state, why, for}"),
     path("PUT", "/platform/policy/{client}", Right::Change, "a part of a policy: {policy, why, for}"),
     path("PUT", "/platform/zones/{zone}", Right::Change, "ask nobody in a zone: {why, for}"),
@@ -62,7 +63,7 @@ pub(super) fn index(desk: &Desk) -> String {
     text.push('\n');
     for listed in &ALL {
         let Listed { method, path, right, about } = listed;
-        let _ = writeln!(text, "{method:<6} {path:<28} {:<8} {about}", who(*right));
+        let _ = writeln!(text, "{method:<6} {path:<30} {:<8} {about}", who(*right));
     }
     for view in desk.views.names() {
         let path = format!("/platform/{view}");

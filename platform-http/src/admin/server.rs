@@ -180,6 +180,7 @@ fn routes(desk: &Desk) -> Router {
         .route("/platform/faults", get(faults::list).post(faults::start).delete(faults::stop_all))
         .route("/platform/faults/{name}", delete(faults::stop))
         .route("/platform/modes/{guard}", put(switches::mode))
+        .route("/platform/modes/server/{guard}", put(switches::server_mode))
         .route("/platform/breakers/{target}", put(switches::breaker))
         .route("/platform/policy/{client}", put(switches::policy))
         .route("/platform/zones/{zone}", put(zones::evacuate))

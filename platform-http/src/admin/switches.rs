@@ -1,6 +1,6 @@
-//! What of a client may be switched while it runs?
+//! What of a client, and of a server, may be switched while it runs?
 //!
-//! The modes of its guards, its breaker, a part of its policy. Each is laid over what the files and the code set, so
+//! The modes of their guards, a client's breaker, a part of its policy. What is changed of a client is laid over what the files and the code set, so
 //! that its way back takes nothing else with it; a mode and a policy that were changed one after the other may go back
 //! in any order.
 
@@ -17,7 +17,7 @@ use platform_core::{
     admission::breaker::Forced,
     app::{Change, ChangeKind},
     config::Mode,
-    stack::{GUARDS, Overlay, Parts, Targets},
+    stack::{Before, GUARDS, Guarding, Overlay, Parts, ServerGuards, Servers, Targets},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -39,6 +39,16 @@ pub(super) struct Switch {
     /// Whose; of every target that is called, if nobody says.
     #[serde(default)]
     target: Option<String>,
+    why: Why,
+    #[serde(default, rename = "for")]
+    length: Length,
+}
+
+/// Another mode of one of the server's guards.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServerSwitch {
+    mode: Mode,
     why: Why,
     #[serde(default, rename = "for")]
     length: Length,
@@ -77,6 +87,10 @@ impl Ask for Switch {
         r#"{"mode": "observe", "target": "payments", "why": "INC-42", "for": "30m"}"#;
 }
 
+impl Ask for ServerSwitch {
+    const EXAMPLE: &'static str = r#"{"mode": "observe", "why": "INC-42", "for": "30m"}"#;
+}
+
 impl Ask for Hold {
     const EXAMPLE: &'static str =
         r#"{"state": "open", "why": "INC-42, payments answers nonsense", "for": "30m"}"#;
@@ -110,6 +124,47 @@ pub(super) async fn mode(
     let by = By { who, why: why.0, length: length.0 };
     let told = move |parts: &[Arc<Parts>]| modes(&guard, parts);
     Ok(Json(lay::<Switch>(&desk, (ChangeKind::Mode, subject), by, parts, overlay, told)?))
+}
+
+/// `PUT /platform/modes/server/GUARD`: in every class of requests.
+pub(super) async fn server_mode(
+    State(desk): State<Desk>,
+    Path(guard): Path<String>,
+    Extension(Who(who)): Extension<Who>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Change>, Problem> {
+    let ServerSwitch { mode, why, length } = body::read(&headers, body).await?;
+    let Some(guard) = Guarding::ALL.into_iter().find(|known| known.as_str() == guard) else {
+        let known = Guarding::ALL.map(Guarding::as_str).join(", ");
+        return Err(Problem::not_found(format!("a server has no guard `{guard}`; there is {known}")));
+    };
+    let served = Servers::of(&desk.app).guards();
+    if served.is_empty() {
+        return Err(Problem::not_found("this process has no server with guards"));
+    }
+    let by = By { who, why: why.0, length: length.0 };
+    let subject = format!("mode {guard} of the server");
+    let change = desk.in_force.make((ChangeKind::Mode, subject), by, Instant::now(), move || {
+        let before: Vec<(Arc<ServerGuards>, Before)> = served
+            .into_iter()
+            .map(|guards| {
+                let before = guards.set_mode(guard, mode);
+                (guards, before)
+            })
+            .collect();
+        let undo: Undo = Box::new(move || {
+            before.iter().for_each(|(guards, before)| guards.restore(before));
+            let mode = before.first().map_or(Mode::Off, |(guards, _)| guards.mode(guard));
+            Ok(server_told(guard, mode))
+        });
+        Ok((server_told(guard, mode), undo))
+    })?;
+    Ok(Json(change))
+}
+
+fn server_told(guard: Guarding, mode: Mode) -> String {
+    format!("mode of the server's {guard}: {mode}")
 }
 
 /// The balancers' guard, which is nobody's policy: endpoints that are left out.

@@ -11,7 +11,7 @@ use platform_core::{
     config::{Refusal, Rules},
     context::Criticality,
     lifecycle::{Drain, OnDeath},
-    stack::ServerPolicy,
+    stack::{ServerPolicy, Servers},
 };
 use serde::{Deserialize, Serialize};
 use tower_http::{cors::CorsLayer, sensitive_headers::SetSensitiveRequestHeadersLayer};
@@ -302,6 +302,7 @@ impl Serve for Server {
             let listener = listener.map_err(|error| of_the_key(app, "server.listen", &error))?;
             let address = listener.local_addr();
             let (guards, paths) = self.named.guards(app, &config.policy, &config.classes)?;
+            Servers::of(app).add(&guards);
             let (shown, metrics) = (Arc::clone(&guards), app.metrics().clone());
             Views::of(app)
                 .add("stack", move || serde_json::json!({ "server": NAME, "layers": shown.describe() }));

@@ -12,9 +12,9 @@ use platform_core::{
     App, Error, ErrorKind,
     config::Mode,
     context,
-    stack::{Around, ClientPolicy, GUARDS, Targets},
+    stack::{Around, ClientPolicy, GUARDS, Guarding, Servers, Targets},
 };
-use platform_http::Client;
+use platform_http::{Client, Server};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -369,5 +369,71 @@ async fn a_service_without_clients_says_so() {
         .change("PUT", "/platform/breakers/catalog", open)
         .await
         .refuses(404, "calls `catalog`; there is none");
+    house.stop().await;
+}
+
+/// A service with a server, whose class `slow` only looks on.
+async fn serving() -> House {
+    let app = app("[server]\nlisten = \"127.0.0.1:0\"\n[server.classes.slow]\n\
+         policy = { concurrency = { mode = \"observe\" } }\n[discovery]\nregister = { mode = \"off\" }")
+    .await;
+    let routes = axum::Router::new().route("/", axum::routing::get(|| async { "well" }));
+    app.add(Server::new(routes).class("slow", ["/slow"]));
+    ready(app).await
+}
+
+/// The modes of a guard of the server as `/platform/stack` shows them, its classes' too.
+async fn server_modes(house: &House, guard: Guarding) -> Vec<String> {
+    let stack = house.get("/platform/stack").await.json();
+    let pages = stack.as_array().cloned().unwrap_or_else(|| vec![stack.clone()]);
+    let page = pages.into_iter().find(|page| page["server"] == "http").expect("the server's page");
+    let rows = page["layers"].as_array().expect("a list").iter();
+    let rows = rows.filter(|row| row["layer"] == guard.as_str());
+    rows.map(|row| row["settings"]["mode"].as_str().expect("a mode").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_servers_own_guards_are_switched_and_go_back() {
+    let house = serving().await;
+    let guards = Servers::of(&house.app).guards().remove(0);
+    for guard in Guarding::ALL {
+        let path = format!("/platform/modes/server/{guard}");
+        let before = (guards.mode(guard), server_modes(&house, guard).await);
+        let off = put(&house, &path, r#"{"mode":"off","why":"INC-42","for":"15m"}"#).await;
+        assert_eq!(
+            (&off["kind"], &off["what"], &off["who"]),
+            (&json!("mode"), &json!(format!("mode of the server's {guard}: off")), &json!("ann"))
+        );
+        assert_eq!(guards.mode(guard), Mode::Off);
+        let observe = put(&house, &path, r#"{"mode":"observe","why":"INC-42"}"#).await;
+        assert!(server_modes(&house, guard).await.iter().all(|mode| mode == "observe"), "{guard}");
+        // The second replaced the first, and both go back together, each class to its own.
+        house
+            .change("DELETE", &format!("/platform/changes/{}", off["id"]), r#"{"why":"x"}"#)
+            .await
+            .refuses(400, "is in force no more");
+        let back = undo(&house, &observe).await;
+        let told = format!("mode of the server's {guard}: {}, as before change {}", before.0, observe["id"]);
+        assert_eq!(back["what"], told);
+        assert_eq!((guards.mode(guard), server_modes(&house, guard).await), before, "{guard}");
+    }
+    assert_eq!(server_modes(&house, Guarding::Concurrency).await, ["enforce", "observe"]);
+    let short = put(&house, "/platform/modes/server/shed", r#"{"mode":"off","why":"x","for":"50ms"}"#).await;
+    over(&house, &short).await;
+    assert_eq!(guards.mode(Guarding::Shed), Mode::Enforce);
+
+    let off = r#"{"mode":"off","why":"x"}"#;
+    let wrong = house.change("PUT", "/platform/modes/server/breaker", off).await;
+    wrong.refuses(404, "there is expired, rate-limit, fair-share, shed, concurrency");
+    let whose = r#"{"mode":"off","target":"catalog","why":"x"}"#;
+    house.change("PUT", "/platform/modes/server/shed", whose).await.refuses(400, "unknown field `target`");
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_without_a_server_says_so() {
+    let house = ready(app("").await).await;
+    let off = r#"{"mode":"off","why":"x"}"#;
+    house.change("PUT", "/platform/modes/server/shed", off).await.refuses(404, "no server with guards");
     house.stop().await;
 }
