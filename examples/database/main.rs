@@ -1,16 +1,14 @@
 //! A database: what is called over no wire of ours is guarded alike.
 //!
 //! [`Around`] puts a client's whole order around a function: limits, repeats, a breaker, metrics, switches by name. Its
-//! numbers stand in `[clients.films-db] policy`. SQLite holds the thread that asks it, so it is asked where a thread may be
-//! held; a thread cannot be taken back, so a query that nobody waits for any more is told to end.
+//! numbers stand in `[clients.films-db] policy`. SQLite holds the thread that asks it, so it is asked on threads that may be
+//! held ([`Blocking`], `[blocking.films-db]`); a thread cannot be taken back, so a query that nobody waits for any more is
+//! told to end.
 
 use std::{
     path::PathBuf,
     process::ExitCode,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,12 +19,12 @@ use axum::{
 };
 use platform_core::{
     App, Error, ErrorKind, Result,
+    blocking::{self, Blocking},
     stack::{Around, ClientPolicy},
 };
 use platform_http::Problem;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -54,9 +52,12 @@ fn routes(app: &App) -> Result<Router> {
     let mut policy =
         ClientPolicy { timeout: Some(CALL), attempt_timeout: Some(ATTEMPT), ..Default::default() };
     policy.bulkhead.max_in_flight = MOST;
+    // A query that was cut holds its thread a little longer than its place.
+    let threads = blocking::Config { threads: MOST, ..Default::default() };
+    let threads = Blocking::of(app, "films-db", &threads)?;
     let films = Films {
         around: Around::of(app, "films-db", policy)?,
-        database: Arc::new(Database { file: database, idle: Mutex::default() }),
+        database: Arc::new(Database { file: database, threads, idle: Mutex::default() }),
     };
     Ok(Router::new().route("/films/{id}", get(film)).with_state(films))
 }
@@ -86,11 +87,12 @@ fn find(db: &Connection, id: i64) -> rusqlite::Result<Film> {
 /// Connections to one file; the bulkhead says how many there can be.
 struct Database {
     file: PathBuf,
+    threads: Blocking,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Database {
-    /// Asks on a thread of its own. Whoever drops this ends the query, and its connection with it.
+    /// Asks on a thread that it may hold. Whoever drops this ends the query, and its connection with it.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -98,31 +100,19 @@ impl Database {
         // What another thread left when it panicked is a list of connections as ever.
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let file = self.file.clone();
-        let asker = Asker::default();
-        let gone = Arc::clone(&asker.0);
-        let work = spawn_blocking(move || {
+        let work = self.threads.run(move |wanted| {
             let mut db = idle.map_or_else(|| open(&file), Ok)?;
-            db.progress_handler(STEPS, Some(move || gone.load(Relaxed)))?;
+            db.progress_handler(STEPS, Some(move || !wanted.is_wanted()))?;
             let answer = question(&db);
             Ok((db, answer))
         });
-        let (db, answer) = work.await.map_err(|error| lost(&error))?.map_err(|error| failed(&error))?;
+        let (db, answer) = work.await?.map_err(|error| failed(&error))?;
         let answer = answer.map_err(|error| failed(&error));
         // Whatever else failed may be the connection's fault.
         if answer.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::NotFound) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
         }
         answer
-    }
-}
-
-/// Whoever waits for an answer.
-#[derive(Default)]
-struct Asker(Arc<AtomicBool>);
-
-impl Drop for Asker {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
     }
 }
 
@@ -146,10 +136,6 @@ fn failed(error: &rusqlite::Error) -> Error {
     Error::new(kind, format!("films-db: {error}"))
 }
 
-fn lost(error: &tokio::task::JoinError) -> Error {
-    Error::new(ErrorKind::Internal, format!("films-db: the query's thread: {error}"))
-}
-
 /// A film is one row: whoever waits longer gets no better answer.
 const CALL: Duration = Duration::from_millis(800);
 const ATTEMPT: Duration = Duration::from_millis(250);
@@ -167,7 +153,7 @@ mod ground;
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
-    use tokio::time::timeout;
+    use tokio::{task::spawn_blocking, time::timeout};
 
     use super::{ground::Running, *};
 

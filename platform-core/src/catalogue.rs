@@ -1,7 +1,7 @@
 //! What does this crate measure and show?
 
 use crate::{
-    admission, app, fault, observe, stack, telemetry,
+    admission, app, blocking, fault, observe, stack, telemetry,
     telemetry::catalogue::{Catalogue, Spec as _},
 };
 
@@ -29,5 +29,6 @@ pub fn catalogue() -> Catalogue {
             [vec![stack::BUDGET.declared()], stack::declared()].concat(),
             [stack::signals(), stack::server_signals()].concat(),
         )
+        .room("blocking", blocking::declared(), blocking::signals())
         .room("app", vec![app::CHANGES.declared()], app::signals())
 }

@@ -55,6 +55,7 @@
 //! assembly      stack                                              in what order
 //! on call       ops                                                what the person who is woken gets
 //! process       lifecycle · app                                    when it lives, what it is
+//! threads       blocking                                           who may hold one
 //! ```
 //!
 //! # Features
@@ -85,6 +86,8 @@ pub mod ops;
 
 pub mod app;
 pub mod lifecycle;
+
+pub mod blocking;
 
 pub mod manual;
 #[cfg(feature = "testing")]

@@ -86,12 +86,13 @@ pub(crate) struct Section {
 }
 
 /// Every section there is; a team's own keys live in `[settings]`.
-pub(crate) const SECTIONS: [Section; 10] = [
+pub(crate) const SECTIONS: [Section; 11] = [
     Section { name: "service", about: "Who this is: on every log line, metric and trace." },
     Section { name: "server", about: "What we listen on, what we accept, and how we protect ourselves." },
     Section { name: "admin", about: "Where operators and probes ask." },
     Section { name: "defaults", about: "What every client starts from." },
     Section { name: "clients", about: "What we call, one section for each name." },
+    Section { name: "blocking", about: "Threads that may be held, one section for each kind of work." },
     Section { name: "discovery", about: "Where endpoints come from, and how others find us." },
     Section { name: "telemetry", about: "What is logged and traced." },
     Section { name: "lifecycle", about: "How long a stop may take." },
@@ -114,7 +115,7 @@ pub(crate) fn is_section(name: &str) -> bool {
 }
 
 /// Tables whose keys are names that people choose.
-const NAMED: [&[&str]; 2] = [&[CLIENTS], &["server", "classes"]];
+const NAMED: [&[&str]; 3] = [&[CLIENTS], &["server", "classes"], &["blocking"]];
 
 #[cfg(test)]
 mod tests {
@@ -135,10 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_under_clients_and_classes_only() {
+    fn names_stand_under_clients_classes_and_threads_only() {
         let ends = |text: &str| Key::parse(text).unwrap().ends_in_name();
         assert!(ends("clients.ratings"));
         assert!(ends("server.classes.slow"));
+        assert!(ends("blocking.films"));
         assert!(!ends("clients.ratings.policy"));
         assert!(!ends("server.policy"));
     }

@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use super::Tenant;
@@ -19,6 +20,7 @@ use crate::error::Error;
 pub struct Notes {
     route: AtomicU32,
     attempts: AtomicU32,
+    slow_polls: AtomicU32,
     cut: OnceLock<Error>,
     fault: OnceLock<Arc<str>>,
     tenant: OnceLock<Tenant>,
@@ -105,6 +107,24 @@ impl Notes {
         fields.iter().find(|(key, _)| *key == DEGRADED).map(|(_, names)| names.clone().into_owned())
     }
 
+    /// The handler held its thread for so long in one step. The line tells the longest, as `slow_poll_ms`.
+    pub fn slow_poll(&self, took: Duration) {
+        self.slow_polls.fetch_add(1, Relaxed);
+        let millis = took.as_millis();
+        let mut fields = self.lock();
+        match fields.iter_mut().find(|(key, _)| *key == SLOW_POLL) {
+            Some((_, known)) if known.parse::<u128>().is_ok_and(|known| known >= millis) => {}
+            Some((_, known)) => *known = Cow::Owned(millis.to_string()),
+            // It has its place, however many others there are.
+            None => fields.push((SLOW_POLL, Cow::Owned(millis.to_string()))),
+        }
+    }
+
+    /// How often it did.
+    pub fn slow_polls(&self) -> u32 {
+        self.slow_polls.load(Relaxed)
+    }
+
     /// A call made while serving this request went wrong on purpose. The first fault is the one that is told:
     /// what happened later may be its consequence.
     pub fn set_fault(&self, fault: &Arc<str>) {
@@ -142,6 +162,8 @@ impl Notes {
 
 /// The field of [`Notes::because`].
 const WHY: &str = "why";
+/// The field of [`Notes::slow_poll`].
+const SLOW_POLL: &str = "slow_poll_ms";
 /// The field of [`Notes::degrade`].
 const DEGRADED: &str = "degraded";
 /// A reply that lacks more than that should have been an error.

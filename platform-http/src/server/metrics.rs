@@ -31,6 +31,11 @@ pub(super) static REJECTED: CounterSpec<FieldLabels> = CounterSpec::new(
     "Malformed or forbidden fields that came with requests and were ignored",
 );
 
+pub(super) static SLOW_POLLS: CounterSpec<RouteLabels> = CounterSpec::new(
+    "platform_runtime_slow_polls",
+    "Steps of handlers that held their thread for 10 ms or longer without giving others a turn",
+);
+
 /// `url_scheme`: without and with TLS.
 pub(super) const SCHEMES: [&str; 2] = ["http", "https"];
 
@@ -42,8 +47,15 @@ pub(crate) fn in_flight(metrics: &Metrics) -> u64 {
 }
 
 /// This room's metrics.
-pub(crate) fn declared() -> [Declared; 5] {
-    [DURATION.declared(), ACTIVE.declared(), PANICS.declared(), DEGRADED.declared(), REJECTED.declared()]
+pub(crate) fn declared() -> [Declared; 6] {
+    [
+        DURATION.declared(),
+        ACTIVE.declared(),
+        PANICS.declared(),
+        DEGRADED.declared(),
+        REJECTED.declared(),
+        SLOW_POLLS.declared(),
+    ]
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -101,6 +113,18 @@ impl Labels for DegradedLabels {
     }
 }
 
+/// A route's template, or a method of gRPC.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RouteLabels(pub(super) Arc<str>);
+
+impl Labels for RouteLabels {
+    const NAMES: &'static [&'static str] = &["http_route"];
+
+    fn each_value(&self, show: &mut dyn FnMut(&str)) {
+        show(&self.0);
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FieldLabels(pub(super) Field);
 
@@ -146,6 +170,8 @@ pub(crate) fn signals() -> Vec<Signal> {
         )
         .on(Board::Overload),
         Signal::new("Degraded replies", rate(&DEGRADED).by(&["target"]), Unit::PerSecond).on(Board::Overload),
+        Signal::new("Slow polls by route", rate(&SLOW_POLLS).by(&["http_route"]), Unit::PerSecond)
+            .on(Board::Runtime),
         Signal::new("Malformed fields of callers", rate(&REJECTED).by(&["field"]), Unit::PerSecond)
             .on(Board::Runtime),
     ]

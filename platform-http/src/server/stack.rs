@@ -118,13 +118,14 @@ impl<S: Answer> Stack<S> {
                 Err(refusal) => admitted = Err(refusal),
             }
         }
-        let mut reply = None;
+        let (mut reply, mut at_once) = (None, None);
         let (ended, limit) = match admitted {
             Err(refusal) => (Err(refusal), None),
             Ok(limit) => {
                 let whole = seen.dialect().is_some();
                 let limits = |body| shared.limit_body(body, &context, whole);
-                let call = pin!(Landing::new(self.inner.answer(request, &context, limits), &mut reply));
+                let answer = self.inner.answer(request, &context, limits);
+                let call = pin!(Landing::new(answer, &mut reply, context.now(), &mut at_once));
                 // The one bridge to business code.
                 let scoped = pin!(context::scope(context, call));
                 // A panic passes through the layers above like any error.
@@ -145,7 +146,7 @@ impl<S: Answer> Stack<S> {
         shared.tell_degraded(response, &seen);
         // What callers of ours choose by.
         seen.tell_load(response.headers_mut());
-        seen.end(response, limit, !trust.internal);
+        seen.end(response, limit, !trust.internal, at_once);
         reply.expect("it is looked at above")
     }
 }

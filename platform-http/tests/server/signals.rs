@@ -217,3 +217,33 @@ where
         std::future::ready(Ok((self.0)(request)))
     }
 }
+
+/// What is looked at is a thread that is held, so one is.
+#[tokio::test]
+async fn a_handler_that_holds_its_thread_is_counted_by_route_and_named_on_its_line() {
+    let hold = || std::thread::sleep(std::time::Duration::from_millis(15));
+    let later = move || async move {
+        tokio::task::yield_now().await;
+        hold();
+        "late"
+    };
+    let routes = Router::new()
+        .route("/quick", get(|| async { "well" }))
+        .route("/held/{id}", get(move || async move { hold() }))
+        .route("/later", get(later));
+    let served = Served::routes(routes).await;
+    for (number, (path, slow)) in
+        [("/quick", false), ("/held/7", true), ("/later", true)].into_iter().enumerate()
+    {
+        assert_eq!(served.get(path, "").await.status, 200);
+        let line = served.lines(number + 1).await.pop().expect("a line");
+        let longest = line["slow_poll_ms"].as_str().and_then(|text| text.parse::<u64>().ok());
+        // A machine that stops for 10 ms makes anything slow, so only what has to be slow is judged.
+        assert!(!slow || longest.is_some_and(|longest| longest >= 15), "{line}");
+    }
+    let counted = |route: &str| {
+        served.metric("platform_runtime_slow_polls_total", &[&format!("http_route=\"{route}\"")])
+    };
+    assert_eq!((counted("/held/{id}"), counted("/later")), (1.0, 1.0));
+    assert_eq!(served.stop().await.code(), 0);
+}

@@ -28,8 +28,12 @@ use super::{
     admit::Carried,
     dialect::Dialect,
     durations::{CellKey, METHODS, Route, method_index},
+    edge::look_at_step,
     load::{Form, Load},
-    metrics::{ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, FieldLabels, PANICS, REJECTED},
+    metrics::{
+        ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, FieldLabels, PANICS, REJECTED, RouteLabels,
+        SLOW_POLLS,
+    },
     route::Routes,
     spoken::{Saying, Spoken},
     stream::Stream,
@@ -46,6 +50,7 @@ struct Inner {
     rejected: [Counter; Field::ALL.len()],
     panics: Counter,
     degraded: CounterFamily<DegradedLabels>,
+    slow_polls: CounterFamily<RouteLabels>,
     traces: Traces,
     logs: Logs,
     lines: bool,
@@ -95,6 +100,7 @@ impl Observer {
             rejected: Field::ALL.map(|field| rejected.with(&FieldLabels(field))),
             panics: metrics.counter(&PANICS).with(&()),
             degraded: metrics.counter(&DEGRADED),
+            slow_polls: metrics.counter(&SLOW_POLLS),
             traces: app.traces().clone(),
             logs: app.logs().clone(),
             lines,
@@ -224,12 +230,13 @@ impl Seen {
     }
 
     /// The reply's head is ready: told now if its length is known, else when it has been read, at most until
-    /// `limit`.
+    /// `limit`. `at_once`: when the one step began that made it, if there was but one.
     pub(super) fn end(
         &mut self,
         response: &mut http::Response<Body>,
         limit: Option<Limit>,
         to_strangers: bool,
+        at_once: Option<Tick>,
     ) {
         self.status = response.status();
         if let Some(carried) = response.extensions_mut().remove::<Carried>() {
@@ -254,6 +261,7 @@ impl Seen {
             // How long somebody listens belongs into no latency: the metric gets the time to the head, though
             // only at the end, when it is known whether the stream broke off.
             let now = Tick::now();
+            self.look_at_only_step(at_once, now);
             self.head = Some(now.since(self.began));
             // What a slot's limit learns from is the head.
             self.report_slot(now);
@@ -281,12 +289,20 @@ impl Seen {
         } else {
             let now = Tick::now();
             if !streams {
+                self.look_at_only_step(at_once, now);
                 self.report_slot(now);
             }
             if let Some(guard) = self.slot.take().and_then(Slot::into_guard) {
                 response.body_mut().hold(guard);
             }
             self.tell(now);
+        }
+    }
+
+    #[inline]
+    fn look_at_only_step(&self, began: Option<Tick>, now: Tick) {
+        if let Some(began) = began {
+            look_at_step(&self.context, began, now);
         }
     }
 
@@ -363,6 +379,7 @@ impl Seen {
             return spoken.tell(self, duration);
         }
         let trace = self.context.trace();
+        self.count_slow_polls(&inner.routes.of(self.route()).path);
         let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
         let route = inner.routes.of(self.route());
         let exemplar = trace.is_sampled().then(|| trace.trace_id());
@@ -373,6 +390,15 @@ impl Seen {
         let method = METHODS[usize::from(self.method)];
         let operation = Operation::Http { method, route: &route.path, status: self.status.as_u16() };
         self.write_line(operation, self.reason, self.outcome(), duration);
+    }
+
+    /// Steps that held a thread for too long, by route or method.
+    #[inline]
+    pub(super) fn count_slow_polls(&self, route: &str) {
+        let slow = self.context.notes().map_or(0, |notes| notes.slow_polls());
+        if slow > 0 {
+            self.observer.0.slow_polls.with(&RouteLabels(Arc::from(route))).inc_by(u64::from(slow));
+        }
     }
 
     fn route(&self) -> u32 {
