@@ -218,7 +218,7 @@ where
     }
 }
 
-/// What is looked at is a thread that is held, so one is.
+#[expect(clippy::disallowed_methods, reason = "what is looked at is a thread that is held, so one is")]
 #[tokio::test]
 async fn a_handler_that_holds_its_thread_is_counted_by_route_and_named_on_its_line() {
     let hold = || std::thread::sleep(std::time::Duration::from_millis(15));
