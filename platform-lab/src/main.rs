@@ -71,19 +71,33 @@ fn measure(name: &str, flags: &[String]) -> Result<()> {
 }
 
 fn storms(arguments: &[String]) -> Result<()> {
-    let (flags, named): (Vec<String>, Vec<String>) =
-        arguments.iter().cloned().partition(|one| one.starts_with("--"));
-    if let Some(unknown) = flags.iter().find(|flag| *flag != "--quick") {
-        return Err(Error::new(ErrorKind::Usage, format!("unknown flag {unknown}; storms know --quick")));
+    let (mut how, mut named) = (storms::Wanted::default(), Vec::new());
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--quick" => how.quick = true,
+            "--replicas" => how.replicas = Some(options::value(word, words.next(), replicas)?),
+            "--seed" => how.seed = Some(options::value(word, words.next(), |text| text.parse().ok())?),
+            flag if flag.starts_with("--") => {
+                let why = format!("unknown flag {flag}; storms know --quick, --replicas N and --seed N");
+                return Err(Error::new(ErrorKind::Usage, why));
+            }
+            _ => named.push(word.clone()),
+        }
     }
-    print!("{}", storms::run(&named, !flags.is_empty())?);
+    print!("{}", storms::run(&named, how)?);
     Ok(())
+}
+
+/// An address of a replica has one byte for its number.
+fn replicas(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|replicas| (1..=250).contains(replicas))
 }
 
 fn usage() -> String {
     let names: String =
         MEASUREMENTS.iter().map(|known| format!("  {:<12}{}\n", known.name, known.about)).collect();
-    let storms = format!("[{}] [--quick]: {STORMS}", storms::names());
+    let storms = format!("[{}] [--quick] [--replicas N] [--seed N]: {STORMS}", storms::names());
     format!("usage: platform-lab NAME [flags]\n{names}  {:<12}{storms}\n{}", "storms", options::USAGE)
 }
 

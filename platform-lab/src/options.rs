@@ -64,7 +64,11 @@ impl Options {
     }
 }
 
-fn value<T>(flag: &str, text: Option<&String>, read: fn(&str) -> Option<T>) -> Result<T> {
+/// A flag's value.
+///
+/// # Errors
+/// It is missing, or makes no sense.
+pub(crate) fn value<T>(flag: &str, text: Option<&String>, read: fn(&str) -> Option<T>) -> Result<T> {
     text.and_then(|text| read(text)).ok_or_else(|| {
         let text = text.map_or("nothing", String::as_str);
         Error::new(ErrorKind::Usage, format!("{flag} cannot be {text}"))

@@ -3,6 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use platform_core::{Result, stack::ClientPolicy};
+use platform_http::client::Preset;
 
 use super::{
     client::{Client, Way, arrive},
@@ -122,7 +123,62 @@ pub(crate) async fn s5(number: u64, scale: Scale) -> Result<Seen> {
         let more = format!("{out} ejected, {} refused{}", told.refused, refusals(&clients));
         rows.push(told.row("S5", "4 of 12 go silent", arm, number, &more));
     }
+    passed &= a_zone_goes_and_comes_back(number, scale, load, &mut rows).await?;
     Ok(Seen { rows, passed })
+}
+
+/// The four are a zone, a third of the callers is in it, and it comes back.
+async fn a_zone_goes_and_comes_back(
+    number: u64,
+    scale: Scale,
+    load: f64,
+    rows: &mut Vec<Vec<String>>,
+) -> Result<bool> {
+    let way = Way::Ours(Box::new(Preset::Interactive.policy()), Choice::InZones);
+    let (town, clients) = ordinary(number, 12, &way, load).await?;
+    let home = |before: (f64, f64)| {
+        let now = picks(&clients);
+        let (home, all) = (now.0 - before.0, now.1 - before.1);
+        home / all.max(1.0)
+    };
+    let usual = home((0.0, 0.0));
+    (0..4).for_each(|index| town.change(index, |weather| weather.silent = true));
+    let (before, picked) = (town.requests(), picks(&clients));
+    let felt = arrive(&clients, load, Duration::from_secs(scale.storm), |_| {}).await;
+    let told = Told { attempts: town.requests() - before, ..Told::of(&felt, &town) };
+    let out: u64 = clients.iter().map(ejections).sum();
+    let lost = home(picked);
+    let more = format!("{out} ejected, {:.1} % at home, {:.1} % before", 100.0 * lost, 100.0 * usual);
+    rows.push(told.row("S5", "a zone of three goes silent", "ours, in zones", number, &more));
+    // Those who call from the lost zone have nothing but their budget until they leave it out: what that costs is shown,
+    // and what is gated is that it is left, and found again.
+    let mut passed = lost < usual - 0.1 && told.errors() <= 0.01;
+    // Whoever was left out is asked again after 30 s, and little by little; few callers are enough to see it.
+    (0..4).for_each(|index| town.change(index, |weather| weather.silent = false));
+    arrive(&clients, load / 10.0, BACK, |_| {}).await;
+    let (before, picked) = (town.requests(), picks(&clients));
+    let felt = arrive(&clients, load, BEFORE, |_| {}).await;
+    let told = Told { attempts: town.requests() - before, ..Told::of(&felt, &town) };
+    let back = home(picked);
+    let more = format!("{:.1} % at home", 100.0 * back);
+    rows.push(told.row("S5", "and is back", "ours, in zones", number, &more));
+    passed &= told.errors() <= 0.0001 && back >= usual - 0.02;
+    Ok(passed)
+}
+
+/// How often the clients' balancers stayed at home, of how often they chose.
+fn picks(clients: &[Client]) -> (f64, f64) {
+    let (mut home, mut all) = (0.0, 0.0);
+    for client in clients {
+        let text = client.metrics.encode();
+        for line in text.lines().filter(|line| line.starts_with("platform_balance_picks_total{")) {
+            let count =
+                line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).unwrap_or_default();
+            all += count;
+            home += if line.contains("locality=\"home\"") { count } else { 0.0 };
+        }
+    }
+    (home, all)
 }
 
 /// S8: a tenth one joins, ten times slower at first, as fast as the others after ten seconds.
@@ -157,5 +213,7 @@ pub(crate) async fn s8(number: u64, scale: Scale) -> Result<Seen> {
 
 /// How long a caller waits.
 const WHOLE: Duration = Duration::from_secs(1);
+/// An ejection's 30 s for each time it was renewed meanwhile, a probe, and a slow start of 30 s.
+const BACK: Duration = Duration::from_secs(120);
 /// Averages, hedges and budgets know ordinary days before the bad one.
 const BEFORE: Duration = Duration::from_secs(4);

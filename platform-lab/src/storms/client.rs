@@ -50,7 +50,8 @@ pub(crate) struct Felt {
 }
 
 impl Client {
-    pub(crate) fn new(town: &Town, way: &Way) -> Result<Self> {
+    /// Client `number` of the town's callers.
+    pub(crate) fn new(town: &Town, way: &Way, number: usize) -> Result<Self> {
         let metrics = Metrics::new(&Identity::default());
         let (stack, choice) = match way {
             Way::Ours(policy, choice) => {
@@ -62,7 +63,7 @@ impl Client {
             Way::Naive { .. } | Way::Tower { .. } => (None, Choice::RoundRobin),
         };
         let tower = matches!(way, Way::Tower { .. }).then(|| Arc::new(Tower::to(town)));
-        let lane = Arc::new(Lane::to(town, choice, &metrics)?);
+        let lane = Arc::new(Lane::to(town, choice, number, &metrics)?);
         Ok(Client { way: way.clone(), town: town.clone(), lane, tower, stack, metrics })
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Lane {
     town: Town,
     source: Hand,
     balance: Balance<usize>,
+    zoned: bool,
     // The watch ends with it.
     _discovery: Discovery,
 }
@@ -32,6 +33,8 @@ pub(crate) struct Lane {
 pub(crate) enum Choice {
     /// As it comes.
     Ours,
+    /// As it comes, and clients and replicas are spread evenly over three zones.
+    InZones,
     /// As it comes, and nobody is ever left out.
     NoEjection,
     /// One after the other, and nobody is ever left out.
@@ -43,12 +46,12 @@ pub(crate) enum Choice {
 impl Choice {
     fn config(self) -> balance::Config {
         let pick = match self {
-            Choice::Ours | Choice::NoEjection => Picker::P2c,
+            Choice::Ours | Choice::InZones | Choice::NoEjection => Picker::P2c,
             Choice::RoundRobin => Picker::RoundRobin,
             Choice::LeastLoaded => Picker::LeastRequest,
         };
         let mut config = balance::Config { pick, ..balance::Config::default() };
-        if self != Choice::Ours {
+        if !matches!(self, Choice::Ours | Choice::InZones) {
             config.eject.mode = Mode::Off;
         }
         if matches!(self, Choice::RoundRobin | Choice::LeastLoaded) {
@@ -60,12 +63,16 @@ impl Choice {
 }
 
 impl Lane {
-    pub(crate) fn to(town: &Town, choice: Choice, metrics: &Metrics) -> Result<Self> {
-        let discovery = Discovery::of(Config::default(), &Identity::default(), metrics)?;
+    /// The one of client `number`.
+    pub(crate) fn to(town: &Town, choice: Choice, number: usize, metrics: &Metrics) -> Result<Self> {
+        let zoned = choice == Choice::InZones;
+        let zone = if zoned { ZONES[number % ZONES.len()] } else { "" };
+        let identity = Identity { zone: zone.to_owned(), ..Identity::default() };
+        let discovery = Discovery::of(Config::default(), &identity, metrics)?;
         let source = Hand::new();
         discovery.use_source("town", Arc::new(source.clone()));
         let balance = discovery.balance(&Target::parse("town")?, &choice.config(), index_of)?;
-        let lane = Lane { town: town.clone(), source, balance, _discovery: discovery };
+        let lane = Lane { town: town.clone(), source, balance, zoned, _discovery: discovery };
         lane.knows(town.len());
         Ok(lane)
     }
@@ -74,7 +81,11 @@ impl Lane {
     pub(crate) fn knows(&self, replicas: usize) {
         self.source.say((0..replicas).map(|index| {
             let number = u8::try_from(index).expect("a town is small");
-            Endpoint::at(SocketAddr::from(([10, 0, 0, number], 80)))
+            let mut endpoint = Endpoint::at(SocketAddr::from(([10, 0, 0, number], 80)));
+            if self.zoned {
+                endpoint.zone = ZONES[index * ZONES.len() / self.town.len().max(1)].to_owned();
+            }
+            endpoint
         }));
     }
 }
@@ -100,6 +111,9 @@ impl Wire for Lane {
         vec![Row::new(Storey::Endpoint, "town", "Who is asked?")]
     }
 }
+
+/// Where a third of a town stands, one after the other.
+const ZONES: [&str; 3] = ["a", "b", "c"];
 
 fn index_of(endpoint: &Endpoint) -> usize {
     match endpoint.address {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     client::{Client, Felt, Way},
-    runs::{CAPACITY, MEAN, Scale, Seen, clients, interactive},
+    runs::{MEAN, Scale, Seen, clients, interactive},
     told::refusals,
     town::{Town, Weather, chance, gap, roll, seed},
 };
@@ -29,12 +29,12 @@ pub(crate) async fn s3(number: u64, scale: Scale) -> Result<Seen> {
     for (times, bar) in [(2.0, 0.95), (5.0, 0.92), (10.0, 0.90)] {
         for (arm, guarded, way) in [("5 attempts at once", false, naive()), ("ours", true, interactive())] {
             seed(number);
-            let town = town(guarded);
+            let town = town(guarded, scale);
             let clients = clients(&town, &way)?;
             let storm = Duration::from_secs(scale.storm);
             let phases = [(0.6, CALM), (times, storm), (0.7, AFTER)];
             let begun = Instant::now();
-            let told = crowd(&clients, &phases, |_| Ask::under(Context::root(Instant::now()))).await;
+            let told = crowd((&clients, scale), &phases, |_| Ask::under(Context::root(Instant::now()))).await;
             let felt: Vec<Felt> = told.into_iter().map(|(felt, ())| felt).collect();
             let within = |felt: &&Felt, from: Duration, to: Duration| {
                 let came = felt.at - felt.took;
@@ -97,7 +97,7 @@ pub(crate) async fn s6(number: u64, scale: Scale) -> Result<Seen> {
     for what in ["priority surge", "noisy neighbour"] {
         for (arm, guarded) in [("no guards at the server", false), ("ours", true)] {
             seed(number);
-            let town = town(guarded);
+            let town = town(guarded, scale);
             let clients = clients(&town, &interactive())?;
             let storm = Duration::from_secs(scale.storm);
             let begun = Instant::now();
@@ -119,7 +119,7 @@ pub(crate) async fn s6(number: u64, scale: Scale) -> Result<Seen> {
                 };
                 (Ask::under(context), special)
             };
-            let told = crowd_of(&clients, &[(0.6, CALM), (2.0, storm)], make).await;
+            let told = crowd_of((&clients, scale), &[(0.6, CALM), (2.0, storm)], make).await;
             let from = begun + CALM + Duration::from_secs(1);
             let end = begun + CALM + storm;
             let came: Vec<&(Felt, bool)> = told
@@ -159,27 +159,27 @@ pub(crate) async fn s6(number: u64, scale: Scale) -> Result<Seen> {
     Ok(Seen { rows, passed })
 }
 
-fn town(guarded: bool) -> Town {
+fn town(guarded: bool, scale: Scale) -> Town {
     let weather = Weather::fair(MEAN);
     if guarded {
-        Town::guarded(10, SLOTS, weather, &ServerPolicy::default())
+        Town::guarded(scale.replicas, SLOTS, weather, &ServerPolicy::default())
     } else {
-        Town::new(10, SLOTS, weather)
+        Town::new(scale.replicas, SLOTS, weather)
     }
 }
 
 async fn crowd(
-    clients: &[Client],
+    whose: (&[Client], Scale),
     phases: &[(f64, Duration)],
     mut make: impl FnMut(bool) -> Ask,
 ) -> Vec<(Felt, ())> {
-    crowd_of(clients, phases, move |storms| (make(storms), ())).await
+    crowd_of(whose, phases, move |storms| (make(storms), ())).await
 }
 
 /// Calls arrive one after the other, at such parts of the capacity for so long each; each is told with what is
 /// known of it. `make` hears whether it is the storm's.
 async fn crowd_of<T: Send + 'static>(
-    clients: &[Client],
+    (clients, scale): (&[Client], Scale),
     phases: &[(f64, Duration)],
     mut make: impl FnMut(bool) -> (Ask, T),
 ) -> Vec<(Felt, T)> {
@@ -190,7 +190,7 @@ async fn crowd_of<T: Send + 'static>(
     for (phase, (part, length)) in phases.iter().enumerate() {
         end += *length;
         loop {
-            due += gap(part * CAPACITY);
+            due += gap(part * scale.capacity());
             if due >= end {
                 due = end;
                 break;

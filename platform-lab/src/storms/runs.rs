@@ -13,7 +13,7 @@ use super::{
     chain::Chain,
     client::{CLIENTS, Client, Felt, Way, arrive},
     lane::Choice,
-    told::{Told, ejections},
+    told::{Told, ejections, refusals},
     town::{Town, Weather, seed},
 };
 
@@ -24,13 +24,29 @@ pub(crate) struct Scale {
     pub(super) storm: u64,
     /// Loads of the recovery map, in percent of capacity.
     loads: &'static [u32],
+    /// The same where servers guard themselves.
+    guarded_loads: &'static [u32],
     /// Without the peers.
     pub(super) quick: bool,
+    /// Replicas of the town, where a storm does not say otherwise.
+    pub(super) replicas: usize,
 }
 
 impl Scale {
-    pub(crate) const WHOLE: Scale = Scale { storm: 30, loads: &[50, 60, 70, 80, 90, 95], quick: false };
-    pub(crate) const QUICK: Scale = Scale { storm: 6, loads: &[50], quick: true };
+    pub(crate) const WHOLE: Scale = Scale {
+        storm: 30,
+        loads: &[50, 60, 70, 80, 90, 95],
+        guarded_loads: &[50, 60, 70, 80, 90, 95],
+        quick: false,
+        replicas: REPLICAS,
+    };
+    pub(crate) const QUICK: Scale =
+        Scale { storm: 6, loads: &[50], guarded_loads: &[95], quick: true, replicas: REPLICAS };
+
+    /// What all replicas together can do in a second.
+    pub(super) fn capacity(self) -> f64 {
+        CAPACITY / REPLICAS as f64 * self.replicas as f64
+    }
 }
 
 /// What one seed showed.
@@ -41,6 +57,8 @@ pub(crate) struct Seen {
 
 pub(crate) type Run = Pin<Box<dyn Future<Output = Result<Seen>>>>;
 
+/// As many are in a town.
+const REPLICAS: usize = 10;
 /// Ten replicas of four slots at a mean of 10 ms.
 pub(super) const CAPACITY: f64 = 4000.0;
 pub(super) const MEAN: Duration = Duration::from_millis(10);
@@ -54,7 +72,7 @@ fn ours(policy: ClientPolicy) -> Way {
 }
 
 pub(super) fn clients(town: &Town, way: &Way) -> Result<Vec<Client>> {
-    (0..CLIENTS).map(|_| Client::new(town, way)).collect()
+    (0..CLIENTS as usize).map(|number| Client::new(town, way, number)).collect()
 }
 
 /// S0: nothing is wrong, and nobody is refused.
@@ -71,9 +89,9 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
         })
     };
     let table: [(&str, &str, Way, Duration, f64, bool); 6] = [
-        ("10 ms at 60 %", "interactive", interactive(), MEAN, 0.6 * CAPACITY, false),
-        ("10 ms at 60 %", "internal", internal(), MEAN, 0.6 * CAPACITY, false),
-        ("burst of 5x", "interactive", interactive(), MEAN, 0.15 * CAPACITY, true),
+        ("10 ms at 60 %", "interactive", interactive(), MEAN, 0.6 * scale.capacity(), false),
+        ("10 ms at 60 %", "internal", internal(), MEAN, 0.6 * scale.capacity(), false),
+        ("burst of 5x", "interactive", interactive(), MEAN, 0.15 * scale.capacity(), true),
         ("500 ms at 100/s", "internal", internal(), Duration::from_millis(500), 100.0, false),
         ("1 s, 1,500 in flight", "internal", internal(), Duration::from_secs(1), 1_500.0, false),
         ("2,000 long polls", "internal, patient", ours(patient), Duration::from_secs(10), 200.0, false),
@@ -91,9 +109,9 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
             let slots = if mean == MEAN { 4 } else { 1_000 };
             let weather = Weather::fair(mean);
             let town = if guarded {
-                Town::guarded(10, slots, weather, &ServerPolicy::default())
+                Town::guarded(scale.replicas, slots, weather, &ServerPolicy::default())
             } else {
-                Town::new(10, slots, weather)
+                Town::new(scale.replicas, slots, weather)
             };
             let clients = clients(&town, way)?;
             let length = Duration::from_secs(scale.storm).max(2 * mean);
@@ -135,7 +153,7 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
     Ok(Seen { rows, passed })
 }
 
-/// S4: ten seconds five times slower, under an attempt limit of 200 ms. What is served ten seconds later?
+/// S4: ten seconds five times slower, under an attempt limit of 200 ms. What is served after it?
 pub(crate) async fn s4(number: u64, scale: Scale) -> Result<Seen> {
     let attempt = Duration::from_millis(200);
     let loops = |attempts| Way::Naive { attempts, attempt, whole: Duration::from_secs(1) };
@@ -145,50 +163,22 @@ pub(crate) async fn s4(number: u64, scale: Scale) -> Result<Seen> {
         ClientPolicy { timeout: ours.timeout, attempt_timeout: ours.attempt_timeout, ..ClientPolicy::bare() };
     none.recovery = platform_core::recovery::Recovery::None;
     let arms = [
-        ("5 attempts at once", loops(5), false),
-        ("no repeats", self::ours(none), false),
-        ("ours", self::ours(ours), false),
-        ("5 attempts, expired dropped", loops(5), true),
-        ("ours, expired dropped", self::ours(ours), true),
+        ("5 attempts at once", loops(5), Servers::Plain),
+        ("no repeats", self::ours(none), Servers::Plain),
+        ("ours", self::ours(ours), Servers::Plain),
+        ("5 attempts, expired dropped", loops(5), Servers::DropExpired),
+        ("ours, expired dropped", self::ours(ours), Servers::DropExpired),
+    ];
+    let guarded = [
+        ("5 attempts, servers guard themselves", loops(5), Servers::Guarded),
+        ("ours, servers guard themselves", self::ours(ours), Servers::Guarded),
     ];
     let (mut rows, mut passed) = (Vec::new(), true);
     for load in scale.loads {
         let mut served = Vec::new();
-        for (arm, way, drops_expired) in &arms {
-            let (arm, drops_expired) = (*arm, *drops_expired);
-            seed(number);
-            let town = Town::new(10, 4, Weather { drops_expired, ..Weather::fair(MEAN) });
-            let clients = clients(&town, way)?;
-            let per_second = CAPACITY * f64::from(*load) / 100.0;
-            let begun = Instant::now();
-            let storm = town.clone();
-            let mut phase = 0;
-            let felt = arrive(&clients, per_second, Duration::from_secs(33), move |since| {
-                let now = if since < Duration::from_secs(3) {
-                    0
-                } else {
-                    1 + usize::from(since >= Duration::from_secs(13))
-                };
-                if now != phase {
-                    phase = now;
-                    storm.change_all(|weather| weather.slower = if now == 1 { 5.0 } else { 1.0 });
-                }
-            })
-            .await;
-            let late: Vec<Felt> = felt
-                .into_iter()
-                .filter(|felt| felt.at - felt.took >= begun + Duration::from_secs(23))
-                .collect();
-            let told = Told::of(&late, &town);
-            served.push(1.0 - told.errors());
-            rows.push(told.row(
-                "S4",
-                &format!("{load} %, after"),
-                arm,
-                number,
-                &format!("{:.1} % served", 100.0 * (1.0 - told.errors())),
-            ));
-            sleep(Duration::from_secs(5)).await;
+        for (arm, way, servers) in &arms {
+            let after = slowed(number, scale, (arm, way, *servers), *load, &mut rows).await?;
+            served.push(after.late);
         }
         // The client alone does no worse than one that never repeats, at any load; with a server that drops what
         // nobody waits for it comes back up to 80 %.
@@ -198,8 +188,85 @@ pub(crate) async fn s4(number: u64, scale: Scale) -> Result<Seen> {
             passed &= dropped >= 0.99;
         }
     }
+    for load in scale.guarded_loads {
+        for (arm, way, servers) in &guarded {
+            let after = slowed(number, scale, (arm, way, *servers), *load, &mut rows).await?;
+            // Ten seconds after it all is well, at any load and however its callers repeat. After two it is not yet in
+            // every run, which is shown and not gated.
+            passed &= after.late >= 0.99;
+        }
+    }
     Ok(Seen { rows, passed })
 }
+
+/// How the servers of a recovery map are.
+#[derive(Clone, Copy)]
+enum Servers {
+    /// A queue before slots, and nothing else.
+    Plain,
+    /// What nobody waits for is dropped when its turn comes.
+    DropExpired,
+    /// As `platform_http::serve` is by default.
+    Guarded,
+}
+
+/// The shares that were served of what came from two and from ten seconds after a slow-down on.
+struct After {
+    soon: f64,
+    late: f64,
+}
+
+async fn slowed(
+    number: u64,
+    scale: Scale,
+    (arm, way, servers): (&str, &Way, Servers),
+    load: u32,
+    rows: &mut Vec<Vec<String>>,
+) -> Result<After> {
+    seed(number);
+    let weather = Weather { drops_expired: matches!(servers, Servers::DropExpired), ..Weather::fair(MEAN) };
+    let town = match servers {
+        Servers::Guarded => Town::guarded(scale.replicas, 4, weather, &ServerPolicy::default()),
+        Servers::Plain | Servers::DropExpired => Town::new(scale.replicas, 4, weather),
+    };
+    let clients = clients(&town, way)?;
+    let per_second = scale.capacity() * f64::from(load) / 100.0;
+    let begun = Instant::now();
+    let storm = town.clone();
+    let mut phase = 0;
+    let felt = arrive(&clients, per_second, ENDS + Duration::from_secs(20), move |since| {
+        let now = if since < BEGINS { 0 } else { 1 + usize::from(since >= ENDS) };
+        if now != phase {
+            phase = now;
+            storm.change_all(|weather| weather.slower = if now == 1 { 5.0 } else { 1.0 });
+        }
+    })
+    .await;
+    let from = |seconds: u64| -> Vec<Felt> {
+        let from = begun + ENDS + Duration::from_secs(seconds);
+        felt.iter().filter(|felt| felt.at - felt.took >= from).copied().collect()
+    };
+    let (soon, late) = (Told::of(&from(2), &town), Told::of(&from(10), &town));
+    let after = After { soon: 1.0 - soon.errors(), late: 1.0 - late.errors() };
+    rows.push(late.row(
+        "S4",
+        &format!("{load} %, after"),
+        arm,
+        number,
+        &format!(
+            "{:.1} % served, {:.1} % from 2 s on{}",
+            100.0 * after.late,
+            100.0 * after.soon,
+            refusals(&clients)
+        ),
+    ));
+    sleep(Duration::from_secs(5)).await;
+    Ok(after)
+}
+
+/// When it becomes slow, and when it is over.
+const BEGINS: Duration = Duration::from_secs(3);
+const ENDS: Duration = Duration::from_secs(13);
 
 /// What goes wrong at the last one.
 type Change = fn(&mut Weather);
