@@ -47,7 +47,7 @@ impl Service {
     fn of(slots: usize, takes: fn(&mut fastrand::Rng) -> Duration, seed: u64) -> Self {
         let mut service = Service::with(&ServerPolicy::default());
         (service.slots, service.takes) = (Arc::new(Semaphore::new(slots)), takes);
-        service.dice.lock().unwrap().seed(seed);
+        service.dice.lock().expect("nobody panicked").seed(seed);
         service
     }
 
@@ -62,7 +62,7 @@ impl Service {
             refusal.layer().to_owned()
         })?;
         let place = self.slots.acquire().await.expect("nobody closes it");
-        let takes = (self.takes)(&mut self.dice.lock().unwrap());
+        let takes = (self.takes)(&mut self.dice.lock().expect("nobody panicked"));
         let until = Instant::now() + takes;
         // A server of ours ends with its caller's deadline.
         let deadline = context.deadline().map(Deadline::instant);

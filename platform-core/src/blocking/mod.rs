@@ -195,7 +195,7 @@ impl Blocking {
             return Err(self.expired());
         }
         let Some(_place) = Place::take(pool) else {
-            return Err(self.refuse(format!("{} wait already (queue = {0})", pool.config.queue)));
+            return Err(self.refuse(&format!("{} wait already (queue = {0})", pool.config.queue)));
         };
         let wait = left.map_or(max_wait, |left| left.min(max_wait));
         let acquired = timeout_at(now.instant() + wait, Arc::clone(&pool.threads).acquire_owned()).await;
@@ -203,14 +203,14 @@ impl Blocking {
         match acquired {
             Ok(Ok(thread)) => Ok(thread),
             // Nobody closes it.
-            Ok(Err(_)) => Err(self.refuse("it is closed".to_owned())),
+            Ok(Err(_)) => Err(self.refuse("it is closed")),
             Err(_) if left.is_some_and(|left| left <= max_wait) => Err(self.expired()),
-            Err(_) => Err(self.refuse(format!("none was free within {max_wait:?} (max_wait)"))),
+            Err(_) => Err(self.refuse(&format!("none was free within {max_wait:?} (max_wait)"))),
         }
     }
 
     #[cold]
-    fn refuse(&self, why: String) -> Error {
+    fn refuse(&self, why: &str) -> Error {
         let Pool { name, config, meters, .. } = &*self.0;
         meters.refusals.inc();
         let told = format!(

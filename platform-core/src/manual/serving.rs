@@ -54,3 +54,12 @@
 //! What is slow on purpose gets a limit of its own: `Server::class("slow", ["/reports/{id}"])`, and
 //! `[server.classes.slow]`. A reply that is made while it is sent (events, a stream of messages) gives its slot back at
 //! the first moment that it has nothing to send, and counts as class `stream`.
+//!
+//! # Work that holds a thread
+//! A file, an embedded database, a password's hash: on threads of its own ([`Blocking`](crate::blocking::Blocking)), so many
+//! at a time for each kind of work, with a short line (`[blocking.NAME]`). What holds a thread of the runtime instead is
+//! counted in `platform_runtime_slow_polls_total` by route, and is `slow_poll_ms` on the canonical line.
+//!
+//! # At night
+//! A guard's mode is switched for a time by `PUT /platform/modes/server/GUARD`, on the live page, or for every instance by
+//! `platform mode SERVICE GUARD observe --server --why TEXT`.
