@@ -54,6 +54,7 @@ mod tests {
             ("platform_server_panics_total", ""),
             ("platform_server_degraded_requests_total", "target"),
             ("platform_context_rejected_total", "field"),
+            ("platform_runtime_slow_polls_total", "http_route"),
             ("platform_tls_not_after_timestamp_seconds", "certificate"),
             ("platform_tls_renewal_seconds", "certificate"),
         ];

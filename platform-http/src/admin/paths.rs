@@ -72,7 +72,7 @@ pub(super) fn index(desk: &Desk) -> String {
             "targets" => "who is called, where from they are known, and each endpoint",
             _ => "what a room of this process shows",
         };
-        let _ = writeln!(text, "GET    {path:<28} {:<8} {about}", who(Right::Read));
+        let _ = writeln!(text, "GET    {path:<30} {:<8} {about}", who(Right::Read));
     }
     text
 }

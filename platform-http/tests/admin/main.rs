@@ -197,7 +197,7 @@ async fn the_index_lists_what_is_there() {
             Some((method, any.into_iter().fold(path, |path, any| path.replace(any, "x"))))
         })
         .collect();
-    assert_eq!(listed.len(), 25, "{}", index.body);
+    assert_eq!(listed.len(), 26, "{}", index.body);
     assert!(index.body.contains("the layers of each client"), "{}", index.body);
     for (method, path) in listed {
         // A stream has no end; its head says enough.
