@@ -254,7 +254,8 @@ async fn a_broken_dependency_calls_the_right_team_and_every_panel_shows_somethin
     }
     eprintln!("{asked} questions of the boards were asked");
     assert!(asked > 40, "{asked}");
-    assert_eq!(absent.len(), ABSENT.len(), "each is asked once: {absent:?}");
+    let asked = |metric: &&&str| absent.iter().any(|expr: &String| expr.contains(**metric));
+    assert_eq!(ABSENT.iter().filter(asked).count(), ABSENT.len(), "each is asked: {absent:?}");
     assert!(silent.is_empty(), "nothing answers\n{}", silent.join("\n"));
     watched.end().await;
 }

@@ -131,7 +131,9 @@ where
     let (allocations, since) = (child::allocations(), run_time().await?);
     let failed = each(&client, calls.div_ceil(IN_FLIGHT)).await;
     let allocations = child::allocations() - allocations;
-    let nanoseconds = u64::try_from((run_time().await? - since).as_nanos()).unwrap_or(u64::MAX);
+    // A thread that ended meanwhile took its time with it.
+    let took = run_time().await?.saturating_sub(since);
+    let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
     Ok(Taken { failed, allocations, nanoseconds })
 }
 
