@@ -229,17 +229,22 @@ fn a_blip_is_over() -> String {
     format!("{series}    promql_expr_test:\n{}", asked.concat())
 }
 
-/// In so many days. Time begins at 0 there, and two instances show it, of which one has renewed it.
+/// In so many days, of one that has to be renewed two weeks before its end. Time begins at 0 there, and two instances show
+/// it, of which one has renewed it.
 fn a_certificate_ends(days: u64, severities: &str) -> String {
-    let series: String = [("a:1", days), ("b:1", 90)]
-        .map(|(instance, days)| {
+    let shown = [("not_after_timestamp_seconds", "a:1", days), ("not_after_timestamp_seconds", "b:1", 90)];
+    let renewed = [("renewal_seconds", "a:1", 14), ("renewal_seconds", "b:1", 14)];
+    let series: String = [shown, renewed]
+        .concat()
+        .iter()
+        .map(|(metric, instance, days)| {
             format!(
-                "      - series: 'platform_tls_not_after_timestamp_seconds{{service_name=\"orders\",\
+                "      - series: 'platform_tls_{metric}{{service_name=\"orders\",\
                  certificate=\"server.tls.cert\",instance=\"{instance}\"}}'\n        values: '{}x5'\n",
                 days * 86_400
             )
         })
-        .concat();
+        .collect();
     let asked = ["page", "ticket"].map(|severity| {
         format!(
             "      - expr: count(ALERTS{{alertname=\"CertificateEnds\",certificate=\"server.tls.cert\",\

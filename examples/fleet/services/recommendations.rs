@@ -7,7 +7,11 @@ use axum::{
     extract::{Query, State},
     routing::get,
 };
-use platform_core::{App, Result};
+use platform_core::{
+    App, Result,
+    blocking::{self, Blocking},
+};
+use platform_http::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::films::{FILMS, Film};
@@ -21,7 +25,9 @@ pub(super) async fn main(arguments: Vec<String>) -> Result<ExitCode> {
         .start_process()
         .await?;
     let settings: Settings = app.settings()?;
-    let routes = Router::new().route("/rows", get(rows)).with_state(settings);
+    let taste =
+        Taste { order: settings.order, threads: Blocking::of(&app, "taste", &blocking::Config::default())? };
+    let routes = Router::new().route("/rows", get(rows)).with_state(taste);
     platform_http::serve(app, routes).await
 }
 
@@ -41,6 +47,13 @@ enum Order {
     Newest,
 }
 
+#[derive(Clone)]
+struct Taste {
+    order: Order,
+    /// Whoever ranks computes, and holds his thread meanwhile.
+    threads: Blocking,
+}
+
 #[derive(Deserialize)]
 struct Whose {
     #[serde(default)]
@@ -55,13 +68,20 @@ struct Row {
 }
 
 /// `GET /rows?user=7`: four rows of four, the user's genres first.
-async fn rows(State(settings): State<Settings>, Query(Whose { user }): Query<Whose>) -> Json<Vec<Row>> {
+async fn rows(
+    State(Taste { order, threads }): State<Taste>,
+    Query(Whose { user }): Query<Whose>,
+) -> Result<Json<Vec<Row>>, Problem> {
+    Ok(Json(threads.run(move |_| ranked(user, order)).await?))
+}
+
+fn ranked(user: u64, order: Order) -> Vec<Row> {
     let mut genres: Vec<&str> = FILMS.iter().map(|film| film.genre).collect();
     genres.sort_unstable();
     genres.dedup();
     let first = usize::try_from(user % genres.len() as u64).expect("smaller than a length");
     let rows = genres.iter().cycle().skip(first).take(ROWS);
-    Json(rows.map(|genre| row(genre, settings.order)).collect())
+    rows.map(|genre| row(genre, order)).collect()
 }
 
 fn row(genre: &str, order: Order) -> Row {
@@ -80,10 +100,10 @@ const LENGTH: usize = 4;
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn every_user_gets_four_full_rows() {
+    #[test]
+    fn every_user_gets_four_full_rows() {
         for user in 0..20 {
-            let Json(rows) = rows(State(Settings::default()), Query(Whose { user })).await;
+            let rows = ranked(user, Order::default());
             assert!(rows.len() == ROWS && rows.iter().all(|row| row.films.len() == LENGTH), "user {user}");
         }
     }
