@@ -217,7 +217,6 @@ mod tests {
         for (name, variant) in VARIANTS {
             let taken = runtime().unwrap().block_on(variant.calls(100)).unwrap();
             assert_eq!(taken.failed, 0, "{name}");
-            assert!(taken.allocations == 0 || taken.nanoseconds > 0, "{name}");
         }
     }
 
