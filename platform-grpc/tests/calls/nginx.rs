@@ -7,10 +7,6 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    },
     time::Duration,
 };
 
@@ -18,7 +14,7 @@ use platform_core::{App, config::Config, context, recovery::Recovery};
 use platform_grpc::Channel;
 use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
 use platform_http::Client;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 
 use crate::house::{House, soon, word};
 
@@ -104,11 +100,19 @@ fn config(folder: &Path, fleet: &[SocketAddr], http: SocketAddr, grpc: SocketAdd
 }
 
 /// What became of the load so far.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Tally {
-    over: AtomicBool,
-    web: AtomicU32,
-    calls: AtomicU32,
+    over: bool,
+    web: u32,
+    calls: u32,
+}
+
+/// Until so many more requests and calls have ended well.
+async fn more(tally: &watch::Sender<Tally>, by: u32) {
+    let mut seen = tally.subscribe();
+    let from = *seen.borrow();
+    let enough = seen.wait_for(|now| now.web >= from.web + by && now.calls >= from.calls + by);
+    soon(enough).await.expect("it is counted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,22 +130,22 @@ async fn a_rolling_restart_behind_nginx_costs_no_request() {
     let channel = channel.descriptors(DESCRIPTORS).policy(|policy| policy.recovery = Recovery::None);
     let (web, calls) =
         (Client::for_target(&users, "web").expect("a client"), channel.build().expect("a channel"));
-    let tally = Arc::new(Tally::default());
+    let tally = watch::Sender::new(Tally::default());
     let mut load = Vec::new();
     for _ in 0..4 {
-        let (web, told) = (web.clone(), Arc::clone(&tally));
+        let (web, told) = (web.clone(), tally.clone());
         load.push(context::spawn(async move {
-            while !told.over.load(Relaxed) {
+            while !told.borrow().over {
                 let reply = web.get("/hello").send().await.expect("a reply");
                 assert_eq!(reply.status(), 200);
                 assert_eq!(reply.text().await.expect("a whole reply"), "hello");
-                told.web.fetch_add(1, Relaxed);
+                told.send_modify(|told| told.web += 1);
                 tokio::time::sleep(Duration::from_millis(3)).await;
             }
         }));
-        let (mut echo, told) = (EchoClient::new(calls.clone()), Arc::clone(&tally));
+        let (mut echo, told) = (EchoClient::new(calls.clone()), tally.clone());
         load.push(context::spawn(async move {
-            while !told.over.load(Relaxed) {
+            while !told.borrow().over {
                 let said = echo.say(Word { wait_ms: 5, ..word("hello") }).await.expect("an answer");
                 assert_eq!(said.get_ref().text, "hello");
                 // And a stream, which lasts longer than most of a drain.
@@ -153,25 +157,25 @@ async fn a_rolling_restart_behind_nginx_costs_no_request() {
                     heard += 1;
                 }
                 assert_eq!(heard, 3);
-                told.calls.fetch_add(2, Relaxed);
+                told.send_modify(|told| told.calls += 2);
             }
         }));
     }
     // Each is replaced at its own address, as a host is.
     for address in &addresses {
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        more(&tally, 100).await;
         fleet.remove(0).end().await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        more(&tally, 50).await;
         fleet.push(House::open_at(*address).await);
     }
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    tally.over.store(true, Relaxed);
+    more(&tally, 100).await;
+    tally.send_modify(|told| told.over = true);
     for task in load {
         if let Err(failed) = soon(task).await {
             panic!("a request failed: {failed}\nnginx says:\n{}", nginx.told());
         }
     }
-    let (web, calls) = (tally.web.load(Relaxed), tally.calls.load(Relaxed));
+    let Tally { web, calls, .. } = *tally.borrow();
     println!("{web} requests and {calls} calls, none of which failed");
     assert!(web > 200 && calls > 100, "there was load: {web} requests, {calls} calls");
     for house in fleet {

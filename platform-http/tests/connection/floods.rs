@@ -172,7 +172,7 @@ fn thousands_of_idle_connections_cost_little_and_leave_nothing() {
 async fn idle() {
     let limits = Limits { connections: CROWD as u32 + 10, ..Limits::default() };
     let ground = Ground::with(limits, Times::default(), GRACE).await;
-    let mut after_each = Vec::new();
+    let (files, mut after_each) = (open_files(), Vec::new());
     for round in 0..ROUNDS {
         let before = resident();
         let mut crowd = Vec::with_capacity(CROWD);
@@ -192,15 +192,23 @@ async fn idle() {
         assert!(ground.wire().await.get("/").await.ends_with("hello"), "the next one is served");
         drop(crowd);
         // Each end is heard of, and forgotten.
-        for _ in 0..100 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let forgotten = async {
+            while open_files() > files {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(forgotten).await;
         after_each.push(resident());
     }
     // What the allocator keeps of the first crowds is room for the next ones; those leave nothing.
     let (third, last) = (after_each[2], after_each[ROUNDS - 1]);
     assert!(last < third + third / 10, "memory grows with each crowd: {after_each:?} KiB");
     assert_eq!(ground.drain().await, Served::default());
+}
+
+/// Of this process; the sockets of both ends are among them.
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").expect("Linux").count()
 }
 
 /// Memory of this process, in KiB.

@@ -72,21 +72,32 @@ impl Served {
 
     /// The canonical lines so far, once there are `count`.
     pub(crate) async fn lines(&self, count: usize) -> Vec<Value> {
-        for _ in 0..100 {
-            self.app.logs().flush(Duration::from_secs(5));
-            let lines: Vec<Value> = self
-                .lines
-                .text()
+        self.once(&format!("{count} canonical lines"), |log| {
+            let lines: Vec<Value> = log
                 .lines()
                 .map(|line| serde_json::from_str(line).expect("a line is JSON"))
                 .filter(|line: &Value| line["message"] == "request")
                 .collect();
-            if lines.len() >= count {
-                return lines;
+            (lines.len() >= count).then_some(lines)
+        })
+        .await
+    }
+
+    /// Until its log has said this.
+    pub(crate) async fn said(&self, words: &str) {
+        self.once(words, |log| log.contains(words).then_some(())).await;
+    }
+
+    /// What is found in the log, as soon as it is there.
+    async fn once<T>(&self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
+        for _ in 0..250 {
+            self.app.logs().flush(Duration::from_secs(5));
+            if let Some(found) = found(&self.lines.text()) {
+                return found;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("there are no {count} canonical lines: {}", self.lines.text())
+        panic!("not in the log: {what}: {}", self.lines.text())
     }
 
     /// The sum of all series of `metric` whose labels contain each of `labels`.
