@@ -14,13 +14,14 @@ use crate::{
     balance::{self, Balance, Link, Origin, Pick},
     config::Config,
     eject_modes::EjectModes,
-    endpoint::{Endpoint, EndpointSet, State},
+    endpoint::{Endpoint, EndpointSet},
     folder::Folder,
     followed::Followed,
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
     standing::Standing,
+    start::{self, NotReady},
     target::Target,
     view::TargetView,
     watch::{Store, Watch},
@@ -64,15 +65,6 @@ struct Known {
     watches: HashMap<Target, Weak<Watch>>,
     /// Sources that were given by hand, by the name of the target they answer for.
     sources: HashMap<Arc<str>, Arc<dyn Resolve>>,
-}
-
-/// A target that cannot be called yet, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotReady {
-    /// What logs and metrics call it.
-    pub target: Arc<str>,
-    /// What its source said.
-    pub why: String,
 }
 
 impl Discovery {
@@ -274,24 +266,7 @@ impl Discovery {
     /// cannot be called yet. A start goes on all the same: who is missing may come, and until then calls fail
     /// fast.
     pub async fn ready(&self, wait: Duration) -> Vec<NotReady> {
-        let watches = self.0.watches();
-        let end = Instant::now() + wait;
-        for watch in &watches {
-            // All share one end, so that the wait is the longest and not the sum; who is late shows below.
-            let _ = time::timeout_at(end, watch.answered()).await;
-        }
-        let now = Instant::now();
-        let mut missing = Vec::new();
-        for watch in &watches {
-            let belief = watch.belief();
-            if belief.set.count(State::Ready) == 0 {
-                let why = belief.explain(&watch.source, now);
-                let target = Arc::clone(watch.target.name());
-                tracing::warn!(called = %target, why, "a target cannot be called yet");
-                missing.push(NotReady { target, why });
-            }
-        }
-        missing
+        start::missing(&self.0.watches(), wait).await
     }
 
     /// How long [`ready`](Self::ready) is meant to wait: `discovery.start_wait`.

@@ -46,6 +46,7 @@ pub mod register;
 mod resolve;
 pub mod source;
 mod standing;
+mod start;
 mod target;
 mod task;
 #[cfg(feature = "tls")]
@@ -60,7 +61,7 @@ use std::time::SystemTime;
 pub use balance::Balance;
 pub use catalogue::{catalogue, signals};
 pub use config::Config;
-pub use discovery::{Discovery, NotReady};
+pub use discovery::Discovery;
 pub use disk::Stamp;
 pub use endpoint::{Endpoint, EndpointSet, Found, Protocol, State};
 pub use followed::Followed;
@@ -68,6 +69,7 @@ pub use list::{List, Listing};
 pub use record::Record;
 pub use register::Registration;
 pub use resolve::{Resolve, Snapshot, Snapshots};
+pub use start::NotReady;
 pub use target::{Place, Target};
 pub use view::{EndpointView, TargetView};
 

@@ -59,6 +59,7 @@
 //! was waited for in vain counts too.
 
 mod average;
+mod board;
 mod config;
 mod draw;
 pub mod eject;

@@ -1,24 +1,17 @@
 //! Choosing, one call after the other.
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use platform_core::{Context, Error, ErrorKind, Result, config::Mode, stack::Asked, telemetry::Metrics};
-use tokio::{
-    sync::watch,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 
 use super::{
     Config, LeastRequest, P2c, Pick, Picked, Picker, ReadySet, RoundRobin,
-    groups::{Groups, Others, Wish},
+    board::Board,
+    groups::{Others, Wish},
     layout::Layout,
     load::Scale,
     member::Shared,
@@ -27,14 +20,7 @@ use super::{
     ring_hash::{self, RingHash},
     variants::Division,
 };
-use crate::{
-    endpoint::EndpointSet,
-    standing::Standing,
-    target::Target,
-    task::Background,
-    view::{Members, Seen},
-    watch::{Belief, Watch},
-};
+use crate::{endpoint::EndpointSet, standing::Standing, target::Target, task::Background, watch::Watch};
 
 /// Chooses endpoints of one target. Clones choose from the same set and count into the same load.
 ///
@@ -48,20 +34,6 @@ struct Inner<C> {
     board: Arc<Board<C>>,
     watch: Arc<Watch>,
     _following: Background,
-}
-
-/// Where the pool publishes. Written by the task that follows the watch, read by every call.
-struct Board<C> {
-    groups: ArcSwap<Groups<C>>,
-    layout: Layout,
-    /// Taken by the one writer, and by who looks from outside; never by a call.
-    pool: Mutex<Pool<C>>,
-    /// Wakes those who wait for an endpoint.
-    published: watch::Sender<()>,
-    /// Is there anybody of whom an answer may be expected?
-    reachable: AtomicBool,
-    /// Wakes the task that writes.
-    shared: Arc<Shared>,
 }
 
 /// What a balancer is made from.
@@ -110,21 +82,8 @@ impl<C: Send + Sync + 'static> Balance<C> {
         let shared = Shared::new(Scale::new(ewma, penalty), config.eject.consecutive);
         let shared = Arc::new(if by_key { shared.counting_all() } else { shared });
         let ejections = Ejections::new(metrics, watch.target.name());
-        let board = Arc::new(Board {
-            groups: ArcSwap::from_pointee(layout.groups(&Arc::new(ReadySet::new([])), &[])),
-            layout,
-            pool: Mutex::new(Pool::new(make, picks, ejections, Arc::clone(&shared), config)),
-            published: watch::Sender::new(()),
-            reachable: AtomicBool::new(false),
-            shared,
-        });
-        watch.add_balancer(Arc::downgrade(&board) as Weak<dyn Members>);
-        // What is known already is known from the first call on.
-        let belief = watch.subscribe();
-        // Before the first set is made of links, so that none of them changes unheard.
-        let links = board.lock().links();
-        let seen = board.publish(&Arc::clone(&belief.borrow().set));
-        let following = Background::spawn(follow(Arc::clone(&board), belief, links, seen));
+        let pool = Pool::new(make, picks, ejections, Arc::clone(&shared), config);
+        let (board, following) = Board::of(&watch, layout, pool, shared);
         Balance(Arc::new(Inner {
             empty_wait: config.set.empty_wait,
             by_key,
@@ -301,111 +260,3 @@ impl<C> std::fmt::Debug for Balance<C> {
         f.debug_struct("Balance").field("target", &self.0.watch.target).finish_non_exhaustive()
     }
 }
-
-impl<C> Board<C> {
-    fn publish(&self, set: &EndpointSet) -> u64 {
-        let mut pool = self.lock();
-        let healthy = pool.apply(set, Instant::now());
-        self.divide(&pool, &Arc::new(healthy));
-        set.version()
-    }
-
-    /// Decides anew who is considered for what.
-    fn divide(&self, pool: &Pool<C>, healthy: &Arc<ReadySet<C>>) {
-        let sick = pool.sick(healthy);
-        self.groups.store(Arc::new(self.layout.groups(healthy, &sick)));
-        self.reachable.store(pool.is_reachable(), Relaxed);
-        self.published.send_replace(());
-    }
-
-    /// The same set, of which others can be reached now.
-    fn relink(&self) {
-        let mut pool = self.lock();
-        let healthy = pool.relink(Instant::now());
-        self.divide(&pool, &Arc::new(healthy));
-    }
-
-    /// What is due once a second while somebody calls, and when failures come in a row. Is more to come, even if nobody
-    /// does?
-    fn sweep(&self) -> bool {
-        // Before the look: a report that it misses wakes the task once more.
-        self.shared.asleep.store(true, Relaxed);
-        let mut pool = self.lock();
-        let swept = pool.sweep(Instant::now());
-        if let Some(healthy) = swept.ready {
-            self.divide(&pool, &Arc::new(healthy));
-        }
-        if swept.more {
-            self.shared.asleep.store(false, Relaxed);
-        }
-        swept.more
-    }
-
-    /// The same; when is the next one due?
-    fn look(&self) -> Option<Instant> {
-        self.sweep().then(|| Instant::now() + SWEEP)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Pool<C>> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<C: Send + Sync> Members for Board<C> {
-    fn each(&self, now: Instant, show: &mut dyn FnMut(&str, SocketAddr, Seen)) {
-        self.lock().each(now, &mut |endpoint, seen| show(&endpoint.instance, endpoint.address, seen));
-    }
-
-    fn panic(&self) -> Option<String> {
-        self.lock().panic()
-    }
-
-    fn refresh(&self) {
-        let pool = self.lock();
-        let healthy = pool.ready();
-        self.divide(&pool, &Arc::new(healthy));
-    }
-
-    fn eject_as(&self, laid: Option<Mode>) -> Mode {
-        let mut pool = self.lock();
-        if pool.eject_as(laid) {
-            let healthy = pool.ready();
-            self.divide(&pool, &Arc::new(healthy));
-        }
-        pool.eject_mode()
-    }
-}
-
-/// The one task of a balancer: it follows the watch, and does each second what no call should wait for.
-async fn follow<C>(
-    board: Arc<Board<C>>,
-    mut belief: watch::Receiver<Belief>,
-    mut links: watch::Receiver<()>,
-    mut seen: u64,
-) {
-    let mut told = true;
-    // When the next look is due; asleep while there is nothing to look at, and then the first report wakes it.
-    let mut due = Some(Instant::now() + SWEEP);
-    loop {
-        tokio::select! {
-            // When nothing will change any more, the rest goes on all the same.
-            changed = belief.changed(), if told => {
-                told = changed.is_ok();
-                let set = Arc::clone(&belief.borrow_and_update().set);
-                // Most answers confirm the set; only another one is work.
-                if set.version() != seen {
-                    seen = board.publish(&set);
-                    // Who is new may warm up, which nobody wakes it for.
-                    due.get_or_insert_with(|| Instant::now() + SWEEP);
-                }
-            }
-            // Its sender is on the board.
-            _ = links.changed() => board.relink(),
-            () = board.shared.wake.notified() => due = board.look(),
-            () = time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => due = board.look(),
-        }
-    }
-}
-
-/// As often as a person looks at a graph; a run of failures does not wait for it.
-const SWEEP: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! Server: a team's routes, and what stands around them.
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
 use http::{HeaderName, HeaderValue, Request, Response};
@@ -8,37 +8,33 @@ use platform_core::{
     App, Error, ErrorKind, Result,
     admission::rate_limit::PerTenant,
     app::{Bound, Boxed, Serve, Served},
-    config::{Refusal, Rules},
     context::Criticality,
     lifecycle::{Drain, OnDeath},
-    stack::{ServerPolicy, Servers},
+    stack::Servers,
 };
-use serde::{Deserialize, Serialize};
 use tower_http::{cors::CorsLayer, sensitive_headers::SetSensitiveRequestHeadersLayer};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    Connections, Limits, Listener, Peer, Times, TlsConfig, TrustConfig,
+    Config, Connections, Listener, Peer, TlsConfig,
     admit::Door,
-    allow::{self, AllowConfig, Lists},
-    classes::{ClassConfig, Named},
+    allow::Lists,
+    classes::Named,
     dialect::Dialect,
     edge::{Answer, Edge, Whole},
     metrics::SCHEMES,
-    no_address,
     observe::Observer,
     of_the_key,
     route::NoteRoute,
-    show::{Show, ShowConfig},
+    show::Show,
     slots::{Around, Rest, Slots},
     stack::{Settings, Stack},
-    trust::Inbound,
 };
 use crate::{
     Body,
     admin::Views,
-    bearer::{self, BearerConfig},
+    bearer,
     tls::{self, Acceptor, Refresh},
 };
 
@@ -88,92 +84,6 @@ struct Ready {
     observer: Observer,
     settings: Settings,
     app: App,
-}
-
-/// The `[server]` section.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: String,
-    /// Who is believed.
-    pub trust: TrustConfig,
-    /// Its certificate, and whose it asks for.
-    pub tls: TlsConfig,
-    /// Whose tokens are good.
-    pub bearer: BearerConfig,
-    /// Whom single routes serve: names by route, as [`allow`](crate::tls::allow) reads them.
-    pub allow: AllowConfig,
-    /// Whose values are seen.
-    pub show: ShowConfig,
-    /// How much of everything.
-    pub limits: Limits,
-    /// How long.
-    pub times: Times,
-    /// The policy of every request.
-    pub policy: ServerPolicy,
-    /// Classes of requests with limits of their own ([`Server::class`]).
-    pub classes: BTreeMap<String, ClassConfig>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            listen: DEFAULT_LISTEN.to_owned(),
-            trust: TrustConfig::default(),
-            tls: TlsConfig::default(),
-            bearer: BearerConfig::default(),
-            allow: AllowConfig::new(),
-            show: ShowConfig::default(),
-            limits: Limits::default(),
-            times: Times::default(),
-            policy: ServerPolicy::default(),
-            classes: BTreeMap::new(),
-        }
-    }
-}
-
-impl Config {
-    /// The section of this process.
-    ///
-    /// # Errors
-    /// A key that is unknown, or a value that cannot be meant.
-    pub(crate) fn of(app: &App) -> Result<Config> {
-        let config: Config = app.config().section(SECTION)?;
-        app.config().check(SECTION, &config)?;
-        Ok(config)
-    }
-}
-
-impl Rules for Config {
-    fn refusals(&self) -> Vec<Refusal> {
-        let parts: [(&str, &dyn Rules); 7] = [
-            ("trust", &self.trust),
-            ("tls", &self.tls),
-            ("bearer", &self.bearer),
-            ("show", &self.show),
-            ("limits", &self.limits),
-            ("times", &self.times),
-            ("policy", &self.policy),
-        ];
-        let parts = parts
-            .into_iter()
-            .flat_map(|(part, rules)| rules.refusals().into_iter().map(move |refusal| refusal.under(part)));
-        let listen = no_address(&self.listen, DEFAULT_LISTEN).map(|why| Refusal::new("listen", why));
-        let asks = !self.tls.is_off() && !self.tls.client_ca.as_os_str().is_empty();
-        let blind = (self.trust.inbound == Inbound::Mtls && !asks).then(|| {
-            Refusal::new(
-                "tls.client_ca",
-                "is not set, and `trust.inbound = \"mtls\"` goes by peers' certificates",
-            )
-        });
-        let classes = self.classes.iter().flat_map(|(name, class)| {
-            let refusals = class.policy.refusals();
-            refusals.into_iter().map(move |refusal| refusal.under(&format!("classes.{name}.policy")))
-        });
-        let lists = allow::refusals(&self.allow, !self.bearer.is_off(), asks);
-        listen.into_iter().chain(blind).chain(parts).chain(classes).chain(lists).collect()
-    }
 }
 
 impl Server {
@@ -440,11 +350,7 @@ fn quota(rate: &PerTenant) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("\"tenant\";q={requests};w={window}")).ok()
 }
 
-/// The section, and the name of the address.
-const SECTION: &str = "server";
 /// What the address is called in the registry and by [`App::address`].
 const NAME: &str = "http";
 /// What a client should speak unless it knows better.
 const PROTOCOL: &str = "http1";
-/// Every address, because a container's peers come from outside; the port of the contract.
-const DEFAULT_LISTEN: &str = "0.0.0.0:8080";

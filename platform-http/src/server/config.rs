@@ -1,9 +1,49 @@
-//! What a connection may ask of us, and how long it may take.
+//! What is set of a server: what a connection may ask of us, how long it may take, and the sections of others.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use platform_core::config::{Refusal, Rules, duration, size};
+use platform_core::{
+    App, Result,
+    config::{Refusal, Rules, duration, size},
+    stack::ServerPolicy,
+};
 use serde::{Deserialize, Serialize};
+
+use super::{
+    TrustConfig,
+    allow::{self, AllowConfig},
+    classes::ClassConfig,
+    no_address,
+    show::ShowConfig,
+    trust::Inbound,
+};
+use crate::bearer::BearerConfig;
+
+/// The `[server]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: String,
+    /// Who is believed.
+    pub trust: TrustConfig,
+    /// Its certificate, and whose it asks for.
+    pub tls: TlsConfig,
+    /// Whose tokens are good.
+    pub bearer: BearerConfig,
+    /// Whom single routes serve: names by route, as [`allow`](crate::tls::allow) reads them.
+    pub allow: AllowConfig,
+    /// Whose values are seen.
+    pub show: ShowConfig,
+    /// How much of everything.
+    pub limits: Limits,
+    /// How long.
+    pub times: Times,
+    /// The policy of every request.
+    pub policy: ServerPolicy,
+    /// Classes of requests with limits of their own ([`Server::class`]).
+    pub classes: BTreeMap<String, ClassConfig>,
+}
 
 /// How much of everything: `server.limits`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +104,66 @@ pub enum Clients {
     Required,
     /// It may; routes say for whom they are ([`allow`](crate::tls::allow)).
     Optional,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: DEFAULT_LISTEN.to_owned(),
+            trust: TrustConfig::default(),
+            tls: TlsConfig::default(),
+            bearer: BearerConfig::default(),
+            allow: AllowConfig::new(),
+            show: ShowConfig::default(),
+            limits: Limits::default(),
+            times: Times::default(),
+            policy: ServerPolicy::default(),
+            classes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The section of this process.
+    ///
+    /// # Errors
+    /// A key that is unknown, or a value that cannot be meant.
+    pub(crate) fn of(app: &App) -> Result<Config> {
+        let config: Config = app.config().section(SECTION)?;
+        app.config().check(SECTION, &config)?;
+        Ok(config)
+    }
+}
+
+impl Rules for Config {
+    fn refusals(&self) -> Vec<Refusal> {
+        let parts: [(&str, &dyn Rules); 7] = [
+            ("trust", &self.trust),
+            ("tls", &self.tls),
+            ("bearer", &self.bearer),
+            ("show", &self.show),
+            ("limits", &self.limits),
+            ("times", &self.times),
+            ("policy", &self.policy),
+        ];
+        let parts = parts
+            .into_iter()
+            .flat_map(|(part, rules)| rules.refusals().into_iter().map(move |refusal| refusal.under(part)));
+        let listen = no_address(&self.listen, DEFAULT_LISTEN).map(|why| Refusal::new("listen", why));
+        let asks = !self.tls.is_off() && !self.tls.client_ca.as_os_str().is_empty();
+        let blind = (self.trust.inbound == Inbound::Mtls && !asks).then(|| {
+            Refusal::new(
+                "tls.client_ca",
+                "is not set, and `trust.inbound = \"mtls\"` goes by peers' certificates",
+            )
+        });
+        let classes = self.classes.iter().flat_map(|(name, class)| {
+            let refusals = class.policy.refusals();
+            refusals.into_iter().map(move |refusal| refusal.under(&format!("classes.{name}.policy")))
+        });
+        let lists = allow::refusals(&self.allow, !self.bearer.is_off(), asks);
+        listen.into_iter().chain(blind).chain(parts).chain(classes).chain(lists).collect()
+    }
 }
 
 impl TlsConfig {
@@ -168,6 +268,11 @@ const CONNECTION_AGE: Duration = Duration::from_secs(600);
 const LEAST_HEADERS: u64 = 8 * 1024;
 /// The largest list an HTTP/2 peer can be told of is 4 GiB; this is past any use.
 const MOST_HEADERS: u64 = 16 * 1024 * 1024;
+
+/// The section.
+const SECTION: &str = "server";
+/// Every address, because a container's peers come from outside; the port of the contract.
+const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 
 #[cfg(test)]
 mod tests {

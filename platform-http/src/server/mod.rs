@@ -44,9 +44,9 @@ mod stack;
 mod stream;
 mod trust;
 
-pub use builder::{Config, Server};
+pub use builder::Server;
 pub use classes::ClassConfig;
-pub use config::{Clients, Limits, Times, TlsConfig};
+pub use config::{Clients, Config, Limits, Times, TlsConfig};
 pub use connection::{Connections, Served};
 pub use line::Peer;
 pub use listener::Listener;

@@ -5,6 +5,7 @@
 //! length is known is told when its head is ready; a stream is told when it ends, or as what it failed with. A request whose future is
 //! dropped was abandoned by its caller, and is told as that.
 
+mod observer;
 mod told;
 
 use std::{any::Any, error, iter::successors, sync::Arc, time::Duration};
@@ -12,52 +13,31 @@ use std::{any::Any, error, iter::successors, sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use platform_core::{
-    App, Context, Error, ErrorKind, Outcome, Tick,
+    Context, Error, ErrorKind, Outcome, Tick,
     call::CarryReply as _,
     context::{
         SpanId,
-        wire::{Field, LOAD_REPORT, LOAD_REPORT_BIN, Rejected},
+        wire::{LOAD_REPORT, LOAD_REPORT_BIN},
     },
     deadline::Limit,
     lifecycle::panic_text,
     stack::Slot,
-    telemetry::{Counter, CounterFamily, Gauge, Logs, Operation, Traces},
+    telemetry::Operation,
 };
+
+pub(super) use observer::Observer;
 
 use super::{
     admit::Carried,
     dialect::Dialect,
-    durations::{CellKey, METHODS, Route, method_index},
+    durations::{CellKey, METHODS, method_index},
     edge::look_at_step,
-    load::{Form, Load},
-    metrics::{
-        ACTIVE, ActiveLabels, DEGRADED, DURATION, DegradedLabels, FieldLabels, PANICS, REJECTED, RouteLabels,
-        SLOW_POLLS,
-    },
-    route::Routes,
+    load::Form,
+    metrics::RouteLabels,
     spoken::{Saying, Spoken},
     stream::Stream,
 };
 use crate::{Body, problem::Refused};
-
-/// Tells every request of one server; cheap to clone.
-#[derive(Clone)]
-pub(super) struct Observer(Arc<Inner>);
-
-struct Inner {
-    routes: Routes<Route>,
-    active: [Gauge; METHODS.len()],
-    rejected: [Counter; Field::ALL.len()],
-    panics: Counter,
-    degraded: CounterFamily<DegradedLabels>,
-    slow_polls: CounterFamily<RouteLabels>,
-    traces: Traces,
-    logs: Logs,
-    lines: bool,
-    scheme: &'static str,
-    dialect: Option<Arc<dyn Dialect>>,
-    load: Load,
-}
 
 /// A request being served. Dropped without an end, it was abandoned.
 pub(super) struct Seen {
@@ -81,62 +61,6 @@ pub(super) struct Seen {
 }
 
 impl Observer {
-    /// The observer of `app`'s server; `lines` says whether it writes canonical lines, `dialect` what else is spoken,
-    /// `scheme` whether TLS is around it.
-    pub(super) fn new(
-        app: &App,
-        lines: bool,
-        dialect: Option<Arc<dyn Dialect>>,
-        scheme: &'static str,
-    ) -> Self {
-        let metrics = app.metrics();
-        let objectives = app.objectives();
-        let durations = metrics.histogram_with_bounds(&DURATION, &objectives.bounds());
-        let promised = objectives.any();
-        let (active, rejected) = (metrics.gauge(&ACTIVE), metrics.counter(&REJECTED));
-        Observer(Arc::new(Inner {
-            routes: Routes::new(move |path| Route::new(path, scheme, durations.clone(), promised)),
-            active: METHODS.map(|method| active.with(&ActiveLabels { method, scheme })),
-            rejected: Field::ALL.map(|field| rejected.with(&FieldLabels(field))),
-            panics: metrics.counter(&PANICS).with(&()),
-            degraded: metrics.counter(&DEGRADED),
-            slow_polls: metrics.counter(&SLOW_POLLS),
-            traces: app.traces().clone(),
-            logs: app.logs().clone(),
-            lines,
-            scheme,
-            dialect,
-            load: Load::new(Tick::now()),
-        }))
-    }
-
-    pub(super) fn routes(&self) -> &Routes<Route> {
-        &self.0.routes
-    }
-
-    /// A request is here of which everything is kept.
-    pub(super) fn hear_debug(&self) {
-        self.0.logs.hear_debug();
-    }
-
-    pub(super) fn traces(&self) -> &Traces {
-        &self.0.traces
-    }
-
-    /// A reply is made without each of `names`.
-    #[cold]
-    pub(super) fn count_degraded(&self, names: &str) {
-        for name in names.split(',') {
-            self.0.degraded.with(&DegradedLabels(Arc::from(name))).inc();
-        }
-    }
-
-    pub(super) fn count_rejected(&self, rejected: Rejected) {
-        for field in rejected.iter() {
-            self.0.rejected[field as usize].inc();
-        }
-    }
-
     /// Begins to look at a request that arrived at `context.now()`.
     pub(super) fn begin<B>(
         &self,
