@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use http::Method;
-use platform_core::{Error, ErrorKind, Result};
+use platform_core::{Error, ErrorKind, Result, blocking};
 use serde_json::{Value, json};
 
 use crate::{
@@ -133,14 +133,15 @@ fn explained(read: &BTreeMap<String, BTreeMap<String, Set>>, defaults: &BTreeMap
     out
 }
 
-/// A client's default is that of all clients.
-fn default<'a>(defaults: &'a BTreeMap<String, Set>, key: &str) -> Option<&'a Value> {
-    let own = defaults.get(key);
-    let all = || {
-        let (_, rest) = key.strip_prefix("clients.")?.split_once('.')?;
-        defaults.get(&format!("defaults.{rest}"))
-    };
-    own.or_else(all).map(|(value, _)| value)
+/// A client's default is that of all clients, and threads of every name begin alike.
+fn default(defaults: &BTreeMap<String, Set>, key: &str) -> Option<Value> {
+    let (section, name) = key.split_once('.').unwrap_or_default();
+    let (_, rest) = name.split_once('.').unwrap_or_default();
+    match section {
+        "blocking" => serde_json::to_value(blocking::Config::default()).ok()?.get(rest).cloned(),
+        "clients" => defaults.get(&format!("defaults.{rest}")).map(|(value, _)| value.clone()),
+        _ => defaults.get(key).map(|(value, _)| value.clone()),
+    }
 }
 
 fn variable(key: &str) -> String {

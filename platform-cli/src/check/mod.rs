@@ -110,8 +110,8 @@ const HELP: &str = "\
 platform check [FOLDER|FILE] [--json]: every platform.toml at and below the folder (here, if none is named)
 
 Each file as its service reads it, in every profile: types, unknown keys, ranges, contradictions, owners, hedges
-without a budget. All of them together: limits that do not shrink along a path, attempts and budgets that multiply,
-circles, names that two have. What stands in [settings] the service itself checks: its --check.
+without a budget, objectives that nothing can miss, service configs of gRPC beside it. All of them together: limits that
+do not shrink along a path, attempts and budgets that multiply, circles, names that two have. What stands in [settings] the service itself checks: its --check.
 
 Ends with 0 if all is fine, 1 if something was found, 2 if it was asked wrongly.
 ";

@@ -7,7 +7,7 @@ use std::{
 };
 
 use platform_core::{
-    Error, Result,
+    Error, Result, blocking,
     config::{Config, Mode, Name, Rules},
     identity::Identity,
     lifecycle,
@@ -75,6 +75,9 @@ fn profile(file: &Path, profile: Option<&str>, findings: &mut BTreeSet<Finding>)
     told(section::<telemetry::Settings>(&config, "telemetry"));
     told(config.section::<lifecycle::Config>("lifecycle").map(drop));
     told(section::<Objectives>(&config, "slo"));
+    for name in config.names("blocking") {
+        told(section::<blocking::Config>(&config, &format!("blocking.{name}")));
+    }
     // `[defaults]` count for every client, and for who has none in the file.
     let defaults = client::configured(&config, UNNAMED);
     let usable = defaults.is_ok();
@@ -96,8 +99,6 @@ fn profile(file: &Path, profile: Option<&str>, findings: &mut BTreeSet<Finding>)
     }
     for call in &calls {
         findings.extend(recommended_in_vain(file, call));
-    }
-    for call in &calls {
         findings.extend(hedged_for_nothing(file, &config, call));
     }
     findings.extend(never_late(file, &config));
@@ -137,6 +138,9 @@ pub(super) fn claim(config: &Config) -> Result<()> {
     config.section::<telemetry::Settings>("telemetry")?;
     config.section::<lifecycle::Config>("lifecycle")?;
     config.section::<Objectives>("slo")?;
+    for name in config.names("blocking") {
+        config.section::<blocking::Config>(&format!("blocking.{name}"))?;
+    }
     config.section::<client::Settings>("defaults")?;
     for name in config.names("clients") {
         client::configured(config, &name)?;
