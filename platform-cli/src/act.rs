@@ -158,33 +158,45 @@ fn act(
 /// What each instance did, for a person or a script; 1 if one did not.
 pub(crate) fn tell(arguments: &Arguments, answers: &[Answer]) -> ExitCode {
     print(&if arguments.has("--json") { json_of(answers) } else { told(answers) });
-    ExitCode::from(u8::from(answers.iter().any(|answer| answer.said.is_err())))
+    ExitCode::from(u8::from(answers.iter().any(|answer| failed(answer).is_some())))
+}
+
+/// Why an instance did not do what was asked of it, or not all of it.
+fn failed(answer: &Answer) -> Option<String> {
+    match &answer.said {
+        Ok(Said::Json(Value::Array(changes))) => {
+            let errors: Vec<&str> = changes.iter().filter_map(|change| change["error"].as_str()).collect();
+            (!errors.is_empty()).then(|| errors.join("; "))
+        }
+        Ok(_) => None,
+        Err(error) => Some(error.detail().to_owned()),
+    }
 }
 
 fn told(answers: &[Answer]) -> String {
     let rows = answers.iter().map(|answer| {
-        let (good, text) = match &answer.said {
+        let text = match &answer.said {
             Ok(Said::Json(Value::Array(changes))) if changes.is_empty() => {
-                (true, "there was nothing to do".to_owned())
+                "there was nothing to do".to_owned()
             }
             Ok(Said::Json(Value::Array(changes))) => {
-                (true, changes.iter().map(record).collect::<Vec<_>>().join("; "))
+                changes.iter().map(record).collect::<Vec<_>>().join("; ")
             }
-            Ok(Said::Json(change)) => (true, record(change)),
-            Ok(Said::Text(text)) => (true, text.trim().to_owned()),
-            Err(error) => (false, error.detail().to_owned()),
+            Ok(Said::Json(change)) => record(change),
+            Ok(Said::Text(text)) => text.trim().to_owned(),
+            Err(error) => error.detail().to_owned(),
         };
-        let mark = if good { paint("done", GREEN) } else { paint("FAILED", RED) };
+        let mark = if failed(answer).is_none() { paint("done", GREEN) } else { paint("FAILED", RED) };
         vec![answer.instance.instance.clone(), mark, text]
     });
     table(&rows.collect::<Vec<_>>())
 }
 
-/// A change record in words.
+/// A change record in words, or what was refused instead.
 fn record(change: &Value) -> String {
-    let text = |field: &str| change[field].as_str().unwrap_or_default().to_owned();
+    let text = |field: &str| change[field].as_str().map(str::to_owned);
     let id = change["id"].as_u64().map(|id| format!(" (change {id})")).unwrap_or_default();
-    format!("{}{id}", text("what"))
+    text("error").unwrap_or_else(|| format!("{}{id}", text("what").unwrap_or_default()))
 }
 
 fn json_of(answers: &[Answer]) -> String {
@@ -192,14 +204,19 @@ fn json_of(answers: &[Answer]) -> String {
         .iter()
         .map(|answer| {
             let Answer { service, instance, said } = answer;
-            let (done, field, value) = match said {
-                Ok(Said::Json(value)) => (true, "answer", value.clone()),
-                Ok(Said::Text(text)) => (true, "answer", Value::from(text.as_str())),
-                Err(error) => (false, "error", Value::from(error.detail())),
-            };
-            json!({
-                "service": service, "instance": instance.instance, "admin": instance.admin, "done": done, field: value,
-            })
+            let failed = failed(answer);
+            let mut told = json!({
+                "service": service, "instance": instance.instance, "admin": instance.admin, "done": failed.is_none(),
+            });
+            match said {
+                Ok(Said::Json(value)) => told["answer"] = value.clone(),
+                Ok(Said::Text(text)) => told["answer"] = text.as_str().into(),
+                Err(_) => {}
+            }
+            if let Some(why) = failed {
+                told["error"] = why.into();
+            }
+            told
         })
         .collect();
     format!("{:#}\n", Value::Array(all))

@@ -43,21 +43,23 @@ fn list(arguments: &Arguments, fleet: &Fleet) -> Result<ExitCode> {
         let nobody = format!("the registry `{}` knows no service", fleet.registry());
         return Err(Error::new(ErrorKind::NoEndpoints, nobody));
     }
+    let status = ExitCode::from(u8::from(services.iter().any(|(_, known)| known.is_err())));
     if arguments.has("--json") {
         let each = services.iter().map(|(name, known)| {
-            let known = known.as_deref().unwrap_or_default();
+            let (known, trouble) = asked(known);
             json!({ "service": name, "ready": ready(known), "known": known.len(), "versions": versions(known),
-                "zones": each(known, |one| &one.zone), "owners": each(known, |one| &one.owner) })
+                "zones": each(known, |one| &one.zone), "owners": each(known, |one| &one.owner), "trouble": trouble })
         });
-        return Ok(print(&format!("{:#}\n", Value::Array(each.collect()))));
+        print(&format!("{:#}\n", Value::Array(each.collect())));
+        return Ok(status);
     }
     let mut rows = vec![["service", "ready", "versions", "zones", "owner"].map(str::to_owned).to_vec()];
     let mut notes = String::new();
     for (name, known) in &services {
-        if let Err(error) = known {
-            notes.push_str(&format!("{name}: {}\n", error.detail()));
+        let (known, trouble) = asked(known);
+        if !trouble.is_empty() {
+            notes.push_str(&format!("{name}: {trouble}\n"));
         }
-        let known = known.as_deref().unwrap_or_default();
         let joined = |words: BTreeSet<String>| {
             if words.is_empty() { "-".to_owned() } else { words.into_iter().collect::<Vec<_>>().join(", ") }
         };
@@ -69,20 +71,24 @@ fn list(arguments: &Arguments, fleet: &Fleet) -> Result<ExitCode> {
             joined(each(known, |one| &one.owner)),
         ]);
     }
-    Ok(print(&format!("{}{notes}", table(&rows))))
+    print(&format!("{}{notes}", table(&rows)));
+    Ok(status)
+}
+
+/// Who answers, and why nobody does.
+fn asked(known: &Result<Vec<Arc<Endpoint>>>) -> (&[Arc<Endpoint>], &str) {
+    match known {
+        Ok(known) => (known, ""),
+        Err(error) => (&[], error.detail()),
+    }
 }
 
 fn ready(known: &[Arc<Endpoint>]) -> usize {
     known.iter().filter(|one| one.state == State::Ready).count()
 }
 
-/// As `top` names them.
 fn versions(known: &[Arc<Endpoint>]) -> BTreeSet<String> {
-    let named = |one: &Arc<Endpoint>| {
-        let variant = if one.variant == "stable" { "" } else { one.variant.as_str() };
-        format!("{} {variant}", one.version).trim().to_owned()
-    };
-    known.iter().map(named).filter(|version| !version.is_empty()).collect()
+    known.iter().map(|one| fleet::version(one)).filter(|version| !version.is_empty()).collect()
 }
 
 fn each(known: &[Arc<Endpoint>], field: impl Fn(&Endpoint) -> &String) -> BTreeSet<String> {

@@ -115,7 +115,15 @@ async fn undo(fleet: &Fleet, service: &str, wanted: &Wanted, why: &str) -> Resul
                 match fleet.ask_one(&answer.instance, &Method::DELETE, &path, Some(&body)).await {
                     Ok(Said::Json(change)) => said.push(change),
                     Ok(Said::Text(text)) => said.push(json!({ "what": text.trim() })),
-                    Err(error) => return Answer { said: Err(error), ..answer },
+                    Err(error) => {
+                        said.push(
+                            json!({ "id": change["id"], "what": change["what"], "error": error.detail() }),
+                        );
+                        // One that refuses may take back the others; one that does not answer is not asked again.
+                        if error.kind() != ErrorKind::Upstream {
+                            break;
+                        }
+                    }
                 }
             }
             Answer { said: Ok(Said::Json(Value::Array(said))), ..answer }

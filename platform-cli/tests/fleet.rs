@@ -9,7 +9,12 @@ use std::{fs, path::Path, time::Duration};
 use axum::{Router, extract::State, routing::get};
 use ground::platform_in;
 use platform_core::{
-    App, Result, app::Ended, config::Config, context, lifecycle::Phase, telemetry::log::Output,
+    App, Result,
+    app::{ChangeKind, Ended},
+    config::Config,
+    context,
+    lifecycle::Phase,
+    telemetry::log::Output,
 };
 use platform_http::{Client, Problem, Server, prepare};
 use serde_json::Value;
@@ -278,6 +283,12 @@ async fn nobody_there_and_wrong_uses_are_told() {
         said.contains("from     platform.toml:5") && said.contains("PLATFORM__DISCOVERY__START_WAIT"),
         "{said}"
     );
+    let films = ["config", "explain", "blocking.films", "--set", "blocking.films.threads=4"];
+    let (code, said, wrong) = town.platform(&films).await;
+    assert_eq!(code, Some(0), "{wrong}");
+    let threads =
+        "blocking.films.threads\n  value    4\n  from     flag --set blocking.films.threads\n  default  16\n";
+    assert!(said.contains(threads) && said.contains("default  \"50ms\"\n"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -301,6 +312,43 @@ async fn one_that_is_gone_or_silent_is_a_failure_of_its_own() {
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&said[1]["instance"], &said[1]["done"]), (&Value::from("orders-9"), &Value::from(false)));
     assert!(said[1]["error"].as_str().unwrap().contains(&free.to_string()), "{said}");
+
+    let (status, said, _) = town.platform(&["top", "--once", "orders"]).await;
+    assert!(status == Some(1) && said.contains("orders: orders-9: "), "{said}");
+
+    // What cannot be taken back keeps nobody from taking back the rest.
+    let changes = one.app.changes();
+    changes.record_for(ChangeKind::Config, "orders", "a switch of its own", "x", Duration::from_secs(300));
+    let all = ["undo", "orders", "--all", "--instance", "orders-1", "--why", "y", "--json"];
+    let (status, said, wrong) = town.platform(&all).await;
+    assert_eq!(status, Some(1), "{said}{wrong}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let (own, mode) = (&said[0]["answer"][0], &said[0]["answer"][1]);
+    assert!(own["what"] == "a switch of its own" && own["error"] == said[0]["error"], "{said}");
+    assert!(own["error"].as_str().unwrap().contains("cannot be undone"), "{said}");
+    assert!(mode["kind"] == "mode" && mode["error"].is_null() && said[0]["done"] == false, "{said}");
+    assert_eq!(
+        changes
+            .latest()
+            .iter()
+            .filter(|change| !change.undone
+                && change.kind == ChangeKind::Mode
+                && change.until_unix_ms.is_some())
+            .count(),
+        0
+    );
+
+    // A service whose only record is none is told beside the others, and in the status.
+    fs::create_dir(registry.join("stock")).unwrap();
+    fs::write(registry.join("stock/stock-1.json"), "{").unwrap();
+    let (status, said, _) = town.platform(&["targets", "--json"]).await;
+    assert_eq!(status, Some(1), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said[0]["known"], &said[0]["trouble"]), (&Value::from(2), &Value::from("")), "{said}");
+    let trouble = said[1]["trouble"].as_str().unwrap();
+    assert!(said[1]["known"] == 0 && trouble.contains("nobody answers for stock"), "{said}");
+    let (status, said, _) = town.platform(&["targets"]).await;
+    assert!(status == Some(1) && said.contains("stock: nobody answers for stock"), "{said}");
     one.app.stop("the test", "it is over");
     assert_eq!(one.ended().await, 0);
 }

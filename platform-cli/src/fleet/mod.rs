@@ -18,7 +18,7 @@ use http::Method;
 use platform_core::{
     Error, ErrorKind, Result,
     config::{Config, Name},
-    identity::Identity,
+    identity::{DEFAULT_VARIANT, Identity},
     telemetry::Metrics,
 };
 use platform_discovery::{Balance, Discovery, Endpoint, Target, balance};
@@ -207,6 +207,12 @@ impl Fleet {
         }))
         .await)
     }
+}
+
+/// The version of an instance, and its variant where it is not the ordinary one.
+pub(crate) fn version(instance: &Endpoint) -> String {
+    let variant = if instance.variant == DEFAULT_VARIANT { "" } else { instance.variant.as_str() };
+    format!("{} {variant}", instance.version).trim().to_owned()
 }
 
 /// What is set here, as a service that started here would read it.

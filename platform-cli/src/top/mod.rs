@@ -66,7 +66,8 @@ pub(crate) fn run(given: &[String]) -> Result<ExitCode> {
                 // Home, and everything below is old.
                 let text = if live { format!("\u{1b}[H\u{1b}[J{text}") } else { text };
                 if write(&text).is_err() || once {
-                    return Ok(ExitCode::SUCCESS);
+                    let ill = once && rows.iter().any(|row| !row.trouble.is_empty());
+                    return Ok(ExitCode::from(u8::from(ill)));
                 }
             } else if live {
                 // A page of its own begins.
@@ -132,12 +133,7 @@ async fn look(fleet: &Fleet, services: &[String]) -> Moment {
                     let instance = &answer.instance;
                     seen.known += 1;
                     seen.ready += usize::from(instance.state == State::Ready);
-                    let variant = if instance.variant == "stable" {
-                        String::new()
-                    } else {
-                        format!(" {}", instance.variant)
-                    };
-                    seen.versions.insert(format!("{}{variant}", instance.version).trim().to_owned());
+                    seen.versions.insert(fleet::version(instance));
                     match answer.said {
                         Ok(Said::Text(text)) => {
                             seen.counts.insert(instance.instance.clone(), Counts::read(&text));
