@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod judges;
+
 use std::{
-    env, fs,
+    fs,
     path::Path,
     process::{Command, Output},
 };
 
+use judges::judged;
 use tempfile::TempDir;
 
 /// Two teams and their managers, and what they answer for.
@@ -62,22 +65,6 @@ fn made(folder: &Path, arguments: &[&str]) -> String {
     let out = ops(folder, arguments);
     assert!(out.status.success(), "{out:?}");
     String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap()
-}
-
-/// Runs a program of others; `None` where it is not installed, unless it must be.
-fn judged(folder: &Path, program: &str, arguments: &[&str]) -> Option<String> {
-    let out = match Command::new(program).args(arguments).current_dir(folder).output() {
-        Ok(out) => out,
-        Err(error) => {
-            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
-            assert!(!required, "{program} cannot be run: {error}");
-            eprintln!("skipped: {program} cannot be run: {error}");
-            return None;
-        }
-    };
-    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{program} {arguments:?}\n{said}");
-    Some(said)
 }
 
 #[test]

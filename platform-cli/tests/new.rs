@@ -4,16 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "what helps a test may panic: the test fails")]
 
 mod ground;
+mod judges;
 mod process;
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, env, fs, path::Path, process::Command};
 
 use ground::platform_in;
+use judges::judged;
 use process::{Service, get};
 use serde_json::Value;
 
@@ -147,20 +144,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 /// What is said at a terminal where these answers are given, and the status; `None` without a Python.
 fn at_a_terminal(folder: &Path, answers: &str, arguments: &[&str]) -> Option<(Option<i32>, String)> {
     let python = env::var_os("PLATFORM_TEST_PYTHON").unwrap_or_else(|| "python3".into());
-    let asked = Command::new(python)
-        .args(["-c", TERMINAL, answers, env!("CARGO_BIN_EXE_platform")])
-        .args(arguments)
-        .current_dir(folder)
-        .output();
-    match asked {
-        Ok(out) => Some((out.status.code(), text(&out.stdout) + &text(&out.stderr))),
-        Err(error) => {
-            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
-            assert!(!required, "no python: {error}");
-            eprintln!("skipped: no python: {error}");
-            None
-        }
-    }
+    let program = ["-c", TERMINAL, answers, env!("CARGO_BIN_EXE_platform")];
+    judges::ran(folder, python, &[&program, arguments].concat())
 }
 
 #[test]
@@ -316,21 +301,6 @@ fn a_cluster_takes_the_manifest_and_a_linter_the_dockerfile() {
             "runAsNonRoot: true",
         ] {
             assert!(manifest.contains(part), "{part} in {manifest}");
-        }
-    }
-}
-
-/// The program finds nothing wrong, where it is installed: beside the Python of the tests, or on the path.
-fn judged(folder: &Path, program: &str, arguments: &[&str]) {
-    let python = env::var_os("PLATFORM_TEST_PYTHON").map(PathBuf::from);
-    let beside = python.and_then(|python| Some(python.parent()?.join(program))).filter(|path| path.is_file());
-    let path = beside.unwrap_or_else(|| PathBuf::from(program));
-    match Command::new(path).args(arguments).current_dir(folder).output() {
-        Ok(out) => assert!(out.status.success(), "{program}: {}{}", text(&out.stdout), text(&out.stderr)),
-        Err(error) => {
-            let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
-            assert!(!required, "{program} cannot be run: {error}");
-            eprintln!("skipped: {program} cannot be run: {error}");
         }
     }
 }
