@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use platform_core::{lifecycle, telemetry};
+use platform_core::{blocking, lifecycle, telemetry};
 use platform_discovery::balance;
 use platform_http::{admin, client, joined_catalogue, server};
 use serde_json::Value;
@@ -42,6 +42,7 @@ fn every_default_is_in_the_manual_with_its_reason() {
     let json = |value: serde_json::Result<Value>| value.expect("JSON");
     let mut sections = vec![
         ("`[admin]`", json(serde_json::to_value(admin::Config::default()))),
+        ("`[blocking.NAME]`", json(serde_json::to_value(blocking::Config::default()))),
         ("`[defaults.balance]`", json(serde_json::to_value(balance::Config::default()))),
         ("`[defaults.connect]`", json(serde_json::to_value(client::Connect::default()))),
         ("`[discovery]`", json(serde_json::to_value(platform_discovery::Config::default()))),
@@ -52,6 +53,12 @@ fn every_default_is_in_the_manual_with_its_reason() {
     // On a page of its own (`serving`).
     server.as_object_mut().expect("a table").remove("policy");
     sections.push(("`[server]`", server));
+    let mut client = json(serde_json::to_value(client::Settings::default()));
+    // Those below have headings of their own, or are nobody's defaults.
+    for key in ["policy", "balance", "connect", "target", "methods", "service_config"] {
+        assert!(client.as_object_mut().expect("a table").remove(key).is_some(), "{key}");
+    }
+    sections.push(("`[defaults]`", client));
     let page = page("defaults.rs");
     for (heading, value) in sections {
         let mut found = Vec::new();

@@ -4,6 +4,14 @@
 //! running service, and from where, says its `--describe`. Those of the server's guards are on their own page
 //! ([`serving`](super::serving)); `[slo]` has none, because nobody can promise for somebody else.
 //!
+//! # `[defaults]`
+//! The same for `[clients.NAME]`, which alone has a `target`, `methods` and a `service_config`. What else stands there is below.
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `preset` | `internal` | most of what a service calls is the company's own |
+//! | `criticality` | `inherit` | a call is as important as the request that it is made for |
+//!
 //! # A client's policy
 //! `[defaults.policy]`, `[clients.NAME.policy]`: [`ClientPolicy`](crate::stack::ClientPolicy).
 //!
@@ -87,6 +95,15 @@
 //! | `tls.cert` | `""` | most servers ask for none |
 //! | `tls.key` | `""` | it belongs to `cert` |
 //! | `tls.server_name` | `""` | the target's host or name is what its certificate should say |
+//!
+//! # `[blocking.NAME]`
+//! Threads for one kind of work that blocks: [`Blocking`](crate::blocking::Blocking).
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `threads` | `16` | four times as many as a common container has processors: blocked threads mostly wait; at 2 MiB of stack each, what hangs holds no more than 32 MiB |
+//! | `queue` | `64` | four pieces of work for each thread: more could not begin within `max_wait` unless each took a tenth of it |
+//! | `max_wait` | `50ms` | that of a server's own line: who waits longer is served late |
 //!
 //! # `[server]`
 //! Who may connect, and for how long.

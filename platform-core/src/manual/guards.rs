@@ -20,7 +20,9 @@
 //! | the server's line | Who waits for a slot, and who goes next? | [`admission::line`](crate::admission::line) |
 //! | shedding, fair shares | Whose request goes, when not all can stay? | [`admission::shed`](crate::admission::shed) |
 //! | the server's connections | Who may connect, for how long, and what answers them? | [`platform_http::server`](../../../platform_http/server/index.html) |
+//! | threads for blocking work | Who may hold a thread, and for how long may others wait? | [`blocking`](crate::blocking) |
 //! | TLS, identity | Who is on the other side? | [`platform_http::tls`](../../../platform_http/tls/index.html) |
+//! | tokens | Whose token is it? | [`platform_http::bearer`](../../../platform_http/bearer/index.html) |
 //! | registration | How do others find us? | [`platform_discovery::register`](../../../platform_discovery/register/index.html) |
 //! | drain | When does a process live? | [`lifecycle`](crate::lifecycle) |
 //! | logging | What does a service say, and who is made to wait for it? | [`telemetry::log`](crate::telemetry::log) |

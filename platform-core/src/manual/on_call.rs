@@ -14,8 +14,8 @@
 //! | **Is it more than we can do?** | `platform_server_pressure_ratio` by source, and who is refused by importance |
 //!
 //! # What can be done, without a deployment
-//! Everything goes back by itself (30 min unless it is said otherwise), is recorded with a name and a reason, and is sent to every
-//! instance by `platform`:
+//! Everything but a drain goes back by itself (30 min unless it is said otherwise). It is recorded with a name and a reason, and is
+//! sent to every instance by `platform`:
 //!
 //! ```text
 //! platform top                                                           # rates, errors, latencies, versions, open breakers

@@ -15,7 +15,7 @@
 //! | `METRICS_ONLY`, `DISABLED`, `FORCED_OPEN` | `mode` `observe`, `off`; `PUT /platform/breakers/TARGET` |
 //! | `Retry`, `maxAttempts` 3, `intervalFunction` | [`recovery`](crate::recovery): `retry.max_attempts` 3 (with the first), full jitter from `backoff`; what may not be done twice is not repeated |
 //! | a retry budget (asked for) | `budget` |
-//! | `Bulkhead` 25, `ThreadPoolBulkhead` | [`bulkhead`](crate::admission::bulkhead) 1000: it guards memory; the load is the concurrency limit's. No thread pools: nothing here holds a thread |
+//! | `Bulkhead` 25, `ThreadPoolBulkhead` | [`bulkhead`](crate::admission::bulkhead) 1000: it guards memory; the load is the concurrency limit's. `ThreadPoolBulkhead` is [`Blocking`](crate::blocking::Blocking): threads and a short line for each kind of work |
 //! | `RateLimiter`, `limitForPeriod` | [`rate_limit`](crate::admission::rate_limit): `per_second`, `burst`, without a period's edge |
 //! | `TimeLimiter` | `attempt_timeout`, and `timeout` for the whole call |
 //! | the order of decorators | fixed, with a reason a line |

@@ -25,6 +25,16 @@
 //! | one that is not good | 401, with `error="invalid_token"` and why | UNAUTHENTICATED |
 //! | a good one that may not ask for this | 403, with `error="insufficient_scope"` | PERMISSION_DENIED |
 //!
+//! # Defaults
+//! | setting | value | because |
+//! |---|---|---|
+//! | `server.bearer.keys` | none: nobody is asked | nobody can guess who issues tokens |
+//! | `server.bearer.issuer`, `audience` | none | there is no usual one, and with `keys` both are needed |
+//! | `server.bearer.tenant` | none | no claim is the tenant's everywhere |
+//! | `server.bearer.leeway` | 30 s, 5 m at most | clocks that are kept differ by less than a second, those of a machine that just woke up by some |
+//! | `server.bearer.tokens` | `required` | a route that somebody forgets is closed |
+//! | a look at the files | each second | a rotation is seen before anybody asks whether it was |
+//!
 //! # Signals
 //! The canonical line's `subject`; `unauthenticated` and `forbidden` among the reasons of the server's metrics; a
 //! warning for key files that cannot be used, a line and a change for each rotation.
