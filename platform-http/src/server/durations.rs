@@ -1,4 +1,4 @@
-//! How long did requests of one route take?
+//! What is counted of one route: how long its requests took, and how often they held their thread?
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,10 +6,13 @@ use http::Method;
 use platform_core::{
     ErrorKind,
     context::TraceId,
-    telemetry::{Histogram, HistogramFamily},
+    telemetry::{Counter, CounterFamily, Histogram, HistogramFamily},
 };
 
-use super::{grown::Grown, metrics::DurationLabels};
+use super::{
+    grown::Grown,
+    metrics::{DurationLabels, RouteLabels},
+};
 
 /// One route's durations: a cell for each method, status and reason that was seen, found without a lock.
 pub(super) struct Route {
@@ -20,6 +23,8 @@ pub(super) struct Route {
     /// Something is promised, so failures count from 0 on: a series that begins with its first failure hides that
     /// from every rate.
     promised: bool,
+    /// Counted from 0 on, for the same reason.
+    pub(super) slow_polls: Counter,
 }
 
 struct Cell {
@@ -41,8 +46,11 @@ impl Route {
         scheme: &'static str,
         durations: HistogramFamily<DurationLabels>,
         promised: bool,
+        slow_polls: &CounterFamily<RouteLabels>,
     ) -> Self {
-        Route { path: Arc::from(path), scheme, durations, cells: Grown::default(), promised }
+        let path: Arc<str> = Arc::from(path);
+        let slow_polls = slow_polls.with(&RouteLabels(Arc::clone(&path)));
+        Route { path, scheme, durations, cells: Grown::default(), promised, slow_polls }
     }
 
     pub(super) fn observe(&self, key: CellKey, duration: Duration, trace: Option<TraceId>) {

@@ -66,7 +66,7 @@ impl Spoken {
                 if named.is_error { trace::Status::Error(named.status.into()) } else { trace::Status::Unset };
             seen.end_span(named.method.to_string().into(), named.attributes, status, took);
         }
-        seen.count_slow_polls(&named.method);
+        seen.count_slow_polls_of(&named.method);
         let operation = Operation::Rpc { method: &named.method, status: named.status };
         seen.write_line(operation, said.reason, said.outcome, took);
     }

@@ -22,7 +22,7 @@ use platform_core::{
     deadline::Limit,
     lifecycle::panic_text,
     stack::Slot,
-    telemetry::Operation,
+    telemetry::{Counter, Operation},
 };
 
 pub(super) use observer::Observer;
@@ -303,9 +303,9 @@ impl Seen {
             return spoken.tell(self, duration);
         }
         let trace = self.context.trace();
-        self.count_slow_polls(&inner.routes.of(self.route()).path);
         let key = CellKey { method: self.method, status: self.status.as_u16(), reason: self.reason };
         let route = inner.routes.of(self.route());
+        self.count_slow_polls(|| route.slow_polls.clone());
         let exemplar = trace.is_sampled().then(|| trace.trace_id());
         route.observe(key, self.head.unwrap_or(duration), exemplar);
         if trace.is_sampled() && inner.traces.exports() {
@@ -318,11 +318,16 @@ impl Seen {
 
     /// Steps that held a thread for too long, by route or method.
     #[inline]
-    pub(super) fn count_slow_polls(&self, route: &str) {
+    fn count_slow_polls(&self, counter: impl FnOnce() -> Counter) {
         let slow = self.context.notes().map_or(0, |notes| notes.slow_polls());
         if slow > 0 {
-            self.observer.0.slow_polls.with(&RouteLabels(Arc::from(route))).inc_by(u64::from(slow));
+            counter().inc_by(u64::from(slow));
         }
+    }
+
+    /// The same of a call in a dialect.
+    pub(super) fn count_slow_polls_of(&self, method: &str) {
+        self.count_slow_polls(|| self.observer.0.slow_polls.with(&RouteLabels(Arc::from(method))));
     }
 
     fn route(&self) -> u32 {

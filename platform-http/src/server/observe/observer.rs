@@ -51,14 +51,16 @@ impl Observer {
         let objectives = app.objectives();
         let durations = metrics.histogram_with_bounds(&DURATION, &objectives.bounds());
         let promised = objectives.any();
+        let slow_polls = metrics.counter(&SLOW_POLLS);
+        let of_route = slow_polls.clone();
         let (active, rejected) = (metrics.gauge(&ACTIVE), metrics.counter(&REJECTED));
         Observer(Arc::new(Inner {
-            routes: Routes::new(move |path| Route::new(path, scheme, durations.clone(), promised)),
+            routes: Routes::new(move |path| Route::new(path, scheme, durations.clone(), promised, &of_route)),
             active: METHODS.map(|method| active.with(&ActiveLabels { method, scheme })),
             rejected: Field::ALL.map(|field| rejected.with(&FieldLabels(field))),
             panics: metrics.counter(&PANICS).with(&()),
             degraded: metrics.counter(&DEGRADED),
-            slow_polls: metrics.counter(&SLOW_POLLS),
+            slow_polls,
             traces: app.traces().clone(),
             logs: app.logs().clone(),
             lines,
