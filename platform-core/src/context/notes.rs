@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::Tenant;
+use super::{Loan, Tenant};
 use crate::error::Error;
 
 /// What is remembered about one served request.
@@ -24,6 +24,7 @@ pub struct Notes {
     cut: OnceLock<Error>,
     fault: OnceLock<Arc<str>>,
     tenant: OnceLock<Tenant>,
+    loan: Loan,
     fields: Mutex<Vec<(&'static str, Cow<'static, str>)>>,
 }
 
@@ -62,6 +63,11 @@ impl Notes {
     /// reason is the one that is answered.
     pub fn cut(&self, reason: &Error) {
         let _ = self.cut.set(reason.clone());
+    }
+
+    /// Whose the request's place is.
+    pub(crate) fn loan(&self) -> &Loan {
+        &self.loan
     }
 
     /// Why the request was cut short.

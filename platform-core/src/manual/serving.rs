@@ -55,6 +55,13 @@
 //! `[server.classes.slow]`. A reply that is made while it is sent (events, a stream of messages) gives its slot back at
 //! the first moment that it has nothing to send, and counts as class `stream`.
 //!
+//! # Bodies that do not come
+//! A slow body needs no capacity, and a few dozen stalled ones would fill every place there is. So a handler that has waited
+//! for its caller for 25 ms, in all its waits together, lends its place to others while nothing comes. When something does,
+//! it has the next free place, before all who wait outside, and reads on: it was let in, and is refused nothing any more. The
+//! limit stays exact, and learns nothing from what callers took. A body that stops is cut after `server.times.body_idle`; a
+//! stream of messages lasts as long as its call.
+//!
 //! # Work that holds a thread
 //! A file, an embedded database, a password's hash: on threads of its own ([`Blocking`](crate::blocking::Blocking)), so many
 //! at a time for each kind of work, with a short line (`[blocking.NAME]`). What holds a thread of the runtime instead is

@@ -56,7 +56,7 @@ pub use policy::{
     ATTEMPT_TIMEOUT, ClassPolicy, ClientPolicy, Expired, MethodHedge, MethodPolicy, SERVER_TIMEOUT,
     ServerPolicy, TIMEOUT,
 };
-pub use server::{Before, DEFAULT, Entry, Guarding, ServerGuards, Servers, Slot};
+pub use server::{Before, DEFAULT, Entry, Guarding, Lender, ServerGuards, Servers, Slot};
 pub(crate) use server::{declared, signals as server_signals};
 pub use targets::Targets;
 pub use wire::{Answered, Sending, Wire};

@@ -42,6 +42,30 @@ async fn words_go_both_ways_one_by_one() {
 }
 
 #[tokio::test]
+async fn callers_that_fall_silent_hold_no_place() {
+    let one = "[server.policy]\nconcurrency = { start = 1, min = 1, max = 1, queue_wait = '5s' }\n";
+    let house = House::open(one).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        let (say, said) = mpsc::channel(2);
+        let mut client = house.client();
+        let joined =
+            platform_core::context::spawn(async move { client.join(ReceiverStream::new(said)).await });
+        say.send(word("a")).await.unwrap();
+        silent.push((say, joined));
+    }
+    for _ in 0..5 {
+        assert_eq!(soon(house.client().say(word("b"))).await.unwrap().into_inner().text, "b");
+    }
+    for (say, joined) in silent {
+        say.send(word("c")).await.unwrap();
+        drop(say);
+        assert_eq!(soon(joined).await.unwrap().unwrap().into_inner().text, "ac");
+    }
+    house.end().await;
+}
+
+#[tokio::test]
 async fn without_descriptors_a_silent_stream_begins_all_the_same() {
     let house = House::open("").await;
     let channel = Channel::builder(&house.app, "bare").target(format!("fixed://{}", house.address));

@@ -8,6 +8,7 @@
 //! A layer in a slot that replaces the body loses the context; slots are typed so that it cannot.
 
 mod incoming;
+mod pause;
 mod replay;
 
 use std::{

@@ -47,7 +47,10 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(slot: Option<Slot>, context: &Context) -> Self {
+    pub(super) fn new(mut slot: Option<Slot>, context: &Context, has_body: bool) -> Self {
+        if has_body && let (Some(slot), Some(notes)) = (&mut slot, context.notes()) {
+            slot.lends(notes);
+        }
         Serving { slot, deadline: context.deadline() }
     }
 
@@ -80,9 +83,14 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) async fn enter(&self, path: &str, context: &mut Context) -> Result<Serving, Error> {
+    pub(super) async fn enter(
+        &self,
+        path: &str,
+        context: &mut Context,
+        has_body: bool,
+    ) -> Result<Serving, Error> {
         let class = self.paths.of(path).class;
         let slot = enter(&self.guards, class, context).await?;
-        Ok(Serving::new(slot, context))
+        Ok(Serving::new(slot, context, has_body))
     }
 }

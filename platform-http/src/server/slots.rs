@@ -57,6 +57,7 @@ use std::{
 
 use axum::Router;
 use http::{Request, Response};
+use http_body::Body as _;
 use platform_core::{call::CarryCall as _, context};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -200,7 +201,8 @@ impl Below for Behind {
         let (door, rest) = (self.0.clone(), self.1.clone());
         Box::pin(async move {
             let path = request.uri().path().to_owned();
-            let serving = door.enter(&path, request.body_mut().context_mut()).await?;
+            let has_body = !request.body().is_end_stream();
+            let serving = door.enter(&path, request.body_mut().context_mut(), has_body).await?;
             let reply = rest.0.answer(request).await;
             Ok(serving.answered(reply))
         })

@@ -27,7 +27,7 @@ use platform_core::{
     },
     deadline::{Limit, Whose, within},
     identity::Identity,
-    stack::{Guarding, ServerGuards},
+    stack::{Guarding, Lender, ServerGuards},
 };
 use tokio::time::Instant;
 
@@ -114,7 +114,7 @@ impl<S: Answer> Stack<S> {
         if admitted.is_ok() && !shared.asks_below {
             // Importance and capacity: a refusal runs no handler and reads no body.
             match admit::enter(&shared.guards, class, &mut context).await {
-                Ok(slot) => seen.hold(slot),
+                Ok(slot) => seen.hold(slot, !request.body().is_end_stream()),
                 Err(refusal) => admitted = Err(refusal),
             }
         }
@@ -123,7 +123,7 @@ impl<S: Answer> Stack<S> {
             Err(refusal) => (Err(refusal), None),
             Ok(limit) => {
                 let whole = seen.dialect().is_some();
-                let limits = |body| shared.limit_body(body, &context, whole);
+                let limits = |body| shared.limit_body(body, &context, class, whole);
                 let answer = self.inner.answer(request, &context, limits);
                 let call = pin!(Landing::new(answer, &mut reply, context.now(), &mut at_once));
                 // The one bridge to business code.
@@ -230,11 +230,22 @@ impl Shared {
     }
 
     /// `whole`: it may be as long and as slow as the call itself.
-    fn limit_body(&self, body: hyper::body::Incoming, context: &Context, whole: bool) -> Incoming {
-        match context.notes() {
-            Some(notes) if whole => Incoming::watched(body, notes),
-            Some(notes) => Incoming::limited(body, self.body, self.body_idle, notes),
-            None => Incoming::unlimited(body),
+    fn limit_body(
+        &self,
+        body: hyper::body::Incoming,
+        context: &Context,
+        class: u16,
+        whole: bool,
+    ) -> Incoming {
+        // Most requests have no body; those carry no limits either.
+        let Some(notes) = context.notes().filter(|_| !body.is_end_stream()) else {
+            return Incoming::unlimited(body);
+        };
+        let lender = Lender::new(&self.guards, class, notes);
+        if whole {
+            Incoming::watched(body, lender)
+        } else {
+            Incoming::limited(body, self.body, self.body_idle, lender)
         }
     }
 

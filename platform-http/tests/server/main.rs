@@ -7,6 +7,7 @@ mod bearer;
 #[cfg(feature = "compression")]
 mod compression;
 mod guards;
+mod lent;
 mod limits;
 mod overload;
 mod signals;

@@ -34,10 +34,8 @@ async fn slowhttptest_is_shown_the_door_and_nobody_else_notices() {
         .route("/quick", get(|| async { "hello" }))
         .route("/slow", get(move || async { large }))
         .route("/slow", post(|body: String| async move { body }));
-    // Whoever reads a body has a place as long as it comes: where strangers send them, these are a class of their own.
-    let toml = "[server]\ntimes = { header = '2s', body_idle = '1s' }\n\
-                [server.classes.uploads.policy.concurrency]\nstart = 100\nmin = 100\nmax = 100\n";
-    let served = Served::start(Server::new(routes).class("uploads", ["/slow"]), toml).await;
+    let toml = "[server]\ntimes = { header = '2s', body_idle = '1s' }\n";
+    let served = Served::start(Server::new(routes), toml).await;
     for (name, arguments) in MODES {
         let mut command = Command::new("slowhttptest");
         command.args(["-c", "50", "-r", "50", "-l", "8", "-p", "1", "-x", "24"]).args(arguments);

@@ -109,6 +109,13 @@ pub struct Ticket {
     in_flight: u32,
 }
 
+impl Ticket {
+    /// As if it had been taken so much later.
+    pub(crate) fn later(self, by: Duration) -> Self {
+        Ticket { since: self.since.after(by).unwrap_or(self.since), ..self }
+    }
+}
+
 impl Concurrency {
     /// The default algorithm, before its first window.
     pub fn new(config: &Config, now: impl Into<Tick>) -> Self {
@@ -181,6 +188,18 @@ impl<A: Algorithm> Concurrency<A> {
                 }
                 Err(limit) => return Err(limit),
             }
+        }
+    }
+
+    /// Takes a slot without asking: who had one before gives it back once.
+    pub(crate) fn retake(&self) {
+        self.slots.retake();
+    }
+
+    /// Whoever holds this one was counted when it came first.
+    pub(crate) fn again(&self, ticket: Ticket) {
+        if self.is_calm(ticket.in_flight) {
+            self.calm_begun.fetch_sub(1, Relaxed);
         }
     }
 

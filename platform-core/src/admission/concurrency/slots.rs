@@ -32,6 +32,12 @@ impl Slots {
         Ok(before + 1)
     }
 
+    /// Takes one, whatever the limit says.
+    pub(super) fn retake(&self) {
+        let in_flight = self.in_flight.fetch_add(1, Relaxed) + 1;
+        self.peak.fetch_max(in_flight, Relaxed);
+    }
+
     #[inline]
     pub(super) fn free(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
@@ -77,6 +83,8 @@ mod tests {
         assert_eq!(slots.limit(), 1, "somebody else was first");
         slots.grow(1, 2);
         assert_eq!(slots.take(), Ok(2));
+        slots.retake();
+        assert_eq!((slots.in_flight(), slots.take_peak(), slots.take()), (3, 3, Err(2)), "above the limit");
     }
 
     #[test]

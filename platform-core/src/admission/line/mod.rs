@@ -138,7 +138,8 @@ impl Line {
         let longest = Duration::from_nanos(self.longest.load(Relaxed));
         let left = context.deadline().map(|deadline| deadline.remaining(now));
         let until = |wait: Duration| now.instant() + left.map_or(wait, |left| left.min(wait));
-        let mut waiter = self.stand(place, now).ok_or(Vain::Full).inspect_err(|_| self.limit.refused())?;
+        let called = self.stand(place, now).ok_or(Vain::Full).inspect_err(|_| self.limit.refused())?;
+        let mut waiter = Waiter { line: self, called, done: false };
         let mut called = timeout_at(until(longest), &mut waiter.called).await;
         let mut waited = longest;
         if called.is_err() && self.has_less_important(place) {
@@ -185,11 +186,43 @@ impl Line {
         }
     }
 
-    fn stand(&self, place: Precedence, now: Tick) -> Option<Waiter<'_>> {
+    /// Takes back a slot that was [released](Self::release) for a while: who was let in is refused nothing, and comes
+    /// before all who wait. If there is none now, it is handed over here, and then [told](Self::is_back). Where nothing
+    /// is `exact` it has one in any case.
+    pub(crate) fn come_back(&self, now: Tick, exact: bool) -> Option<oneshot::Receiver<Ticket>> {
+        match self.take(now) {
+            Some(ticket) => self.limit.again(ticket),
+            None if exact => return self.stand(Precedence::BACK, now),
+            None => self.limit.retake(),
+        }
+        None
+    }
+
+    /// One who came back was handed this slot.
+    pub(crate) fn is_back(&self, ticket: Option<Ticket>) {
+        self.waiting.fetch_sub(1, SeqCst);
+        match ticket {
+            Some(ticket) => self.limit.again(ticket),
+            None => self.limit.retake(),
+        }
+    }
+
+    /// One who came back needs none any more.
+    pub(crate) fn leave_way_back(&self, called: oneshot::Receiver<Ticket>) {
+        drop(Waiter { line: self, called, done: false });
+    }
+
+    /// Takes a slot without asking, after it was released for a while.
+    pub(crate) fn retake(&self) {
+        self.limit.retake();
+    }
+
+    fn stand(&self, place: Precedence, now: Tick) -> Option<oneshot::Receiver<Ticket>> {
         let (call, called) = oneshot::channel();
         {
             let mut places = self.lock();
-            if self.waiting() >= self.most.load(Relaxed) && !self.make_room(&mut places, place) {
+            let is_full = place != Precedence::BACK && self.waiting() >= self.most.load(Relaxed);
+            if is_full && !self.make_room(&mut places, place) {
                 return None;
             }
             if self.waiting.fetch_add(1, SeqCst) == 0 {
@@ -202,7 +235,7 @@ impl Line {
         }
         fence(SeqCst);
         self.serve();
-        Some(Waiter { line: self, called, done: false })
+        Some(called)
     }
 
     /// Sends away the one who has waited longest of the least important, if that does not come before `place`.
@@ -245,8 +278,9 @@ fn places(config: &Config) -> u32 {
 /// To the most important one; whether there was anybody.
 fn hand_over(places: &mut Places, ticket: Ticket, newest_first: bool) -> bool {
     let mut ticket = ticket;
-    for queue in places.iter_mut().rev() {
+    for (index, queue) in places.iter_mut().enumerate().rev() {
         forget(queue);
+        let newest_first = newest_first && index != Precedence::BACK.index();
         while let Some(standing) = if newest_first { queue.pop_back() } else { queue.pop_front() } {
             match standing.call.send(ticket) {
                 Ok(()) => return true,

@@ -11,6 +11,7 @@
 //! | concurrency | how much can we bear right now, and who waits? |
 
 mod guarding;
+mod lender;
 mod metrics;
 mod rows;
 mod signals;
@@ -29,6 +30,7 @@ use std::{
 };
 
 pub use guarding::Guarding;
+pub use lender::Lender;
 pub(crate) use metrics::declared;
 pub(crate) use signals::signals;
 
@@ -370,6 +372,7 @@ impl ServerGuards {
             Held::Stream => {
                 self.streams.fetch_sub(1, Relaxed);
             }
+            Held::Nothing => {}
         }
     }
 

@@ -1,11 +1,15 @@
 //! What a request holds while it is served.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use super::ServerGuards;
 use crate::{
     admission::{Admission as _, concurrency::Ticket},
     call::{Guard, Release},
+    context::Notes,
     outcome::{Outcome, Verdict},
     tick::Tick,
 };
@@ -17,6 +21,8 @@ pub struct Slot {
     guards: Option<Arc<ServerGuards>>,
     class: u16,
     held: Held,
+    /// Of a request whose body lends the place.
+    notes: Option<Arc<Notes>>,
 }
 
 /// What a request has in hand.
@@ -26,11 +32,21 @@ pub(super) enum Held {
     Slot(Ticket),
     /// Nothing but its number among those that are sent for as long as somebody listens.
     Stream,
+    /// Nothing: its place is lent, and whoever has it frees it.
+    Nothing,
 }
 
 impl Slot {
     pub(super) fn new(guards: &Arc<ServerGuards>, class: u16, ticket: Ticket) -> Self {
-        Slot { guards: Some(Arc::clone(guards)), class, held: Held::Slot(ticket) }
+        Slot { guards: Some(Arc::clone(guards)), class, held: Held::Slot(ticket), notes: None }
+    }
+
+    /// Its place is lent while its body waits for the caller, by a [`Lender`](super::Lender) with the same notes.
+    pub fn lends(&mut self, notes: &Arc<Notes>) {
+        if matches!(self.held, Held::Slot(_)) {
+            notes.loan().open();
+            self.notes = Some(Arc::clone(notes));
+        }
     }
 
     /// Which class the request belongs to.
@@ -42,24 +58,41 @@ impl Slot {
     #[inline]
     pub fn report(&self, outcome: Outcome, at: Tick) {
         if let (Held::Slot(ticket), Some(guards)) = (self.held, &self.guards) {
-            guards.of(self.class).line.limit().report(ticket, &Verdict::new(outcome, at));
+            // How long its caller took says nothing of what can be borne here.
+            let waited = self.notes.as_ref().map_or(Duration::ZERO, |notes| notes.loan().waited());
+            guards.of(self.class).line.limit().report(ticket.later(waited), &Verdict::new(outcome, at));
         }
     }
 
     /// Its reply is made while it is sent, for as long as somebody listens: it is one of those, and its place is free.
     pub fn stream(&mut self) {
-        if let (Held::Slot(_), Some(guards)) = (self.held, &self.guards) {
-            guards.streams.fetch_add(1, Relaxed);
-            guards.of(self.class).line.release();
-            self.held = Held::Stream;
+        self.settle();
+        let Some(guards) = &self.guards else { return };
+        match self.held {
+            Held::Slot(_) => guards.of(self.class).line.release(),
+            Held::Nothing => {}
+            Held::Stream => return,
+        }
+        guards.streams.fetch_add(1, Relaxed);
+        self.held = Held::Stream;
+    }
+
+    /// What it holds now is what it holds to the end: nothing is lent any more.
+    fn settle(&mut self) {
+        if let Some(notes) = self.notes.take()
+            && notes.loan().close()
+        {
+            self.held = Held::Nothing;
         }
     }
 
     /// The same for the body of a reply, which keeps it until it has been sent.
     pub fn into_guard(mut self) -> Option<Guard> {
+        self.settle();
         let word = match self.held {
             Held::Slot(_) => u64::from(self.class),
             Held::Stream => STREAM,
+            Held::Nothing => return None,
         };
         self.guards.take().map(|guards| Guard::new(guards, word))
     }
@@ -67,6 +100,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.settle();
         if let Some(guards) = &self.guards {
             guards.free(self.class, self.held);
         }

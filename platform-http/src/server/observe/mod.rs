@@ -136,8 +136,12 @@ impl Seen {
         }
     }
 
-    /// It is served in this place: free when its reply has been sent, whatever becomes of it.
-    pub(super) fn hold(&mut self, slot: Option<Slot>) {
+    /// It is served in this place: free when its reply has been sent, whatever becomes of it, and lent while its body
+    /// waits for the caller.
+    pub(super) fn hold(&mut self, mut slot: Option<Slot>, has_body: bool) {
+        if has_body && let (Some(slot), Some(notes)) = (&mut slot, self.context.notes()) {
+            slot.lends(notes);
+        }
         self.slot = slot;
     }
 
