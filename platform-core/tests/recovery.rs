@@ -307,6 +307,31 @@ mod hedges {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_repeat_after_both_have_failed_asks_neither_again() {
+        for hedge in [Does::fails(ErrorKind::Upstream), Does::judged(Outcome::ServerFault)] {
+            let script = move |number| match number {
+                0 => Does::Answer(ms(100), Outcome::ServerFault, Hint::NONE),
+                1 => hedge.clone(),
+                _ => Does::well(ms(1)),
+            };
+            let bench = warm(script, 3).await;
+            // Two others meanwhile, so that by turns it would be the hedge's endpoint once more.
+            let others = async {
+                sleep(ms(50)).await;
+                for _ in 0..2 {
+                    bench.call().await.expect("others are well");
+                }
+            };
+            let (answered, ()) = tokio::join!(bench.call(), others);
+            assert_eq!(answered.expect("the third endpoint answers").attempt, 2);
+            let seen = bench.target.seen();
+            assert!(seen[201].at < seen[200].at + ms(50), "a hedge: {:?}", seen[201]);
+            let [first, hedged, again] = [200, 201, 204].map(|number| seen[number].endpoint);
+            assert!(again != first && again != hedged, "{first}, {hedged}, and then {again}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_extra_load_stays_within_what_was_said() {
         // One in four is slow from now on: far more than the budget pays for.
         let bench = warm(|number| Does::well(ms(if number % 4 == 0 { 200 } else { 10 })), 3).await;

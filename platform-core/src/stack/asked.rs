@@ -65,7 +65,7 @@ impl Asked {
         self.only_others
     }
 
-    /// The same, for whoever has been answered: nobody else asks any more.
+    /// The same, for a first attempt that was answered: who goes on reads it in what that attempt came to.
     #[inline]
     pub(super) fn take(&self) -> Option<Arc<str>> {
         self.lock().take()

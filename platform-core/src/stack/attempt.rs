@@ -95,7 +95,11 @@ impl ClientStack {
             guards.budget.deposit_in_both(&guards.hedges, verdict.at);
         }
         match result {
-            Ok(()) => Ok(Tried { verdict, endpoint: asked.take(), attempt, slot }),
+            Ok(()) => {
+                // Whom a repeat or a hedge asked is read once more when its answer does not count.
+                let endpoint = if kind == AttemptKind::First { asked.take() } else { asked.endpoint() };
+                Ok(Tried { verdict, endpoint, attempt, slot })
+            }
             Err(error) => Err(asked.name(error).at_attempt(attempt)),
         }
     }

@@ -99,13 +99,15 @@ impl Past {
         Past { made: 1, asked: Vec::new() }
     }
 
-    /// Whom an attempt asked that has ended so.
-    fn note_end(&mut self, result: &Result<Tried<'_>>, asked: &Asked) {
-        let endpoint = match result {
-            Ok(tried) => tried.endpoint.clone(),
-            Err(_) => asked.endpoint(),
-        };
-        self.asked.extend(endpoint);
+    /// Whom a first attempt asked; one that was answered has taken it along.
+    fn note_first(&mut self, result: &Result<Tried<'_>>, asked: &Asked) {
+        self.note(asked);
+        self.asked.extend(result.as_ref().ok().and_then(|tried| tried.endpoint.clone()));
+    }
+
+    /// Whom a repeat or a hedge asked, however it ended.
+    fn note(&mut self, asked: &Asked) {
+        self.asked.extend(asked.endpoint());
     }
 }
 
@@ -134,7 +136,7 @@ impl ClientStack {
         Box::pin(async move {
             let (knobs, notes) = (known.knobs, known.notes);
             let mut past = past.unwrap_or_else(Past::first);
-            past.note_end(&result, known.asked);
+            past.note_first(&result, known.asked);
             loop {
                 let (outcome, hint, now) = read(&result);
                 let retry = self.policy.load().retry;
@@ -206,7 +208,7 @@ impl ClientStack {
                     }
                     next => (result, *reply) = (next, answer),
                 }
-                past.note_end(&result, &asked);
+                past.note(&asked);
                 if is_final(&result) {
                     return result;
                 }
@@ -259,7 +261,8 @@ impl ClientStack {
                     }
                 }
             };
-            past.note_end(&result, &asked);
+            // Whichever of the two counts, nobody asks either of them again.
+            past.note(&asked);
             (result, Box::new(Raced { past, reply: reply.filter(|_| is_second) }))
         })
     }
