@@ -84,10 +84,9 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
-        let end = after
-            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ','))
-            .unwrap_or(after.len());
-        // A password may hold anything, a slash too, which a URL could not.
+        // A password may hold anything, also what a URL could not: a slash, a comma, an apostrophe. Rather too much is
+        // hidden than a part of it shown.
+        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '`')).unwrap_or(after.len());
         let begin = after[..end].rfind('@').unwrap_or(0);
         out.push_str(before);
         out.push_str("://");
@@ -152,6 +151,8 @@ mod tests {
             ("http://hunter2@host", "http://***@host"),
             ("http://ann:hun@ter2@host", "http://***@host"),
             ("http://ann:hunter/2@host", "http://***@host"),
+            ("http://ann:hun'ter2@host", "http://***@host"),
+            ("http://ann:hun,ter2@host", "http://***@host"),
             (
                 "two: \"http://a:hunter2@b\" and http://a:hunter2@c, http://d",
                 "two: \"http://***@b\" and http://***@c, http://d",
