@@ -42,8 +42,9 @@ pub(super) enum Worth {
 }
 
 impl Budget {
-    /// So many bytes a second from `now` on.
+    /// So many bytes a second from `now` on, 1 at least: a budget of nothing never fills.
     pub(super) fn new(rate: u64, now: Tick) -> Self {
+        let rate = rate.max(1);
         let size = i64::try_from(rate.saturating_mul(RUSH.as_secs()) / 2).unwrap_or(i64::MAX / 4);
         let full = || AtomicI64::new(size);
         Budget { rate, size, began: now, filled: AtomicU64::new(0), events: full(), requests: full() }
@@ -262,6 +263,16 @@ mod tests {
         let end = 3_600_000;
         assert!(!budget.has_room(Worth::Ordinary, later(began, end)));
         assert!(budget.has_room(Worth::Ordinary, later(began, end + 11_000)), "ten seconds later it is paid");
+    }
+
+    #[test]
+    fn a_budget_of_nothing_is_next_to_nothing() {
+        let began = Tick::now();
+        let budget = Budget::new(0, began);
+        budget.event(1000);
+        budget.request(1000);
+        assert!(!budget.has_room(Worth::Ordinary, later(began, 60_000)), "60 of 1000 bytes are paid");
+        assert!(budget.stands_for(|| later(began, 61_000)) > 1);
     }
 
     #[test]
