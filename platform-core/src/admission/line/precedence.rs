@@ -19,9 +19,10 @@ impl Precedence {
         Precedence { place, tenant: rank.tenant() }
     }
 
-    /// Behind everybody.
-    pub fn last(rank: Rank) -> Self {
-        Precedence { place: 0, tenant: rank.tenant() }
+    /// Behind everybody. That says nothing about its tenant, which may ask for no more than others: what else of that
+    /// tenant waits stays where it is.
+    pub fn last() -> Self {
+        Precedence { place: 0, tenant: NOBODY }
     }
 
     /// Before everybody: it was let in before.
@@ -43,11 +44,14 @@ impl Precedence {
 
     /// Is it known that its tenant asks for more than others?
     pub(super) fn is_noisy(self) -> bool {
-        self.index() < Precedence::QUIET && self.tenant != 0
+        self.index() < Precedence::QUIET && self.tenant != NOBODY
     }
 }
 
 const CLASSES: usize = Criticality::ALL.len();
+
+/// A rank's word for no tenant.
+const NOBODY: u32 = 0;
 
 #[cfg(test)]
 mod tests {

@@ -193,29 +193,48 @@ fn threads_lose_no_slot_and_exceed_no_limit() {
     assert_eq!((line.waiting(), line.limit().in_flight()), (0, 0));
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_turns_out_to_be_noisy_goes_behind_all_who_are_not() {
+/// The order in which they are served who came in this one, each in its place.
+async fn served(all: &[(&'static str, Precedence)]) -> Vec<&'static str> {
     let line = line(1);
     let _ = line.take(Tick::now());
     let order = Arc::new(Mutex::new(Vec::new()));
-    // The second of tenant 7 is known to be noisy, and with it the first.
-    for (name, class, tenant, noisy) in [
-        ("noisy, payment", Criticality::CriticalPlus, 7, false),
-        ("other", Criticality::Critical, 8, false),
-        ("noisy, another", Criticality::CriticalPlus, 7, true),
-        ("other, batch", Criticality::Sheddable, 8, false),
-    ] {
+    for &(name, place) in all {
         let (line, order) = (Arc::clone(&line), Arc::clone(&order));
         context::spawn(async move {
-            if line.wait(&root(), of(class, tenant, noisy)).await.is_ok() {
+            if line.wait(&root(), place).await.is_ok() {
                 order.lock().unwrap().push(name);
             }
         });
         settled().await;
     }
-    for _ in 0..4 {
+    for _ in all {
         line.release();
         settled().await;
     }
-    assert_eq!(*order.lock().unwrap(), ["other", "other, batch", "noisy, payment", "noisy, another"]);
+    let order = order.lock().unwrap();
+    order.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_turns_out_to_be_noisy_goes_behind_all_who_are_not() {
+    // The second of tenant 7 is known to be noisy, and with it the first.
+    let all = [
+        ("noisy, payment", of(Criticality::CriticalPlus, 7, false)),
+        ("other", of(Criticality::Critical, 8, false)),
+        ("noisy, another", of(Criticality::CriticalPlus, 7, true)),
+        ("other, batch", of(Criticality::Sheddable, 8, false)),
+    ];
+    assert_eq!(served(&all).await, ["other", "other, batch", "noisy, payment", "noisy, another"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_last_takes_nothing_of_its_tenant_along() {
+    let all = [
+        ("payment of 7", of(Criticality::CriticalPlus, 7, false)),
+        // Of the same tenant, which asks for no more than others: it is only less important than what can be served.
+        ("last", Precedence::last()),
+        ("other", of(Criticality::Critical, 8, false)),
+        ("noisy", of(Criticality::SheddablePlus, 9, true)),
+    ];
+    assert_eq!(served(&all).await, ["payment of 7", "other", "noisy", "last"]);
 }

@@ -183,7 +183,7 @@ impl ServerGuards {
         }
         // Importance decides before capacity does, where what is short is everybody's.
         if common > 0.0
-            && let Err(refusal) = self.shed(class, context, common.max(queue))
+            && let Err(refusal) = self.shed(class, context, rank, common.max(queue))
         {
             return Entry::Now(Err(refusal));
         }
@@ -205,13 +205,13 @@ impl ServerGuards {
         // where nobody waits, who may not is the last to be served.
         let mut place = Precedence::of(rank, self.is_fair() && of.shed.is_noisy(rank));
         if common <= 0.0 && queue > 0.0 {
-            match self.turns_away(class, context, queue, waiting > 0) {
+            match self.turns_away(class, context, rank, queue, waiting > 0) {
                 Some(guard) if waiting > 0 => {
                     if let Err(refusal) = self.turn_away(class, guard, context) {
                         return Entry::Now(Err(refusal));
                     }
                 }
-                Some(_) => place = Precedence::last(rank),
+                Some(_) => place = Precedence::last(),
                 None => {}
             }
         }
@@ -293,21 +293,28 @@ impl ServerGuards {
         if of.looks.are_on() && self.pressure.uses(Source::QueueWait) { of.looks.share() } else { 0.0 }
     }
 
-    fn shed(&self, class: u16, context: &Context, share: f64) -> Result<()> {
-        match self.turns_away(class, context, share, true) {
+    fn shed(&self, class: u16, context: &Context, rank: Rank, share: f64) -> Result<()> {
+        match self.turns_away(class, context, rank, share, true) {
             None => Ok(()),
             Some(guard) => self.turn_away(class, guard, context),
         }
     }
 
-    /// Who would refuse this request, if such a share has to go? `counts`: whoever is only looked at for fairness is
-    /// counted as what would have been refused.
-    fn turns_away(&self, class: u16, context: &Context, share: f64, counts: bool) -> Option<Guarding> {
+    /// Who would refuse this request of rank `rank`, if such a share has to go? `counts`: whoever is only looked at for
+    /// fairness is counted as what would have been refused.
+    fn turns_away(
+        &self,
+        class: u16,
+        context: &Context,
+        rank: Rank,
+        share: f64,
+        counts: bool,
+    ) -> Option<Guarding> {
         if !self.mode(Guarding::Shed).is_on() {
             return None;
         }
         let (of, fair) = (self.of(class), self.mode(Guarding::FairShare));
-        let said = of.shed.judge(Rank::of(context), share, fair, context.now(), fastrand::f64());
+        let said = of.shed.judge(rank, share, fair, context.now(), fastrand::f64());
         if said.unfair && counts {
             of.meters.refused(Guarding::FairShare, false, class_of(context));
         }
