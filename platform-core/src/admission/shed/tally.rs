@@ -1,6 +1,9 @@
 //! Tally: who was seen lately, and how often each tenant?
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
 
 use super::Rank;
 
@@ -27,9 +30,10 @@ impl Tally {
 
     /// One more, in place of the one that was seen [`SEEN`] before it.
     pub(super) fn add(&self, number: usize, rank: Rank) {
-        let before = self.seen[number % SEEN].swap(rank.word(), Relaxed);
-        // Each word that was put in is taken out once, whoever does it, so nothing is counted twice.
+        // Before its word can be seen: whoever takes that out may count it out at once, and a count has no debts. Each
+        // word that was put in is taken out once, whoever does it, so nothing is counted twice.
         self.count_in(rank);
+        let before = self.seen[number % SEEN].swap(rank.word(), AcqRel);
         self.count_out(before);
     }
 
@@ -42,7 +46,7 @@ impl Tally {
     /// Nobody was seen.
     pub(super) fn clear(&self) {
         for word in &self.seen {
-            self.count_out(word.swap(NOBODY, Relaxed));
+            self.count_out(word.swap(NOBODY, Acquire));
         }
     }
 
@@ -147,6 +151,30 @@ mod tests {
         tally.clear();
         (0..100).for_each(|number| tally.add(number, tenant(1)));
         assert!(!tally.is_noisy(tenant(1), 100));
+    }
+
+    #[test]
+    fn no_count_is_ever_below_nothing() {
+        const THREADS: u32 = 4;
+        let tally = Tally::new();
+        let counts = |thread: u32| {
+            let [one, other] = places(tenant(thread).tenant());
+            [tally.counts[0][one].load(Relaxed), tally.counts[1][other].load(Relaxed)]
+        };
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (tally, counts) = (&tally, &counts);
+                scope.spawn(move || {
+                    for _ in 0..200_000 {
+                        // All in one place: each takes out what another has just put in.
+                        tally.add(0, tenant(thread));
+                        // Of each tenant the last one, and what each thread has not taken out yet.
+                        let all = [0, 1, 2, 3].map(counts);
+                        assert!(all.iter().flatten().all(|count| *count <= 1 + THREADS), "{all:?}");
+                    }
+                });
+            }
+        });
     }
 
     #[test]
