@@ -50,13 +50,7 @@ impl<A: Admission> Gate<A> {
     /// How much it may do now.
     #[inline]
     pub fn mode(&self) -> Mode {
-        let mode = self.mode.load(Relaxed);
-        // Nobody stores anything else, and this needs no look at a list.
-        match mode {
-            ENFORCE => Mode::Enforce,
-            OBSERVE => Mode::Observe,
-            _ => Mode::Off,
-        }
+        Mode::of_number(self.mode.load(Relaxed))
     }
 
     /// How much it may do from now on.
@@ -153,7 +147,6 @@ impl<A: Admission> Gate<A> {
 
 const OFF: u8 = Mode::Off as u8;
 const ENFORCE: u8 = Mode::Enforce as u8;
-const OBSERVE: u8 = Mode::Observe as u8;
 
 /// What a gate says when it may wait.
 pub(crate) enum Turn<T> {

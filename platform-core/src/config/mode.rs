@@ -19,6 +19,19 @@ impl Mode {
     /// Every mode, in the order of its number.
     pub const ALL: [Mode; 3] = [Mode::Off, Mode::Observe, Mode::Enforce];
 
+    /// The mode that was stored as `mode as u8`; what nobody stored is off. A number and no look at the list, for who asks
+    /// on the way of each request.
+    #[inline]
+    pub(crate) const fn of_number(number: u8) -> Mode {
+        const OBSERVE: u8 = Mode::Observe as u8;
+        const ENFORCE: u8 = Mode::Enforce as u8;
+        match number {
+            ENFORCE => Mode::Enforce,
+            OBSERVE => Mode::Observe,
+            _ => Mode::Off,
+        }
+    }
+
     /// The word in files, logs and labels.
     pub const fn as_str(self) -> &'static str {
         match self {

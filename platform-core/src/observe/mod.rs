@@ -38,8 +38,14 @@ use crate::{
 pub fn verdict<R: Reply>(result: Result<&R, &Error>) -> Verdict {
     match result {
         Ok(reply) => reply.verdict().unwrap_or_else(|| Verdict::new(Outcome::Success, Tick::now())),
-        Err(error) => Verdict::new(error.outcome(), Tick::now()),
+        Err(error) => verdict_of(error),
     }
+}
+
+/// What an error meant, now.
+#[inline]
+pub(crate) fn verdict_of(error: &Error) -> Verdict {
+    Verdict::new(error.outcome(), Tick::now())
 }
 
 /// What it means that nobody waited for the end.

@@ -19,7 +19,7 @@ use crate::{
     deadline::{Limit, answered_within},
     error::{Error, Result},
     observe::{self, AttemptKind},
-    outcome::{Outcome, Verdict},
+    outcome::Outcome,
     recovery::Recovery,
     tick::Tick,
 };
@@ -213,7 +213,7 @@ impl ClientStack {
             let Tried { verdict, endpoint, attempt, slot } = match tried {
                 Ok(tried) => tried,
                 Err(error) => {
-                    drop(duty.report(&Verdict::new(error.outcome(), Tick::now())));
+                    drop(duty.report(&observe::verdict_of(&error)));
                     return Err(self.told(error, &notes));
                 }
             };

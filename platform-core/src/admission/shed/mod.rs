@@ -45,7 +45,7 @@ pub use flow::{Flow, Looks};
 pub use machine::Machine;
 pub use plan::{Plan, Turned};
 pub use pressure::{CPU_COUNTS_FROM, Pressure, Source, Standing};
-pub use rank::{Rank, class_of, one_lower};
+pub use rank::{Rank, class_of};
 
 use self::tally::Tally;
 use crate::{config::Mode, tick::Tick};

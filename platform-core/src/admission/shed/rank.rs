@@ -56,7 +56,7 @@ pub fn class_of(context: &Context) -> Criticality {
 }
 
 /// The class below it, if there is one.
-pub fn one_lower(class: Criticality) -> Criticality {
+fn one_lower(class: Criticality) -> Criticality {
     match class {
         Criticality::CriticalPlus => Criticality::Critical,
         Criticality::Critical => Criticality::SheddablePlus,

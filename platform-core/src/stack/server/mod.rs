@@ -58,8 +58,8 @@ use crate::{
 /// The guards of a server, shared by all of its requests.
 pub struct ServerGuards {
     policy: ServerPolicy,
-    /// By guard; that of the concurrency limits is each class's own.
-    modes: [AtomicU8; Guarding::ALL.len()],
+    /// By guard, without the last: the mode of the concurrency limits is each class's own.
+    modes: [AtomicU8; Guarding::Concurrency as usize],
     pressure: Pressure,
     rates: Keyed,
     /// The first is the one of requests that have no other.
@@ -113,7 +113,7 @@ impl ServerGuards {
                 name,
             }
         };
-        let modes = Guarding::ALL.map(|guard| AtomicU8::new(policy.mode(guard) as u8));
+        let modes = std::array::from_fn(|number| AtomicU8::new(policy.mode(Guarding::ALL[number]) as u8));
         let guards = ServerGuards {
             pressure: Pressure::new(&policy.shed.sources),
             rates: Keyed::new(&policy.rate_limit.rate(), policy.rate_limit.max_keys as usize, now),

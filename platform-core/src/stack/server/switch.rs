@@ -66,15 +66,11 @@ impl Class {
 }
 
 fn read(place: &AtomicU8) -> Mode {
-    mode(place.load(Relaxed))
+    Mode::of_number(place.load(Relaxed))
 }
 
 fn read_and_set(place: &AtomicU8, to: Mode) -> Mode {
-    mode(place.swap(to as u8, Relaxed))
-}
-
-fn mode(word: u8) -> Mode {
-    Mode::ALL.into_iter().find(|known| *known as u8 == word).unwrap_or(Mode::Off)
+    Mode::of_number(place.swap(to as u8, Relaxed))
 }
 
 /// The guards of the servers of one process, for who operates it.
