@@ -57,7 +57,8 @@ impl Console {
         // Who is there is believed in as soon as it is known, so that it is asked long before the second is over.
         let mut looks = tokio::time::interval(LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut lists = pin!(lists(discovery));
+        // A registry that cannot say is asked no more; what has ended is not polled again.
+        let mut lists = pin!(lists(discovery).fuse());
         let mut registry = Registry::default();
         let (mut unread, mut begun) = (Duration::ZERO, false);
         loop {
@@ -137,10 +138,10 @@ impl Console {
     }
 }
 
-/// What the registry says which services there are.
+/// What the registry says which services there are, as far as they are looked up.
 #[derive(Default)]
 struct Registry {
-    listed: BTreeSet<Arc<str>>,
+    listed: BTreeMap<String, Target>,
     /// Why there may be services that are not looked up.
     unlisted: Option<String>,
 }
@@ -153,7 +154,9 @@ impl Registry {
                 let more = listed.len().saturating_sub(LISTED);
                 self.unlisted = (more > 0)
                     .then(|| format!("of {} services in the registry {more} are left out", listed.len()));
-                self.listed = listed;
+                let looked_up = listed.iter().take(LISTED);
+                self.listed =
+                    looked_up.filter_map(|name| Some((name.to_string(), in_registry(name)?))).collect();
             }
             Err(why) => self.unlisted = Some(why),
         }
@@ -161,9 +164,9 @@ impl Registry {
 
     /// What is looked up.
     fn with(&self, mut services: BTreeMap<String, Target>) -> BTreeMap<String, Target> {
-        for name in self.listed.iter().take(LISTED) {
-            if let Some(target) = in_registry(name) {
-                services.entry(name.to_string()).or_insert(target);
+        for (name, target) in &self.listed {
+            if !services.contains_key(name) {
+                services.insert(name.clone(), target.clone());
             }
         }
         services

@@ -93,6 +93,26 @@ async fn who_is_called_by_nobody_stands_in_the_registry_all_the_same() {
     catalog.end().await;
 }
 
+/// Kubernetes and DNS are such registries.
+#[tokio::test]
+async fn a_registry_that_cannot_say_is_asked_once_and_the_view_goes_on() {
+    let town = Town::new();
+    let catalog = town.catalog("catalog-1", "[discovery]\nregistry = \"dns\"").await;
+    let says_so = |seen: &Value| {
+        let why = seen["unlisted"].as_str().unwrap_or_default();
+        why.contains("does not say which services it knows")
+    };
+    let mut stream = Stream::open_at(&catalog, "/platform/stream?of=fleet", "").await;
+    for _ in 0..2 {
+        let seen = stream.next().await;
+        assert!(says_so(&seen) && service(&seen, "catalog")["states"]["ready"] == 1, "{seen:#}");
+    }
+    let once = soon(ask(catalog.admin, "/platform/fleet", "")).await;
+    assert!(says_so(&once.json()), "{}", once.body);
+    drop(stream);
+    catalog.end().await;
+}
+
 /// Answers for every instance at an address of the network 127.0.0.0/8; what asks one that hangs gets no answer.
 async fn simulated(hangs: impl Fn(IpAddr) -> bool + Send + Sync + Copy + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.expect("a free port");
