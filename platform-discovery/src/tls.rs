@@ -77,7 +77,12 @@ impl NamedFile<'_> {
         format!("{} = \"{}\": {why}", self.key, self.path.display())
     }
 
-    fn read(self) -> Result<Vec<u8>, Wrong> {
+    /// What stands in it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn read(self) -> Result<Vec<u8>, Wrong> {
         fs::read(self.path).map_err(|error| {
             let what = match error.kind() {
                 io::ErrorKind::NotFound => "; is it mounted, and is the name right?",

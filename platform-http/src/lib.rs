@@ -44,6 +44,8 @@ mod discovery;
 mod golden;
 mod layers;
 pub mod problem;
+#[cfg(feature = "tls")]
+mod rotation;
 mod segment;
 mod serve;
 pub mod server;

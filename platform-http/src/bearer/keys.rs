@@ -3,7 +3,7 @@
 //! The algorithm belongs to the key and is settled when the file is read: that of a JWK is its `alg`, else the usual
 //! one of its kind. A token only says which of them it means.
 
-use std::{fs, io, path::PathBuf};
+use std::path::PathBuf;
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
@@ -28,7 +28,7 @@ pub(super) fn load(files: &[PathBuf]) -> Result<Vec<Key>, Wrong> {
     let mut keys = Vec::new();
     for path in files {
         let file = NamedFile { key: KEYS, path };
-        let text = read(file)?;
+        let text = file.read()?;
         let found =
             if text.trim_ascii_start().starts_with(b"{") { set(file, &text)? } else { pem(file, &text)? };
         keys.extend(found);
@@ -38,17 +38,6 @@ pub(super) fn load(files: &[PathBuf]) -> Result<Vec<Key>, Wrong> {
         }
     }
     Ok(keys)
-}
-
-fn read(file: NamedFile<'_>) -> Result<Vec<u8>, Wrong> {
-    fs::read(file.path).map_err(|error| {
-        let what = match error.kind() {
-            io::ErrorKind::NotFound => "; is it mounted, and is the name right?",
-            io::ErrorKind::PermissionDenied => "; let this process's user read it",
-            _ => "",
-        };
-        file.wrong(format!("{error}{what}"))
-    })
 }
 
 /// A JWK Set. Keys for other purposes stand in it too and are passed over.

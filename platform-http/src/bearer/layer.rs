@@ -1,24 +1,16 @@
 //! The layer of a server that asks for tokens, and the keys that it goes by.
 
 use std::{
+    convert::Infallible,
     future::{Future, ready},
     pin::Pin,
     sync::Arc,
     task,
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
-use platform_core::{
-    App, Error, ErrorKind, Result,
-    app::{ChangeKind, PLATFORM},
-    call::Call as _,
-    context::Tenant,
-    lifecycle::OnDeath,
-};
-use platform_discovery::{Stamp, tls::Wrong};
-use tokio::time::MissedTickBehavior;
+use platform_core::{App, Error, ErrorKind, Result, call::Call as _, context::Tenant, lifecycle::OnDeath};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -27,6 +19,7 @@ use crate::{
     Body,
     layers::Rest,
     problem::{self, challenge},
+    rotation::{self, Rotation},
 };
 
 /// What a server asks of its callers; cheap to clone.
@@ -54,16 +47,16 @@ pub(crate) fn open(app: &App, config: &BearerConfig) -> Result<Option<Asking>> {
     if config.is_off() {
         return Ok(None);
     }
-    let stamps = stamps(config);
+    let rotation = Rotation::of(&config.keys);
     let found = keys::load(&config.keys).map_err(|wrong| Error::new(ErrorKind::Start, wrong))?;
     let checks = ArcSwap::from_pointee(Checks::new(config, found));
     let asking = Asking(Arc::new(Inner { checks, config: config.clone() }));
-    let refresh = Refresh { asking: asking.clone(), app: app.clone(), read: stamps, told: None };
+    let refresh = Refresh { asking: asking.clone(), app: app.clone(), rotation };
     app.spawn("bearer keys", OnDeath::Restart, move |drain| {
         let refresh = refresh.clone();
         async move {
             tokio::select! {
-                () = refresh.run() => {}
+                never = refresh.run() => match never {},
                 () = drain.asked() => {}
             }
             Ok(())
@@ -162,48 +155,23 @@ impl Inner {
 struct Refresh {
     asking: Asking,
     app: App,
-    read: Vec<Option<Stamp>>,
-    /// What was said last, so that it is said once and not every second.
-    told: Option<Wrong>,
+    rotation: Rotation,
 }
 
 impl Refresh {
-    async fn run(mut self) {
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            looks.tick().await;
-            self.look();
-        }
+    async fn run(mut self) -> Infallible {
+        rotation::each_second(|| self.look()).await
     }
 
-    /// Short local files: asking for them elsewhere would take longer than reading them here.
     fn look(&mut self) {
         let config = &self.asking.0.config;
-        let stamps = stamps(config);
-        if stamps == self.read {
-            return;
-        }
-        match keys::load(&config.keys) {
-            Ok(found) => {
-                let what = format!("{}: its files were read again; {} keys", keys::KEYS, found.len());
-                self.asking.0.checks.store(Arc::new(Checks::new(config, found)));
-                tracing::info!("{what}");
-                self.app.changes().record(ChangeKind::Config, PLATFORM, &what, "the files changed");
-                (self.read, self.told) = (stamps, None);
-            }
-            Err(wrong) => {
-                if self.told.as_ref() != Some(&wrong) {
-                    tracing::warn!("{wrong}; the keys from before stay in force until the files are mended");
-                    self.told = Some(wrong);
-                }
-            }
+        let found = self.rotation.look("the keys from before stay in force", || keys::load(&config.keys));
+        if let Some(found) = found {
+            let what = format!("{}: its files were read again; {} keys", keys::KEYS, found.len());
+            self.asking.0.checks.store(Arc::new(Checks::new(config, found)));
+            rotation::tell(&self.app, &what);
         }
     }
-}
-
-fn stamps(config: &BearerConfig) -> Vec<Option<Stamp>> {
-    config.keys.iter().map(|path| Stamp::of(path)).collect()
 }
 
 fn token(authorization: &HeaderValue) -> Option<&str> {
@@ -213,5 +181,3 @@ fn token(authorization: &HeaderValue) -> Option<&str> {
 }
 
 const LAYER: &str = "bearer";
-/// Issuers announce keys long before they sign with them; a second is for the one who waits for it.
-const LOOK: Duration = Duration::from_secs(1);

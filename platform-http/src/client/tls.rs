@@ -5,16 +5,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arc_swap::ArcSwap;
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use platform_core::{Error, Result};
-use platform_discovery::{Place, Stamp, Target, tls};
+use platform_discovery::{Place, Target, tls};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::config::{Connect, Tls as Settings};
+use crate::rotation::Rotation;
 
 /// A connection, with TLS or without.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -39,14 +39,17 @@ pub(super) struct Tls {
 
 struct Files {
     settings: Settings,
-    read: ArcSwap<Read>,
-    /// What was said last, so that it is said once.
-    told: Mutex<Option<String>>,
+    known: Mutex<Known>,
+}
+
+/// What is in force.
+struct Known {
+    rotation: Rotation,
+    read: Read,
 }
 
 /// What stood in the files.
 struct Read {
-    stamps: [Option<Stamp>; 3],
     /// Offers HTTP/1.1 only.
     http1: Arc<ClientConfig>,
     /// Offers HTTP/2 only.
@@ -65,63 +68,38 @@ impl Tls {
             Error::config(format!("connect.tls.server_name: \"{host}\" cannot be the name in a certificate"))
         })?;
         let settings = settings.tls.clone();
-        let read = Read::of(&settings)?;
-        let files = Files { settings, read: ArcSwap::from_pointee(read), told: Mutex::default() };
+        let rotation = Rotation::of([&settings.ca, &settings.cert, &settings.key]);
+        let known = Known { rotation, read: Read::of(&settings)? };
+        let files = Files { settings, known: Mutex::new(known) };
         Ok(Tls { files: Arc::new(files), name })
     }
 
     pub(super) async fn secure(&self, tcp: TokioIo<TcpStream>, h2: bool) -> io::Result<Stream> {
-        let config = {
-            let read = self.files.current();
-            Arc::clone(if h2 { &read.h2 } else { &read.http1 })
-        };
-        let connector = TlsConnector::from(config);
+        let connector = TlsConnector::from(self.files.current(h2));
         Ok(Stream::from(connector.connect(self.name.clone(), TokioIo::new(tcp)).await?))
     }
 }
 
 impl Files {
     /// What stands in the files now, or what stood there before they were spoilt.
-    fn current(&self) -> Arc<Read> {
-        let known = self.read.load_full();
-        if stamps(&self.settings) == known.stamps {
-            return known;
+    fn current(&self, h2: bool) -> Arc<ClientConfig> {
+        // Both are whole between any two statements.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let load = || Read::of(&self.settings).map_err(|error| error.detail().to_owned());
+        if let Some(read) = known.rotation.look("what stood in the files before stays in force", load) {
+            known.read = read;
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match Read::of(&self.settings) {
-            Ok(read) => {
-                let read = Arc::new(read);
-                self.read.store(Arc::clone(&read));
-                *told = None;
-                read
-            }
-            Err(error) => {
-                let wrong = error.detail().to_owned();
-                if told.as_ref() != Some(&wrong) {
-                    tracing::warn!(
-                        "{wrong}; what stood in the files before stays in force until they are mended"
-                    );
-                    *told = Some(wrong);
-                }
-                known
-            }
-        }
+        Arc::clone(if h2 { &known.read.h2 } else { &known.read.http1 })
     }
 }
 
 impl Read {
     fn of(settings: &Settings) -> Result<Self> {
-        // Before reading: what changes meanwhile is read again.
-        let stamps = stamps(settings);
         let files = tls::Files { ca: &settings.ca, cert: &settings.cert, key: &settings.key };
         let mut http1 = tls::client_config(files, "connect.tls")?;
         let mut h2 = http1.clone();
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         h2.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Read { stamps, http1: Arc::new(http1), h2: Arc::new(h2) })
+        Ok(Read { http1: Arc::new(http1), h2: Arc::new(h2) })
     }
-}
-
-fn stamps(settings: &Settings) -> [Option<Stamp>; 3] {
-    [&settings.ca, &settings.cert, &settings.key].map(|path| Stamp::of(path))
 }

@@ -8,19 +8,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use platform_core::{
-    App, Error, ErrorKind, Result,
-    app::{ChangeKind, PLATFORM},
-};
-use platform_discovery::{
-    Stamp,
-    tls::{NamedFile, Wrong},
-};
+use platform_core::{App, Error, ErrorKind, Result};
+use platform_discovery::tls::{NamedFile, Wrong};
 use rustls::{ServerConfig, server::WebPkiClientVerifier, sign::SingleCertAndKey};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::MissedTickBehavior,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -29,7 +22,10 @@ use super::{
     files::pair_of,
     validity::{Told, Validity},
 };
-use crate::server::{Clients, TlsConfig};
+use crate::{
+    rotation::{self, Rotation},
+    server::{Clients, TlsConfig},
+};
 
 /// Makes TLS of connections, with the certificates that are in force; cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,11 +36,9 @@ pub(crate) struct Refresh {
     acceptor: Acceptor,
     files: Files,
     section: Section,
-    read: [Option<Stamp>; 3],
+    rotation: Rotation,
     told: Told,
     app: App,
-    /// What was said last, so that it is said once and not every second.
-    remarked: Option<Wrong>,
 }
 
 #[derive(Clone)]
@@ -64,22 +58,15 @@ impl Acceptor {
         if config.is_off() {
             return Ok(None);
         }
+        let rotation = Rotation::of([&config.cert, &config.key, &config.client_ca]);
         let files = Files(config.clone());
-        let read = files.stamps();
         let (settings, validity) =
             files.load(section, SystemTime::now()).map_err(|wrong| Error::new(ErrorKind::Start, wrong))?;
         let acceptor = Acceptor(Arc::new(ArcSwap::from_pointee(settings)));
         let told = Told::new(app.metrics(), section.cert);
         told.tell(validity);
-        let refresh = Refresh {
-            acceptor: acceptor.clone(),
-            files,
-            section,
-            read,
-            told,
-            app: app.clone(),
-            remarked: None,
-        };
+        let refresh =
+            Refresh { acceptor: acceptor.clone(), files, section, rotation, told, app: app.clone() };
         Ok(Some((acceptor, refresh)))
     }
 
@@ -102,42 +89,19 @@ impl Acceptor {
 impl Refresh {
     /// Looks once a second, for as long as it is polled.
     pub(crate) async fn run(mut self) -> Infallible {
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            looks.tick().await;
-            self.look();
-        }
+        rotation::each_second(|| self.look()).await
     }
 
-    /// Short local files: asking for them elsewhere would take longer than reading them here.
     fn look(&mut self) {
-        let stamps = self.files.stamps();
-        if stamps == self.read {
-            return;
-        }
-        match self.files.load(self.section, SystemTime::now()) {
-            Ok((settings, validity)) => {
-                self.acceptor.0.store(Arc::new(settings));
-                self.told.tell(validity);
-                let what = format!(
-                    "{}: its files were read again; valid until {}",
-                    self.section.name,
-                    httpdate::fmt_http_date(validity.until)
-                );
-                tracing::info!("{what}");
-                self.app.changes().record(ChangeKind::Config, PLATFORM, &what, "the files changed");
-                (self.read, self.remarked) = (stamps, None);
-            }
-            // Half a renewal: the other half is looked for in a second.
-            Err(wrong) => {
-                if self.remarked.as_ref() != Some(&wrong) {
-                    tracing::warn!(
-                        "{wrong}; the certificate from before stays in force until the files are mended"
-                    );
-                    self.remarked = Some(wrong);
-                }
-            }
+        let found = self.rotation.look("the certificate from before stays in force", || {
+            self.files.load(self.section, SystemTime::now())
+        });
+        if let Some((settings, validity)) = found {
+            self.acceptor.0.store(Arc::new(settings));
+            self.told.tell(validity);
+            let until = httpdate::fmt_http_date(validity.until);
+            let what = format!("{}: its files were read again; valid until {until}", self.section.name);
+            rotation::tell(&self.app, &what);
         }
     }
 }
@@ -172,11 +136,6 @@ impl Files {
         settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok((settings, validity))
     }
-
-    fn stamps(&self) -> [Option<Stamp>; 3] {
-        let TlsConfig { cert, key, client_ca, .. } = &self.0;
-        [cert, key, client_ca].map(|path| Stamp::of(path))
-    }
 }
 
 /// Lets the peer read why. In TLS 1.3 it has sent a request by then, and a close with bytes that nobody read is a reset,
@@ -192,7 +151,5 @@ async fn linger(mut tcp: TcpStream) {
     let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
-/// Renewals are hours ahead of the end; a second is for the one who waits for it.
-const LOOK: Duration = Duration::from_secs(1);
 /// A round trip around the world, several times over.
 const LINGER: Duration = Duration::from_secs(1);
