@@ -32,6 +32,7 @@
 //! The manual, with every guard and every default, is [`platform_core::manual`].
 
 pub mod admin;
+mod allow;
 pub mod bearer;
 pub mod body;
 mod catalogue;
@@ -53,6 +54,7 @@ pub mod tls;
 mod wire;
 
 pub use admin::Admin;
+pub use allow::{Allow, Allowed, allow};
 pub use body::Body;
 pub use catalogue::{catalogue, joined_catalogue};
 pub use client::Client;

@@ -47,7 +47,7 @@ pub enum ErrorKind {
     Expired,
     /// Known, but not allowed.
     ///
-    /// For handlers, and for `platform_http::tls::allow`, which serves only the peers that it names. Asking again does
+    /// For handlers, and for `platform_http::allow`, which serves only the peers that it names. Asking again does
     /// not help.
     Forbidden,
     /// The request's headers are larger than `server.limits.headers`, or there are more of them.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, Uri, header, uri::Authority};
 use platform_core::{Error, ErrorKind, Result, app::PLATFORM};
 
-use crate::tls::{Identity, covers};
+use crate::{allow::covers, tls::Identity};
 
 /// What a path asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

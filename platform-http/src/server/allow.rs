@@ -1,7 +1,7 @@
 //! Whom do routes serve, as a file says it?
 //!
 //! `[server.allow]` names routes as the router writes them, and a gRPC method by its path; who is on a list, and what
-//! becomes of others, [`allow`](crate::tls::allow) says. A list is asked where the router has found the route, so that
+//! becomes of others, [`allow`](crate::allow()) says. A list is asked where the router has found the route, so that
 //! no other reading of a path gets past it.
 
 use std::{
@@ -19,7 +19,7 @@ use tower_layer::layer_fn;
 use tower_service::Service;
 
 use super::dialect::Dialect;
-use crate::tls::{Allow, Name, allow};
+use crate::allow::{Allow, Name, allow};
 
 /// Names by route: `[server.allow]`.
 pub(super) type AllowConfig = BTreeMap<String, Vec<String>>;
@@ -63,9 +63,10 @@ impl Lists {
     /// Every list that belongs to nothing.
     pub(super) async fn check(&self, routes: Option<&Router>, dialect: Option<&dyn Dialect>) -> Result<()> {
         let mut unknown = Vec::new();
+        let probes = routes.filter(|_| !self.0.is_empty()).map(probes);
         for path in self.0.keys() {
-            let matched = match routes {
-                Some(routes) => matched(routes, path).await,
+            let matched = match &probes {
+                Some(probes) => matched(probes, path).await,
                 None => None,
             };
             let known = match matched.as_deref() {
@@ -150,11 +151,15 @@ fn is_method_of(path: &str, service: &str) -> bool {
     path.strip_prefix(service).is_some_and(|method| !method.is_empty() && !method.contains(['/', '{']))
 }
 
-/// The template that the router finds for a request with the path that `written` stands for. Nothing of a team's runs.
-async fn matched(routes: &Router, written: &str) -> Option<String> {
-    let mut probed = routes.clone().layer(layer_fn(|_| Probe)).with_state(());
+/// The same routes, each of which only says which one it is: nothing of a team's runs.
+fn probes(routes: &Router) -> Router {
+    routes.clone().layer(layer_fn(|_| Probe)).with_state(())
+}
+
+/// The template that the router finds for a request with the path that `written` stands for.
+async fn matched(probes: &Router, written: &str) -> Option<String> {
     let request = Request::builder().uri(example(written)).body(Body::empty()).ok()?;
-    let reply = probed.call(request).await.unwrap_or_else(|never| match never {});
+    let reply = probes.clone().call(request).await.unwrap_or_else(|never| match never {});
     reply.extensions().get::<Found>().map(|found| found.0.clone())
 }
 

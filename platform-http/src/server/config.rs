@@ -31,7 +31,7 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Whose tokens are good.
     pub bearer: BearerConfig,
-    /// Whom single routes serve: names by route, as [`allow`](crate::tls::allow) reads them.
+    /// Whom single routes serve: names by route, as [`allow`](crate::allow()) reads them.
     pub allow: AllowConfig,
     /// Whose values are seen.
     pub show: ShowConfig,
@@ -102,7 +102,7 @@ pub enum Clients {
     /// Whoever shows none is not let in.
     #[default]
     Required,
-    /// It may; routes say for whom they are ([`allow`](crate::tls::allow)).
+    /// It may; routes say for whom they are ([`allow`](crate::allow())).
     Optional,
 }
 

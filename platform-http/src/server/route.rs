@@ -27,7 +27,7 @@ use super::{
     allow::{Lists, OfRoute},
     grown::Grown,
 };
-use crate::tls::Refusal;
+use crate::allow::Refusal;
 
 /// The routes of one server, in the order in which they were first asked for; number 0 is no route.
 pub(super) struct Routes<T>(Arc<Known<T>>);

@@ -6,7 +6,7 @@ use platform_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::tls::{Identity, covers};
+use crate::{allow::covers, tls::Identity};
 
 /// Who is believed: `server.trust`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,7 +33,6 @@ mod acceptor;
 #[cfg(not(feature = "tls"))]
 #[path = "none.rs"]
 mod acceptor;
-mod allow;
 #[cfg(feature = "tls")]
 mod files;
 mod identity;
@@ -43,11 +42,11 @@ mod stream;
 mod validity;
 
 pub(crate) use acceptor::{Acceptor, Refresh};
-pub use allow::{Allow, Allowed, allow};
-pub(crate) use allow::{Name, Refusal, covers};
 pub use identity::Identity;
 pub(crate) use metrics::{NOT_AFTER, RENEWAL, signals};
 pub(crate) use stream::Stream;
+
+pub use crate::allow::{Allow, Allowed, allow};
 
 /// Whose certificate it is, as the keys that name its files say.
 #[derive(Clone, Copy, Debug)]

@@ -17,8 +17,7 @@ use platform_core::{Error, ErrorKind};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::Identity;
-use crate::{Problem, bearer::Bearer, problem::challenge};
+use crate::{Problem, bearer::Bearer, problem::challenge, tls::Identity};
 
 /// Serves only those who are on the list `names`. One of these is enough:
 ///
@@ -35,7 +34,7 @@ use crate::{Problem, bearer::Bearer, problem::challenge};
 ///
 /// ```
 /// use axum::{Router, routing::{get, post}};
-/// use platform_http::tls::allow;
+/// use platform_http::allow;
 ///
 /// let routes: Router = Router::new()
 ///     .route("/refunds", post(|| async { "done" }))
