@@ -21,13 +21,6 @@ pub struct Config {
     pub peers: Vec<String>,
 }
 
-impl Config {
-    /// Are people known by their certificates?
-    pub(super) fn asks_certificates(&self) -> bool {
-        !self.tls.is_off() && !self.tls.client_ca.as_os_str().is_empty()
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         let tls = TlsConfig { clients: Clients::Optional, ..TlsConfig::default() };
@@ -39,7 +32,7 @@ impl Rules for Config {
     fn refusals(&self) -> Vec<Refusal> {
         let listen = no_address(&self.listen, DEFAULT_LISTEN).map(|why| Refusal::new("listen", why));
         let tls = self.tls.refusals().into_iter().map(|refusal| refusal.under("tls"));
-        let peers = match (self.asks_certificates(), self.peers.is_empty()) {
+        let peers = match (self.tls.asks(), self.peers.is_empty()) {
             (true, true) => Some(
                 "is empty, and nobody's certificate would let anybody in; name them, as in \"spiffe://shop/on-call/*\"",
             ),

@@ -110,8 +110,8 @@ pub(super) async fn mode(
     body: Body,
 ) -> Result<Json<Change>, Problem> {
     let Switch { mode, target, why, length } = body::read(&headers, body).await?;
+    let by = By { who, why: why.0, length: length.0 };
     if guard == EJECT {
-        let by = By { who, why: why.0, length: length.0 };
         return Ok(Json(eject(&desk, by, target, mode)?));
     }
     let overlay = Overlay::mode(&guard, mode).ok_or_else(|| {
@@ -121,7 +121,6 @@ pub(super) async fn mode(
     let parts = Targets::of(&desk.app).called(target.as_deref())?;
     let whose = target.map_or_else(String::new, |target| format!(" of {target}"));
     let subject = format!("mode {guard}{whose}");
-    let by = By { who, why: why.0, length: length.0 };
     let told = move |parts: &[Arc<Parts>]| modes(&guard, parts);
     Ok(Json(lay::<Switch>(&desk, (ChangeKind::Mode, subject), by, parts, overlay, told)?))
 }

@@ -150,7 +150,7 @@ impl Rules for Config {
             .into_iter()
             .flat_map(|(part, rules)| rules.refusals().into_iter().map(move |refusal| refusal.under(part)));
         let listen = no_address(&self.listen, DEFAULT_LISTEN).map(|why| Refusal::new("listen", why));
-        let asks = !self.tls.is_off() && !self.tls.client_ca.as_os_str().is_empty();
+        let asks = self.tls.asks();
         let blind = (self.trust.inbound == Inbound::Mtls && !asks).then(|| {
             Refusal::new(
                 "tls.client_ca",
@@ -170,6 +170,11 @@ impl TlsConfig {
     /// Is nothing set?
     pub(crate) fn is_off(&self) -> bool {
         self.cert.as_os_str().is_empty()
+    }
+
+    /// Are peers asked for their certificates?
+    pub(crate) fn asks(&self) -> bool {
+        !self.is_off() && !self.client_ca.as_os_str().is_empty()
     }
 }
 
