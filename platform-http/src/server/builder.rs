@@ -52,6 +52,7 @@ use crate::{
 #[must_use]
 pub struct Server {
     serving: Serving,
+    cors: Option<CorsLayer>,
     slots: Slots,
     named: Named,
     lines: bool,
@@ -108,6 +109,7 @@ impl Server {
     fn of(serving: Serving) -> Self {
         Server {
             serving,
+            cors: None,
             slots: Slots::default(),
             named: Named::default(),
             lines: true,
@@ -173,9 +175,13 @@ impl Server {
         self
     }
 
-    /// Answers browsers of other origins as `cors` says. Routes only.
-    pub fn cors(self, cors: CorsLayer) -> Self {
-        self.around(|routes| routes.layer(cors))
+    /// Answers browsers of other origins as `cors` says; of several the last counts. It stands around all that asks who
+    /// calls (`server.bearer`, `server.allow`, the slot `identity`): a browser asks first whether it may, and shows no
+    /// credentials with that (the Fetch standard's preflight), and a page may read a refusal only if `cors` lets it.
+    /// Routes only.
+    pub fn cors(mut self, cors: CorsLayer) -> Self {
+        self.cors = Some(cors);
+        self
     }
 
     /// Compresses replies with gzip for callers that accept it. Routes only.
@@ -251,7 +257,7 @@ impl Serve for Server {
     }
 
     fn serve(self: Box<Self>, drain: Drain, grace: Duration) -> Boxed<'static, Result<Served>> {
-        let Server { serving, slots, bound, .. } = *self;
+        let Server { serving, cors, slots, bound, .. } = *self;
         let Some(ready) = bound else {
             let error =
                 Error::new(ErrorKind::Internal, "a server serves only after it has taken its address");
@@ -260,17 +266,25 @@ impl Serve for Server {
         let door = ready.door();
         match serving {
             Serving::Routes(routes) => {
-                let around = NoteRoute::new(ready.observer.routes(), ready.lists.clone());
+                let note = |lists| NoteRoute::new(ready.observer.routes(), lists);
+                let routes = routes.layer(note(ready.lists.clone()));
+                // Where identities are found out above the routes, it has to stand above that; else it stands in them,
+                // and what it answers has a route.
+                let (inside, outside) = if slots.has_identity() { (None, cors) } else { (cors, None) };
+                let routes = match inside {
+                    Some(cors) => routes.layer(cors).layer(note(Lists::default())),
+                    None => routes,
+                };
                 // `with_state` makes services of all handlers now; axum would do it, layer included, per request.
-                let routes = routes.layer(around).with_state(());
+                let routes = routes.with_state(());
                 if slots.is_empty() {
                     return Box::pin(ready.serve(Edge(routes), drain, grace));
                 }
-                Box::pin(ready.serve(Whole(slots.around(Rest::routes(routes), door)), drain, grace))
+                Box::pin(ready.serve(Whole(slots.around(Rest::routes(routes), door, outside)), drain, grace))
             }
             Serving::Service(service) if slots.is_empty() => service.begin(ready, drain, grace),
             Serving::Service(service) => {
-                Box::pin(ready.serve(Whole(slots.around(service.rest(), door)), drain, grace))
+                Box::pin(ready.serve(Whole(slots.around(service.rest(), door, None)), drain, grace))
             }
         }
     }

@@ -5,6 +5,7 @@
 //! a tenant, which is true for everything below and stands in the canonical line (unless a service of ours has
 //! named one before: nobody changes on whose behalf a call runs). `handler` sees what the routes see. Both are
 //! inside the observer and the deadline, so that what they refuse is counted and how long they take is cut.
+//! [`Server::cors`](crate::Server::cors) stands around `identity`: what a browser asks first has no credentials.
 //!
 //! A layer refuses with an `Err`, which becomes a problem document like any other refusal:
 //!
@@ -59,6 +60,7 @@ use axum::Router;
 use http::{Request, Response};
 use http_body::Body as _;
 use platform_core::{call::CarryCall as _, context};
+use tower_http::cors::CorsLayer;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -109,14 +111,19 @@ impl Slots {
         !self.identity.is_empty()
     }
 
-    /// The routes with everything in its slot; `door` is asked between the two, if there is one.
-    pub(super) fn around(self, routes: Rest, door: Option<Door>) -> Slotted {
+    /// The routes with everything in its slot; `door` is asked between the two, if there is one, and `cors` before
+    /// both.
+    pub(super) fn around(self, routes: Rest, door: Option<Door>, cors: Option<CorsLayer>) -> Slotted {
         let inner = within(&self.handler, routes);
         let inner = match door {
             Some(door) => Rest(Arc::new(Behind(door, inner))),
             None => inner,
         };
-        Slotted(within(&self.identity, Rest(Arc::new(Scoped(inner)))))
+        let identified = within(&self.identity, Rest(Arc::new(Scoped(inner))));
+        Slotted(match cors {
+            Some(cors) => within(&[Wrap::new(cors)], Rest(Arc::new(Answering(identified)))),
+            None => identified,
+        })
     }
 }
 
@@ -206,6 +213,16 @@ impl Below for Behind {
             let reply = rest.0.answer(request).await;
             Ok(serving.answered(reply))
         })
+    }
+}
+
+/// What a layer refuses is a reply, so that what stands around it may say who may read it.
+struct Answering(Rest);
+
+impl Below for Answering {
+    fn answer(&self, request: Request<Body>) -> Reply {
+        let reply = self.0.0.answer(request);
+        Box::pin(async move { Ok(reply.await.unwrap_or_else(problem::refused)) })
     }
 }
 

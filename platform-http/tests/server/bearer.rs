@@ -9,15 +9,21 @@ use std::{
 
 use axum::{Extension, Json, Router, routing::get};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderValue, Method, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use platform_core::{App, ErrorKind, config::Config, context};
 use platform_http::{Server, bearer::Bearer};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData as _};
 use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde_json::{Value, json};
+use tower_http::cors::CorsLayer;
+use tower_layer::layer_fn;
 use tracing_subscriber::{layer::SubscriberExt as _, registry};
 
-use crate::served::{Reply, Served};
+use crate::{
+    served::{Reply, Served},
+    slots::ByKey,
+};
 
 /// Who issues tokens, and where its public keys lie.
 struct Issuer {
@@ -344,6 +350,44 @@ async fn a_list_in_a_file_says_whom_a_route_serves() {
         ),
         2.0
     );
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+/// It shows no credentials with its first question, whether it may ask; and what it is refused with its page may read.
+#[tokio::test]
+async fn a_browser_of_another_origin_may_ask_first_and_is_told_why_it_is_refused() {
+    const ORIGIN: &str = "https://shop.example";
+    let cors = || {
+        let origin = HeaderValue::from_static(ORIGIN);
+        CorsLayer::new().allow_origin(origin).allow_methods([Method::GET]).allow_headers([AUTHORIZATION])
+    };
+    let issuer = Issuer::new();
+    let lists = "tokens = 'optional'\n[server.allow]\n\"/refunds/{id}\" = ['sub:boss']\n";
+    for (what, server, toml) in [
+        ("every route asks", Server::new(routes()).cors(cors()), issuer.config("")),
+        ("one route asks", Server::new(routes()).cors(cors()), issuer.config(lists)),
+        (
+            "a team's layer asks",
+            Server::new(routes()).cors(cors()).identity(layer_fn(ByKey::around)),
+            String::new(),
+        ),
+    ] {
+        let served = Served::start(server, &toml).await;
+        let head = format!("/refunds/7 HTTP/1.1\r\nhost: x\r\nconnection: close\r\norigin: {ORIGIN}\r\n");
+        let asks = "access-control-request-method: GET\r\naccess-control-request-headers: authorization\r\n";
+        let preflight = served.ask(format!("OPTIONS {head}{asks}\r\n")).await;
+        assert_eq!((preflight.status, preflight.body.as_str()), (200, ""), "{what}: {preflight:?}");
+        assert_eq!(preflight.header("access-control-allow-origin"), Some(ORIGIN), "{what}");
+        assert_eq!(preflight.header("access-control-allow-headers"), Some("authorization"), "{what}");
+        let refused = served.ask(format!("GET {head}\r\n")).await;
+        assert_eq!((refused.status, &refused.json()["reason"]), (401, &"unauthenticated".into()), "{what}");
+        assert_eq!(refused.header("access-control-allow-origin"), Some(ORIGIN), "{what}");
+        assert_eq!(served.stop().await.code(), 0);
+    }
+    // Whose server says nothing of other origins has a route like any other.
+    let served = Served::start(Server::new(routes()), &issuer.config(lists)).await;
+    let head = "OPTIONS /refunds/7 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    assert_eq!(served.ask(head).await.status, 401);
     assert_eq!(served.stop().await.code(), 0);
 }
 

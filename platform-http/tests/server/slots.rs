@@ -21,7 +21,13 @@ type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>
 
 /// Who sends `authorization: Key NAME` is that tenant, who sends something else is nobody.
 #[derive(Clone)]
-struct ByKey(Rest);
+pub(crate) struct ByKey(Rest);
+
+impl ByKey {
+    pub(crate) fn around(rest: Rest) -> Self {
+        ByKey(rest)
+    }
+}
 
 impl Service<Request<Body>> for ByKey {
     type Response = Response<Body>;

@@ -13,6 +13,7 @@ use std::{
 };
 
 use axum::{Extension, Router, routing::get};
+use http::{HeaderValue, Method};
 use platform_core::{App, ErrorKind, config::Config, context, lifecycle::Phase};
 use platform_http::{
     Admin, Client, Server,
@@ -27,6 +28,7 @@ use rustls::{
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 use tokio_rustls::TlsConnector;
+use tower_http::cors::CorsLayer;
 
 use crate::served::Served;
 
@@ -194,6 +196,29 @@ async fn a_route_serves_whom_its_list_names() {
         served.metric("http_server_request_duration_seconds_count", &["http_route=\"/desk\"", &reason])
     };
     assert_eq!((refused("forbidden"), refused("unauthenticated")), (1.0, 1.0));
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
+async fn a_browsers_first_question_is_answered_whoever_a_route_is_for() {
+    let authority = Authority::new();
+    let toml = authority.config(&authority.server(), &authority.asking("optional"));
+    let lists = "[server.allow]\n\"/who\" = ['spiffe://shop/desk']\n";
+    let cors = CorsLayer::new().allow_origin(HeaderValue::from_static("https://shop.example"));
+    let served = Served::start(Server::new(routes()).cors(cors), &format!("{toml}\n{lists}")).await;
+    let nobody = authority.caller("nobody", served.address, "").await;
+    for (method, status) in [(Method::OPTIONS, 200), (Method::GET, 401)] {
+        let request = nobody.request(method.clone(), "/who").header("origin", "https://shop.example");
+        let reply = request.send().await.expect("a reply");
+        assert_eq!(reply.status(), status, "{method}");
+        assert_eq!(reply.headers()["access-control-allow-origin"], "https://shop.example", "{method}");
+    }
+    let count = "http_server_request_duration_seconds_count";
+    assert_eq!(
+        served.metric(count, &["http_route=\"/who\"", "http_request_method=\"OPTIONS\""]),
+        1.0,
+        "what it asked for is known"
+    );
     assert_eq!(served.stop().await.code(), 0);
 }
 
