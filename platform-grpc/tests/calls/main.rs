@@ -1,5 +1,9 @@
 //! Promises of the server and the channel, each through both.
 
+#[cfg(feature = "otlp")]
+#[path = "../../../platform-core/tests/sink/mod.rs"]
+mod sink;
+
 mod bearer;
 mod channel;
 mod drain;
@@ -18,4 +22,6 @@ mod slots;
 mod streams;
 mod tls;
 mod tools;
+#[cfg(feature = "otlp")]
+mod trace;
 mod watching;

@@ -68,6 +68,18 @@ impl Seen {
         if let Some(reason) = self.reason {
             attributes.push(("error.type", reason.as_str().into()));
         }
+        let name = if route.is_empty() { method.into() } else { format!("{method} {route}").into() };
+        self.end_span(name, attributes, status, duration);
+    }
+
+    /// The request's own span, if it is recorded, with what may be seen of the request (`server.show`).
+    pub(in crate::server) fn end_span(
+        &self,
+        name: Cow<'static, str>,
+        mut attributes: Vec<(&'static str, Value)>,
+        status: Status,
+        took: Duration,
+    ) {
         if let Some(notes) = self.context.notes() {
             notes.for_each(|key, value| {
                 if is_shown(key) {
@@ -75,18 +87,6 @@ impl Seen {
                 }
             });
         }
-        let name = if route.is_empty() { method.into() } else { format!("{method} {route}").into() };
-        self.end_span(name, attributes, status, duration);
-    }
-
-    /// The request's own span, if it is recorded.
-    pub(in crate::server) fn end_span(
-        &self,
-        name: Cow<'static, str>,
-        attributes: Vec<(&'static str, Value)>,
-        status: Status,
-        took: Duration,
-    ) {
         self.observer.0.traces.end(Span {
             trace: self.context.trace(),
             parent: self.parent,
