@@ -41,7 +41,7 @@ pub struct Config {
     pub times: Times,
     /// The policy of every request.
     pub policy: ServerPolicy,
-    /// Classes of requests with limits of their own ([`Server::class`]).
+    /// Classes of requests with limits of their own ([`Server::class`](super::Server::class)).
     pub classes: BTreeMap<String, ClassConfig>,
 }
 
