@@ -1,14 +1,10 @@
 //! A metric of one's own, with the panel and the alert that follow from it.
 //!
 //! It is declared once. The code counts through the declaration, and the question of the panel and of the alert is built
-//! from it, so that neither can ask for a metric that does not exist. `own_metric --ops FOLDER` writes the board, the rules
-//! and the runbook; they stand beside those that `platform ops` makes, which are alike for every service.
+//! from it, so that neither can ask for a metric that does not exist. `platform ops boards --from own_metric` writes the
+//! board, `platform ops rules --from own_metric` the rules and the runbook, beside those that all services have.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{process::ExitCode, sync::Arc};
 
 use axum::{
     Router,
@@ -17,8 +13,8 @@ use axum::{
     routing::{get, post},
 };
 use platform_core::{
-    App, Error, ErrorKind, Result,
-    ops::{self, Operated, Places, Rendered, Teams, Tree},
+    App, Result,
+    app::Builder,
     telemetry::{
         Counter, Gauge,
         catalogue::{
@@ -29,16 +25,13 @@ use platform_core::{
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let folder = folder(&mut arguments)?;
-    let app = App::builder("parcels").owner("team-parcels").reports_to("commerce").arguments(arguments);
-    let app = app.start_process().await?;
-    if let Some(folder) = folder {
-        write(&folder, &pack(&app)?).await?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let app = parcels().start_process().await?;
     let routes = routes(&app);
     platform_http::serve(app, routes).await
+}
+
+fn parcels() -> Builder {
+    App::builder("parcels").owner("team-parcels").reports_to("commerce").own(catalogue())
 }
 
 /// `parcels_waiting`: how many parcels wait to be fetched.
@@ -71,40 +64,6 @@ const SHELVES_FULL: Runbook = Runbook {
         "Take the shop out of the list of places to deliver to, until it is over.",
     ],
 };
-
-/// What the person on call gets of it, as files.
-fn pack(app: &App) -> Result<Vec<Rendered>> {
-    let own = catalogue();
-    own.check()?;
-    // Its promises and its dependencies are the business of `platform ops`.
-    let service = Operated { identity: (**app.identity()).clone(), ..Operated::default() };
-    let name = service.identity.name.clone();
-    let tree = Tree::of([&service], &Teams::new())?;
-    let rules = ops::alerts(&service, &own, &tree, &Places::default())?;
-    let runbook = ops::runbooks(&own).into_iter().filter(|page| page.name == "shelves-full.md");
-    let mut files =
-        vec![ops::own_board(&name, &own), Rendered { name: "own.yaml".to_owned(), text: rules.yaml() }];
-    files.extend(runbook);
-    Ok(files)
-}
-
-async fn write(folder: &Path, files: &[Rendered]) -> Result<()> {
-    let failed = |path: &Path, error| Error::config(format!("{}: {error}", path.display()));
-    tokio::fs::create_dir_all(folder).await.map_err(|error| failed(folder, error))?;
-    for Rendered { name, text } in files {
-        let path = folder.join(name);
-        tokio::fs::write(&path, text).await.map_err(|error| failed(&path, error))?;
-    }
-    Ok(())
-}
-
-/// Takes `--ops FOLDER`; everything else is the platform's.
-fn folder(arguments: &mut Vec<String>) -> Result<Option<PathBuf>> {
-    let Some(at) = arguments.iter().position(|argument| argument == "--ops") else { return Ok(None) };
-    let mut taken = arguments.drain(at..(at + 2).min(arguments.len())).skip(1);
-    let folder = taken.next().map(PathBuf::from);
-    folder.map(Some).ok_or_else(|| Error::new(ErrorKind::Usage, "--ops needs a folder"))
-}
 
 #[derive(Clone)]
 struct Shelves(Arc<Meters>);
@@ -146,11 +105,22 @@ mod ground;
 mod tests {
     use std::{env, process::Command};
 
+    use platform_core::ops::{self, Operated, Places, Teams, Tree};
+
     use super::{ground::Running, *};
 
-    async fn app() -> App {
-        let app = App::builder("parcels").owner("team-parcels").reports_to("commerce");
-        app.start().await.expect("a good start")
+    /// What `platform ops` is told of it.
+    async fn told() -> Operated {
+        let app = parcels().start().await.expect("a good start");
+        let (identity, own) = ((**app.identity()).clone(), app.own().clone());
+        Operated { identity, own, ..Operated::default() }
+    }
+
+    /// What it makes of that.
+    fn rules(service: &Operated) -> String {
+        let tree = Tree::of([service], &Teams::new()).expect("a tree");
+        let rules = ops::alerts(service, &platform_http::joined_catalogue(), &tree, &Places::default());
+        rules.expect("it has an owner").yaml()
     }
 
     #[tokio::test]
@@ -167,26 +137,21 @@ mod tests {
         assert!(says("parcels_waiting").expect("counted").ends_with(" 2.0"), "{page}");
         assert!(says("parcels_fetched_total").expect("counted").ends_with(" 1"), "{page}");
 
-        let files = pack(&app().await).expect("it can be rendered");
-        let [board, rules, runbook] = files.as_slice() else { panic!("three files") };
-        assert!(
-            board.text.contains("sum(parcels_waiting{") && board.text.contains("rate(parcels_fetched_total{")
-        );
-        assert_eq!(
-            rules.text.matches("alert: ShelvesFull").count(),
-            3,
-            "a ticket, a page, and the parent's: {}",
-            rules.text
-        );
-        assert!(rules.text.contains("/d/own-parcels?var-service=parcels"), "{}", rules.text);
-        assert!(runbook.text.contains("Order a second lorry."));
+        let service = told().await;
+        let (rules, own) = (rules(&service), service.own);
+        let board = own.board.expect("it shows something").text;
+        assert!(board.contains("sum(parcels_waiting{") && board.contains("rate(parcels_fetched_total{"));
+        assert!(own.runbooks[0].text.contains("Order a second lorry."));
+        let twins = rules.matches("alert: ShelvesFull").count();
+        assert_eq!(twins, 3, "a ticket, a page, and the parent's: {rules}");
+        assert!(rules.contains("/d/own-parcels?var-service=parcels"), "{rules}");
         parcels.stop().await;
     }
 
     #[tokio::test]
     async fn prometheus_takes_the_rules_and_they_fire() {
         let place = tempfile::tempdir().unwrap();
-        write(place.path(), &pack(&app().await).unwrap()).await.unwrap();
+        std::fs::write(place.path().join("own.yaml"), rules(&told().await)).unwrap();
         std::fs::write(place.path().join("test.yaml"), TEST).unwrap();
         for arguments in [["check", "rules", "own.yaml"], ["test", "rules", "test.yaml"]] {
             let judged = Command::new("promtool").args(arguments).current_dir(place.path()).output();
@@ -222,13 +187,4 @@ tests:
         eval_time: 15m
         exp_samples: []
 "#;
-
-    #[test]
-    fn its_own_flag_is_taken_and_the_rest_handed_on() {
-        let mut arguments = ["--check", "--ops", "ops/own", "--set", "a=b"].map(str::to_owned).to_vec();
-        assert_eq!(folder(&mut arguments).unwrap(), Some("ops/own".into()));
-        assert_eq!(arguments, ["--check", "--set", "a=b"]);
-        let error = folder(&mut vec!["--ops".to_owned()]).unwrap_err();
-        assert_eq!((error.kind(), error.detail()), (ErrorKind::Usage, "--ops needs a folder"));
-    }
 }

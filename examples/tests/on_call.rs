@@ -174,7 +174,7 @@ async fn drill() -> Vec<(String, String)> {
         let described: Value = serde_json::from_slice(&out.stdout).unwrap();
         let identity: Identity = serde_json::from_value(described["identity"].clone()).unwrap();
         let objectives: Objectives = serde_json::from_value(described["slo"].clone()).unwrap();
-        services.push(Operated { identity, objectives, calls: Vec::new() });
+        services.push(Operated { identity, objectives, ..Operated::default() });
     }
     let tree = Tree::of(&services, &Teams::default()).unwrap();
     let places = Places { shorten: 60, ..Places::default() };

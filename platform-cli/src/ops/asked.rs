@@ -91,9 +91,11 @@ impl Asked {
                 folder => asked.sources.push(Source::Folder(PathBuf::from(folder))),
             }
         }
+        let folder = asked.sources.iter().any(|source| matches!(source, Source::Folder(_)));
         match (kind, asked.sources.is_empty()) {
-            (Kind::Boards, false) => Err(usage(
-                "boards are the same for every service, which a variable of theirs chooses; name no service",
+            (Kind::Boards, false) if folder => Err(usage(
+                "boards are the same for every service, which a variable of theirs chooses; what only one shows stands in \
+                 no file, but its program knows it: --from BINARY or --from URL",
             )),
             (Kind::Rules | Kind::Alertmanager | Kind::Catalog, true) => Err(usage(
                 "of which services? Name a folder of platform.toml files, --from BINARY or --from URL",
@@ -145,6 +147,7 @@ mod tests {
             asked
         );
         assert_eq!(parse("boards").unwrap().folder(), PathBuf::from("dashboards"));
+        assert_eq!(parse("boards --from bin/edge").unwrap().sources.len(), 1);
     }
 
     #[test]
@@ -153,7 +156,7 @@ mod tests {
             ("", "boards, rules, alertmanager or catalog"),
             ("dashboards", "platform ops dashboards is nothing"),
             ("rules", "of which services?"),
-            ("boards company", "name no service"),
+            ("boards company", "its program knows it: --from BINARY"),
             ("rules company --out", "--out needs a value"),
             ("rules company --force", "unknown argument \"--force\""),
             ("rules company --check=yes", "unknown argument \"--check\""),

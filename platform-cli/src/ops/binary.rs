@@ -5,7 +5,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 use platform_core::{
     Error, Result,
     identity::Identity,
-    ops::{Objectives, Operated},
+    ops::{Objectives, Operated, Own},
 };
 use serde::Deserialize;
 use tokio::{process::Command, time::timeout};
@@ -18,6 +18,8 @@ use crate::fleet;
 struct Described {
     identity: Identity,
     slo: Objectives,
+    #[serde(default)]
+    own: Own,
     #[serde(default)]
     stack: Vec<Client>,
 }
@@ -79,9 +81,9 @@ pub(super) fn read(command: &str) -> Result<Operated> {
     if !ended.status.success() {
         return Err(refused(format!("ended with {}: {}", ended.status, complaints.trim())));
     }
-    let Described { identity, slo, stack } = serde_json::from_str(&said)
+    let Described { identity, slo, own, stack } = serde_json::from_str(&said)
         .map_err(|error| refused(format!("printed no description of a service on this platform: {error}")))?;
-    Ok(operated(identity, slo, &stack))
+    Ok(Operated { own, ..operated(identity, slo, &stack) })
 }
 
 /// Whom a service calls stands in its stack.
@@ -89,7 +91,7 @@ pub(super) fn operated(identity: Identity, objectives: Objectives, stack: &[Clie
     let mut calls: Vec<String> = stack.iter().filter_map(Client::service).collect();
     calls.sort();
     calls.dedup();
-    Operated { identity, objectives, calls }
+    Operated { identity, objectives, calls, own: Own::default() }
 }
 
 /// A description needs no network, and a debug build on a busy machine some seconds.

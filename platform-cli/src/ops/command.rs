@@ -36,7 +36,7 @@ pub(crate) fn run(given: &[String]) -> Result<ExitCode> {
 const OPS_HELP: &str = "\
 platform ops: what the person on call gets, made from what the services say of themselves
 
-  platform ops boards       [--out dashboards] [--check]
+  platform ops boards       [--from BINARY|URL] [--out dashboards] [--check]
   platform ops rules        SERVICES [--out ops] [--check]    ops/rules/NAME.yaml, ops/runbooks/ALERT.md
   platform ops alertmanager SERVICES [--out ops] [--check]    ops/alertmanager.yaml
   platform ops catalog      SERVICES [--out ops] [--check]    ops/catalog/NAME.yaml, ops/catalog/teams.yaml
@@ -49,6 +49,8 @@ SERVICES is one of these, or several:
                      ticket = \"https://…\"      the webhook that makes a ticket
   --from BINARY    a service's program, which is asked with --describe; its own arguments follow in quotes
   --from URL       a running service's admin listener, http://HOST:PORT
+  These two count before the file of the same service in FOLDER. They tell what only this service shows as well:
+  dashboards/own/own-NAME.json, alerts among its rules, and their runbooks.
 
   --check          write nothing, say what is not as it should be, and end with 1 if anything is
   --out FOLDER     where files go; one that is not ours is never replaced, and what is replaced is said

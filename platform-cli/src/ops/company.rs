@@ -103,7 +103,7 @@ fn operated(config: &Config, file: &str) -> Result<Operated> {
         let Called { target } = config.section(&format!("clients.{client}"))?;
         calls.extend(named(if target.is_empty() { &client } else { &target }));
     }
-    Ok(Operated { identity, objectives, calls })
+    Ok(Operated { identity, objectives, calls, ..Operated::default() })
 }
 
 /// The service that a target names; a host of somebody else's is none.

@@ -6,7 +6,7 @@ use http::Method;
 use platform_core::{
     Error, ErrorKind, Result,
     identity::Identity,
-    ops::{Objectives, Operated},
+    ops::{Objectives, Operated, Own},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -18,6 +18,9 @@ use crate::fleet::{self, Said, Who};
 struct Info {
     identity: Identity,
     slo: Objectives,
+    /// Of a version before it was told, nothing.
+    #[serde(default)]
+    own: Own,
 }
 
 /// Asks an admin listener: `http://127.0.0.1:9464`.
@@ -32,9 +35,9 @@ pub(super) fn read(url: &str, token_file: Option<&Path>) -> Result<Operated> {
         )));
     };
     let who = Who::of(token_file, None)?;
-    let Info { identity, slo } = ask(address, "/platform/info", &who)?;
+    let Info { identity, slo, own } = ask(address, "/platform/info", &who)?;
     let stack: Vec<Client> = ask(address, "/platform/stack", &who)?;
-    Ok(operated(identity, slo, &stack))
+    Ok(Operated { own, ..operated(identity, slo, &stack) })
 }
 
 fn ask<T: DeserializeOwned>(address: &str, path: &str, who: &Who) -> Result<T> {

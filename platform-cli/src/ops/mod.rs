@@ -9,10 +9,10 @@ mod company;
 mod files;
 mod listener;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use platform_core::{
-    Result,
+    Error, Result,
     ops::{self, Operated, Places, Rendered, Teams, Tree},
     telemetry::catalogue::Catalogue,
 };
@@ -33,7 +33,10 @@ pub(crate) fn run(arguments: &[&str], catalogue: &Catalogue) -> Result<Seen> {
     let mut files = Files::new(asked.folder());
     let notes = render(asked.kind, &services, &tree, &asked.places, catalogue, &mut files)?;
     // Part of a company says nothing about the files of the others.
-    let whole = asked.kind == Kind::Boards || matches!(asked.sources[..], [Source::Folder(_)]);
+    let whole = match asked.kind {
+        Kind::Boards => asked.sources.is_empty(),
+        _ => matches!(asked.sources[..], [Source::Folder(_)]),
+    };
     let mut seen = if asked.check { files.check(whole)? } else { files.write(whole)? };
     seen.notes.extend(notes);
     Ok(seen)
@@ -67,7 +70,14 @@ fn render(
 ) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     match kind {
-        Kind::Boards => files.add("", ops::boards(catalogue)),
+        Kind::Boards => {
+            files.add("", ops::boards(catalogue));
+            let own: Vec<Rendered> = services.iter().filter_map(|one| one.own.board.clone()).collect();
+            // In a folder of their own, which is looked at only where somebody names them.
+            if !own.is_empty() {
+                files.add("own", own);
+            }
+        }
         Kind::Rules => {
             let mut all = Vec::new();
             for service in services {
@@ -77,7 +87,7 @@ fn render(
                 all.push(Rendered { name: format!("{name}.yaml"), text: rules.yaml() });
             }
             files.add("rules", all);
-            files.add_once("runbooks", ops::runbooks(catalogue));
+            files.add_once("runbooks", runbooks(services, catalogue)?);
         }
         Kind::Alertmanager => {
             notes.extend(tree.notes());
@@ -95,25 +105,47 @@ fn render(
     Ok(notes)
 }
 
+/// Those of all services, and those of each one's own.
+fn runbooks(services: &[Operated], catalogue: &Catalogue) -> Result<Vec<Rendered>> {
+    let mut pages = ops::runbooks(catalogue);
+    let mut whose = BTreeMap::new();
+    for service in services {
+        let name = service.identity.name.as_str();
+        for page in &service.own.runbooks {
+            if let Some(other) = whose.insert(page.name.as_str(), name) {
+                return Err(Error::config(format!(
+                    "{other} and {name} both have an alert of their own whose runbook is {}, and all runbooks lie in one \
+                     folder; call one of them something else",
+                    page.name
+                )));
+            }
+            pages.push(page.clone());
+        }
+    }
+    Ok(pages)
+}
+
 fn read(asked: &Asked) -> Result<(Vec<Operated>, Teams)> {
-    let mut services: Vec<Operated> = Vec::new();
+    let (mut services, mut filed): (Vec<Operated>, Vec<Operated>) = Default::default();
     let mut teams = Teams::new();
     for source in &asked.sources {
-        let found = match source {
+        match source {
             Source::Folder(folder) => {
                 let company = company::read(folder, asked.profile.as_deref())?;
                 teams.extend(company.teams);
-                company.services
+                filed.extend(company.services);
             }
-            Source::Binary(command) => vec![binary::read(command)?],
-            Source::Url(url) => vec![listener::read(url, asked.token_file.as_deref())?],
-        };
-        services.extend(found);
+            Source::Binary(command) => services.push(binary::read(command)?),
+            Source::Url(url) => services.push(listener::read(url, asked.token_file.as_deref())?),
+        }
     }
+    // Whoever says it itself knows more than its file.
+    filed.retain(|file| services.iter().all(|one| one.identity.name != file.identity.name));
+    services.extend(filed);
     services.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
     let twice = services.windows(2).find(|pair| pair[0].identity.name == pair[1].identity.name);
     if let Some([one, _]) = twice {
-        return Err(platform_core::Error::config(format!("two services are named {}", one.identity.name)));
+        return Err(Error::config(format!("two services are named {}", one.identity.name)));
     }
     Ok((services, teams))
 }

@@ -22,8 +22,8 @@ use crate::{
     fault::Faults,
     identity::Identity,
     lifecycle::{Drain, Health, Phases},
-    ops::{Objectives, Slo},
-    telemetry::{self, Logs, Telemetry, log::Output},
+    ops::{Objectives, Own, Slo},
+    telemetry::{self, Logs, Telemetry, catalogue::Catalogue, log::Output},
 };
 
 /// An App in the making: identity from code, configuration from wherever it is allowed to come from.
@@ -31,6 +31,7 @@ use crate::{
 pub struct Builder {
     identity: Identity,
     objectives: Objectives,
+    own: Catalogue,
     config: Option<Config>,
     /// `None` until somebody says; then not even the process's own stand in.
     arguments: Option<Vec<String>>,
@@ -44,6 +45,7 @@ impl Builder {
         Builder {
             identity: Identity { name: name.to_owned(), ..Identity::default() },
             objectives: Objectives::default(),
+            own: Catalogue::default(),
             config: None,
             arguments: None,
             environment: Vec::new(),
@@ -85,6 +87,15 @@ impl Builder {
     #[must_use]
     pub fn slo(mut self, promise: Slo) -> Self {
         self.objectives.add(promise);
+        self
+    }
+
+    /// What the service measures and shows that no other does: signals on
+    /// [`Board::Own`](crate::telemetry::catalogue::Board::Own). `platform ops boards|rules --from PROGRAM` makes its
+    /// board and its alerts of them.
+    #[must_use]
+    pub fn own(mut self, catalogue: Catalogue) -> Self {
+        self.own = self.own.join(catalogue);
         self
     }
 
@@ -134,8 +145,9 @@ impl Builder {
     /// The App.
     ///
     /// # Errors
-    /// A wrong flag ([`ErrorKind::Usage`](crate::ErrorKind::Usage)), a refused configuration ([`ErrorKind::Config`](crate::ErrorKind::Config)), or telemetry that
-    /// cannot be started.
+    /// A wrong flag ([`ErrorKind::Usage`](crate::ErrorKind::Usage)), a refused configuration
+    /// ([`ErrorKind::Config`](crate::ErrorKind::Config)), a catalogue that [`Own::of`] refuses, or telemetry that cannot be
+    /// started.
     pub async fn start(self) -> Result<App> {
         let flags = Flags::parse(self.arguments.iter().flatten().cloned())?;
         self.start_with(&flags)
@@ -193,10 +205,12 @@ impl Builder {
         }
         let objectives: Objectives = config.overlay(&self.objectives, "slo")?;
         config.check("slo", &objectives)?;
-        if objectives.any() && identity.owner.is_empty() {
-            return Err(Error::config(
-                "the service has objectives and no owner, so nobody could be woken; set `owner` in [service]",
-            ));
+        let own = Own::of(&identity.name, &self.own)?;
+        if (objectives.any() || own.has_alerts()) && identity.owner.is_empty() {
+            let what = if objectives.any() { "objectives" } else { "alerts of its own" };
+            return Err(Error::config(format!(
+                "the service has {what} and no owner, so nobody could be woken; set `owner` in [service]"
+            )));
         }
         let lifecycle = config.section("lifecycle")?;
         let telemetry: telemetry::Settings = config.section("telemetry")?;
@@ -237,6 +251,7 @@ impl Builder {
             stop,
             config,
             objectives,
+            own,
             identity,
         }));
         let identity = app.identity();

@@ -74,7 +74,7 @@ use crate::{
     fault::Faults,
     identity::Identity,
     lifecycle::{self, Drain, Health, OnDeath, Phases, Trigger},
-    ops::Objectives,
+    ops::{Objectives, Own},
     telemetry::{Logs, Metrics, Telemetry, Traces},
 };
 
@@ -85,6 +85,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     identity: Arc<Identity>,
     objectives: Objectives,
+    own: Own,
     config: Config,
     telemetry: Telemetry,
     lifecycle: lifecycle::Config,
@@ -157,6 +158,11 @@ impl App {
     /// What is promised: `[slo]`, over what the code says.
     pub fn objectives(&self) -> &Objectives {
         &self.0.objectives
+    }
+
+    /// What it measures and shows that no other does ([`Builder::own`]).
+    pub fn own(&self) -> &Own {
+        &self.0.own
     }
 
     /// What is set.

@@ -285,7 +285,8 @@ impl App {
 
     fn description(&self) -> Value {
         let mut description = json!({
-            "identity": &**self.identity(), "slo": self.objectives(), "config": self.config().effective(),
+            "identity": &**self.identity(), "slo": self.objectives(), "own": self.own(),
+            "config": self.config().effective(),
         });
         for (part, tell) in self.plan(|plan| std::mem::take(&mut plan.describe)) {
             description[part] = tell();

@@ -51,4 +51,4 @@
 //! # Afterwards
 //! Write what you learned into the runbook's file; it is not written over. If a guard was wrong, its numbers belong into
 //! `platform.toml`, where they survive a restart. If nobody could have known, there is a signal missing: a metric of one's own with
-//! a panel and an alert is the example `own_metric`. And rehearse it: `platform fault` makes it happen on a quiet afternoon.
+//! a panel and an alert is the example `own_metric`, and `platform ops boards|rules --from PROGRAM` renders them. And rehearse it: `platform fault` makes it happen on a quiet afternoon.

@@ -46,22 +46,11 @@ pub fn boards(catalogue: &Catalogue) -> Vec<Rendered> {
         .collect()
 }
 
-/// The board of what only `service` has: the signals of a catalogue of its own that stand on [`Board::Own`], in their
-/// order.
-///
-/// ```
-/// # use platform_core::{ops::own_board, telemetry::catalogue::{Board, Catalogue, CounterSpec, Signal, Spec as _, Unit, rate}};
-/// static SOLD: CounterSpec<()> = CounterSpec::new("tickets_sold", "Tickets that were sold");
-///
-/// let signal = Signal::new("Tickets sold", rate(&SOLD), Unit::PerSecond).on(Board::Own);
-/// let own = Catalogue::default().room("tickets", vec![SOLD.declared()], vec![signal]);
-/// assert_eq!(own_board("tickets", &own).name, "own-tickets.json");
-/// ```
-pub fn own_board(service: &str, catalogue: &Catalogue) -> Rendered {
+/// The board of what only `service` has: the signals of a catalogue of its own, in their order.
+pub(super) fn own_board(service: &str, catalogue: &Catalogue) -> Rendered {
     let mut grid = Grid::default();
-    let own = catalogue.signals().filter(|signal| signal.board() == Board::Own);
-    own.for_each(|signal| grid.panel(signal_panel(signal)));
-    let about = format!("What only {service} has.");
+    catalogue.signals().for_each(|signal| grid.panel(signal_panel(signal)));
+    let about = format!("What only {service} has. Made by `platform ops boards`.");
     let text = format!("{:#}\n", dashboard(&uid(Board::Own, service), service, &about, &grid.panels));
     Rendered { name: format!("own-{service}.json"), text }
 }

@@ -33,19 +33,23 @@
 mod board;
 mod entry;
 mod objectives;
+mod own;
 mod routes;
 mod rules;
 mod runbook;
 mod slo;
 mod yaml;
 
-pub use board::{boards, own_board};
+pub use board::boards;
 pub use entry::{company_entry, entry};
 pub use objectives::{Latency, Objectives, Slo};
+pub use own::Own;
 pub use routes::{Team, Teams, Tree};
 pub use rules::{PATIENCE, Places, Rules, alerts};
 pub use runbook::runbooks;
 pub use slo::{PAIRS, Pair};
+
+use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
 
@@ -59,10 +63,12 @@ pub struct Operated {
     pub objectives: Objectives,
     /// Whom it calls, as far as that is known.
     pub calls: Vec<String>,
+    /// What it measures and shows that no other does; only its program knows.
+    pub own: Own,
 }
 
 /// One file, as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendered {
     /// Its name within the folder it belongs to.
     pub name: String,

@@ -3,6 +3,9 @@
 //! Those of its objectives, and those that the rooms of the code declare beside their metrics. Each says whose service
 //! it is, whom it wakes, what to read and where to look; whoever is woken should not have to search for that.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -63,25 +66,28 @@ struct Desk<'a> {
     places: &'a Places,
 }
 
-/// One alert before it is anybody's.
-struct Draft {
+/// One alert before it is anybody's. In its questions, what rates are taken over is [`OPEN`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Draft {
     name: String,
     expr: String,
     /// How long it must hold, in seconds.
     hold: u64,
     page: bool,
-    labels: Vec<(&'static str, String)>,
+    labels: BTreeMap<String, String>,
     summary: String,
-    runbook: &'static str,
+    runbook: String,
     board: String,
-    annotations: Vec<(&'static str, String)>,
+    annotations: BTreeMap<String, String>,
 }
 
-/// The rules of `service`: what its objectives record, and every alert, for its owner and the owner's parents.
+/// The rules of `service`: what its objectives record, every alert of the catalogue, and those of its own, for its owner
+/// and the owner's parents.
 ///
 /// # Errors
 /// A service without an owner, because nobody could be woken; windows that are shortened beyond two scrapes; a
-/// catalogue that does not say what is served, where there are objectives.
+/// catalogue that does not say what is served, where there are objectives; an alert of its own with the name of one that
+/// all have.
 pub fn alerts(service: &Operated, catalogue: &Catalogue, tree: &Tree, places: &Places) -> Result<Rules> {
     let identity = &service.identity;
     let name = &identity.name;
@@ -114,9 +120,22 @@ pub fn alerts(service: &Operated, catalogue: &Catalogue, tree: &Tree, places: &P
         groups.push(json!({ "name": format!("{name}-{}", promise.name), "rules": rules }));
     }
     let alerts = catalogue.signals().flat_map(|signal| signal.alerts().iter().map(move |one| (signal, *one)));
-    let drafts = alerts.map(|(signal, alert)| desk.signalled(signal, alert));
-    let rules: Vec<Value> = drafts.flat_map(|draft| desk.sign(&draft)).collect();
-    groups.push(json!({ "name": format!("{name}-platform"), "rules": rules }));
+    let shared: Vec<Draft> = alerts.map(|(signal, alert)| signalled(name, signal, alert)).collect();
+    let own = &service.own.alerts;
+    let taken = |draft: &&Draft| {
+        draft.runbook == BURN_RUNBOOK.name || shared.iter().any(|one| one.name == draft.name)
+    };
+    if let Some(Draft { runbook, .. }) = own.iter().find(taken) {
+        return Err(Error::config(format!(
+            "{name} has an alert `{runbook}` of its own, and every service has one of that name; call it something else"
+        )));
+    }
+    for (of, drafts) in [("platform", &shared), ("own", own)] {
+        let rules: Vec<Value> = drafts.iter().flat_map(|draft| desk.sign(draft)).collect();
+        if of == "platform" || !rules.is_empty() {
+            groups.push(json!({ "name": format!("{name}-{of}"), "rules": rules }));
+        }
+    }
     let notes = asked.iter().flat_map(Asked::notes).collect();
     let about = format!("Alerts of {name}, made by `platform ops rules`; what is changed here is lost.");
     Ok(Rules { about, groups: json!({ "groups": groups }), notes })
@@ -134,45 +153,20 @@ impl Desk<'_> {
             expr,
             hold: 0,
             page,
-            labels: vec![("slo", promise.name.to_owned())],
+            labels: texts([("slo", promise.name.to_owned())]),
             summary: format!(
                 "{} breaks its promise that {}: at {{{{ $value | humanizePercentage }}}} its budget of {PERIOD} is gone {}",
                 identity.name,
                 promise.about,
                 if page { "within days" } else { "before they are over" }
             ),
-            runbook: BURN_RUNBOOK.name,
+            runbook: BURN_RUNBOOK.name.to_owned(),
             board: super::board::uid(Board::Service, ""),
-            annotations: vec![
+            annotations: texts([
                 ("worst_version", worst("service_version")),
                 ("admin", admin(&worst("instance"))),
-            ],
+            ]),
         })
-    }
-
-    /// What a room of the code declares.
-    fn signalled(&self, signal: &Signal, alert: Alert) -> Draft {
-        let name = &self.service.identity.name;
-        let base = Scope::over(window(RATES / self.places.shorten)).only("service_name", name);
-        let labels = signal.expr().labels();
-        let known = labels.iter().filter(|label| **label != "service_version");
-        let told: String = known.map(|label| format!(" {label} {{{{ $labels.{label} }}}}")).collect();
-        let worst = worst_instance(signal.expr(), alert, &base);
-        let version = labels.contains(&"service_version");
-        Draft {
-            name: camel(alert.runbook.name),
-            expr: signal.condition(alert.when, &base.by(&["service_name"])),
-            hold: u64::from(alert.when.minutes()) * 60,
-            page: alert.page,
-            labels: version
-                .then(|| ("version", "{{ $labels.service_version }}".to_owned()))
-                .into_iter()
-                .collect(),
-            summary: format!("{name}{told}: {} ({})", lower(signal.title()), value(signal.unit())),
-            runbook: alert.runbook.name,
-            board: super::board::uid(signal.board(), name),
-            annotations: vec![("admin", admin(&query(&worst, "instance")))],
-        }
     }
 
     /// The alert for its owner, and where it is a page its later twins for the parents, up the chain.
@@ -188,6 +182,8 @@ impl Desk<'_> {
     fn rule(&self, draft: &Draft, team: &str, step: u64) -> Value {
         let identity = &self.service.identity;
         let hold = (draft.hold + step * PATIENCE) / self.places.shorten;
+        let over = format!("[{}]", window(RATES / self.places.shorten));
+        let asked = |text: &str| text.replace(&format!("[{OPEN}]"), &over);
         let mut labels = Map::new();
         labels.insert("service".to_owned(), json!(identity.name));
         labels.insert("owner".to_owned(), json!(identity.owner));
@@ -196,17 +192,17 @@ impl Desk<'_> {
         if step > 0 {
             labels.insert("escalation".to_owned(), json!("parent"));
         }
-        labels.extend(draft.labels.iter().map(|(name, text)| ((*name).to_owned(), json!(text))));
+        labels.extend(draft.labels.iter().map(|(name, text)| (name.clone(), json!(text))));
         let Places { grafana, .. } = self.places;
         let mut annotations = Map::new();
         annotations.insert("summary".to_owned(), json!(draft.summary));
-        annotations.insert("runbook".to_owned(), json!(self.runbook(draft.runbook)));
+        annotations.insert("runbook".to_owned(), json!(self.runbook(&draft.runbook)));
         let grafana = grafana.trim_end_matches('/');
         let board = format!("{grafana}/d/{}?var-service={}", draft.board, identity.name);
         annotations.insert("board".to_owned(), json!(board));
-        annotations.extend(draft.annotations.iter().map(|(name, text)| ((*name).to_owned(), json!(text))));
+        annotations.extend(draft.annotations.iter().map(|(name, text)| (name.clone(), json!(asked(text)))));
         let mut rule = json!({
-            "alert": draft.name, "expr": draft.expr, "labels": labels, "annotations": annotations,
+            "alert": draft.name, "expr": asked(&draft.expr), "labels": labels, "annotations": annotations,
         });
         if hold > 0 {
             rule["for"] = json!(window(hold));
@@ -222,6 +218,31 @@ impl Desk<'_> {
             folder => format!("{folder}/{name}.md"),
         }
     }
+}
+
+/// What a room of the code declares, of this service.
+pub(super) fn signalled(service: &str, signal: &Signal, alert: Alert) -> Draft {
+    let base = Scope::over(OPEN).only("service_name", service);
+    let labels = signal.expr().labels();
+    let known = labels.iter().filter(|label| **label != "service_version");
+    let told: String = known.map(|label| format!(" {label} {{{{ $labels.{label} }}}}")).collect();
+    let worst = worst_instance(signal.expr(), alert, &base);
+    let version = labels.contains(&"service_version");
+    Draft {
+        name: camel(alert.runbook.name),
+        expr: signal.condition(alert.when, &base.by(&["service_name"])),
+        hold: u64::from(alert.when.minutes()) * 60,
+        page: alert.page,
+        labels: texts(version.then(|| ("version", "{{ $labels.service_version }}".to_owned()))),
+        summary: format!("{service}{told}: {} ({})", lower(signal.title()), value(signal.unit())),
+        runbook: alert.runbook.name.to_owned(),
+        board: super::board::uid(signal.board(), service),
+        annotations: texts([("admin", admin(&query(&worst, "instance")))]),
+    }
+}
+
+fn texts(named: impl IntoIterator<Item = (&'static str, String)>) -> BTreeMap<String, String> {
+    named.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
 /// A file's name leads nowhere from where an alert or a catalog is read.
@@ -274,6 +295,9 @@ fn lower(title: &str) -> String {
 pub const PATIENCE: u64 = 30 * 60;
 /// Rates of alerts are taken over this, in seconds: four scrapes of a slow scraper, and short enough to end soon after.
 const RATES: u64 = 5 * 60;
+/// Stands for that in an alert which does not know yet whether it is rendered for a drill. A `$` in a value that is
+/// looked for has a backslash before it.
+const OPEN: &str = "$rates";
 
 #[cfg(test)]
 mod tests {

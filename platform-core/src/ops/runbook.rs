@@ -6,18 +6,23 @@
 use std::fmt::Write as _;
 
 use super::Rendered;
-use crate::telemetry::catalogue::{Catalogue, Runbook};
+use crate::telemetry::catalogue::{Catalogue, Runbook, Signal};
 
 /// A page for each alert of the catalogue, and one for objectives.
 pub fn runbooks(catalogue: &Catalogue) -> Vec<Rendered> {
-    let declared = catalogue.signals().filter_map(|signal| {
+    let burn = page("The error budget burns too fast", true, true, &BURN_RUNBOOK);
+    std::iter::once(burn).chain(declared(catalogue)).collect()
+}
+
+/// A page for each alert of the catalogue.
+pub(super) fn declared(catalogue: &Catalogue) -> Vec<Rendered> {
+    let page_of = |signal: &Signal| {
         let alerts = signal.alerts();
         let wakes = alerts.iter().any(|alert| alert.page);
         let waits = alerts.iter().any(|alert| !alert.page);
         Some(page(signal.title(), wakes, waits, &alerts.first()?.runbook))
-    });
-    let burn = page("The error budget burns too fast", true, true, &BURN_RUNBOOK);
-    std::iter::once(burn).chain(declared).collect()
+    };
+    catalogue.signals().filter_map(page_of).collect()
 }
 
 fn page(title: &str, wakes: bool, waits: bool, runbook: &Runbook) -> Rendered {

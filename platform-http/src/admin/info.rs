@@ -6,7 +6,12 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use platform_core::{App, config::Effective, identity::Identity, ops::Objectives};
+use platform_core::{
+    App,
+    config::Effective,
+    identity::Identity,
+    ops::{Objectives, Own},
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -36,9 +41,18 @@ struct Built {
     profile: &'static str,
 }
 
+/// The same for who asks once: `platform ops --from URL`.
+#[derive(Debug, Serialize)]
+pub(super) struct Whole {
+    #[serde(flatten)]
+    info: Info,
+    /// What it shows that no other does.
+    own: Own,
+}
+
 /// `GET /platform/info`.
-pub(super) async fn info(State(desk): State<Desk>) -> Json<Info> {
-    Json(of(&desk.app))
+pub(super) async fn info(State(desk): State<Desk>) -> Json<Whole> {
+    Json(Whole { info: of(&desk.app), own: desk.app.own().clone() })
 }
 
 /// The same of a process that is at hand.

@@ -52,7 +52,7 @@ pub enum Board {
     Discovery,
     /// What its processes use, write and lose.
     Runtime,
-    /// What only this service has: a team's own signals ([`ops::own_board`](crate::ops::own_board)). The others are the
+    /// What only this service has: a team's own signals ([`Builder::own`](crate::app::Builder::own)). The others are the
     /// same for every service.
     Own,
 }
