@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{Error, ErrorKind, Result, config::Mode, identity::Identity, telemetry::Metrics};
-use tokio::time::{self, Instant};
+use platform_core::{Result, config::Mode, identity::Identity, telemetry::Metrics};
+use tokio::time::Instant;
 
 use crate::{
     balance::{self, Balance, Link, Origin, Pick},
@@ -17,6 +17,7 @@ use crate::{
     endpoint::{Endpoint, EndpointSet},
     folder::Folder,
     followed::Followed,
+    list,
     metrics::{Gauges, Meters},
     resolve::Resolve,
     source,
@@ -255,11 +256,8 @@ impl Discovery {
     /// [`Config`](platform_core::ErrorKind::Config) for a registry that cannot say (`kubernetes`, `dns`, and what this
     /// build has no source for); what the registry said, or that it said nothing within five seconds.
     pub async fn services(&self) -> Result<BTreeSet<Arc<str>>> {
-        let listing = source::list(&self.0.config, &self.0.shared)?.services();
-        time::timeout(LISTING, listing).await.unwrap_or_else(|_| {
-            let silent = format!("the registry does not say within {LISTING:?} which services it knows");
-            Err(Error::new(ErrorKind::Timeout, silent))
-        })
+        let own = Arc::clone(&self.0);
+        list::services(move || source::list(&own.config, &own.shared)).await
     }
 
     /// Waits until every watched target has had its first answer, at most `wait`; then says which of them
@@ -352,9 +350,6 @@ impl Known {
         watches
     }
 }
-
-/// A registry that is well answers in milliseconds; somebody waits for it.
-const LISTING: Duration = Duration::from_secs(5);
 
 /// Who keeps no connections is always ready to be asked.
 fn connected<C>(make: impl Fn(&Endpoint) -> C) -> impl Fn(&Endpoint, Link) -> C {

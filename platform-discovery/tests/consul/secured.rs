@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
-use platform_core::{ErrorKind, context};
+use platform_core::{ErrorKind, context, identity::Identity, telemetry::Metrics};
 use platform_discovery::{
-    Config, Record, Registration, Resolve as _, Snapshots, Target,
+    Config, Discovery, Record, Registration, Resolve as _, Snapshots, Target,
     config::{self, Registry, Tls},
     source::Consul,
 };
@@ -126,6 +126,25 @@ async fn certificates_are_shown_and_asked_for_and_read_anew_after_a_failure() {
     assert!(error.contains("cannot be reached") && error.contains("invalid peer certificate"), "{error}");
     std::fs::copy(folder.path().join("ca.pem"), believed).expect("room for it");
     assert_eq!(heard(&mut answers).await, Ok(0), "the file is read anew");
+}
+
+#[tokio::test]
+async fn a_process_asks_for_everything_through_one_client() {
+    let (ours, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    ours.sign(folder.path(), "server");
+    ours.sign(folder.path(), "client");
+    let double = Double::start().await;
+    double.agent.put(json!({"ID": "a", "Name": "catalog", "Address": "", "Port": 8080}), "passing");
+    let front = Front::before(double.address, folder.path()).await;
+    let identity = Identity::default();
+    let secured = config(&front, shown(folder.path()));
+    let discovery = Discovery::of(secured, &identity, &Metrics::new(&identity)).expect("a discovery");
+    let services = || async { discovery.services().await.map(|names| names.len()) };
+    assert_eq!(services().await.expect("a list"), 1);
+    // What was read for one is there for all.
+    std::fs::remove_file(folder.path().join("client.key")).expect("it was there");
+    assert_eq!(services().await.expect("the same list"), 1);
+    discovery.can_watch(&Target::parse("consul://catalog").expect("a target")).expect("a source");
 }
 
 #[tokio::test]
