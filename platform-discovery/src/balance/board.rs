@@ -2,10 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -30,10 +27,8 @@ pub(super) struct Board<C> {
     layout: Layout,
     /// Taken by the one writer, and by who looks from outside; never by a call.
     pool: Mutex<Pool<C>>,
-    /// Wakes those who wait for an endpoint.
-    pub(super) published: watch::Sender<()>,
-    /// Is there anybody of whom an answer may be expected?
-    pub(super) reachable: AtomicBool,
+    /// Wakes those who wait for an endpoint. Is there anybody of whom an answer may be expected?
+    pub(super) published: watch::Sender<bool>,
     /// Wakes the task that writes.
     shared: Arc<Shared>,
 }
@@ -50,8 +45,7 @@ impl<C: Send + Sync + 'static> Board<C> {
             groups: ArcSwap::from_pointee(layout.groups(&Arc::new(ReadySet::new([])), &[])),
             layout,
             pool: Mutex::new(pool),
-            published: watch::Sender::new(()),
-            reachable: AtomicBool::new(false),
+            published: watch::Sender::new(false),
             shared,
         });
         watch.add_balancer(Arc::downgrade(&board) as Weak<dyn Members>);
@@ -77,8 +71,7 @@ impl<C> Board<C> {
     fn divide(&self, pool: &Pool<C>, healthy: &Arc<ReadySet<C>>) {
         let sick = pool.sick(healthy);
         self.groups.store(Arc::new(self.layout.groups(healthy, &sick)));
-        self.reachable.store(pool.is_reachable(), Relaxed);
-        self.published.send_replace(());
+        self.published.send_replace(pool.is_reachable());
     }
 
     /// The same set, of which others can be reached now.

@@ -272,7 +272,7 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Who takes calls now: those with the fewest [reasons](Self::against) against them; a set is never emptied here.
+    /// Who takes calls now: those [against](Self::against) whom the least speaks; a set is never emptied here.
     pub(super) fn ready(&self) -> ReadySet<C> {
         let best = self.best();
         let chosen = self.all_ready().filter(|entry| Some(self.against(entry)) == best);
@@ -298,7 +298,7 @@ impl<C> Pool<C> {
         let heard = if self.health.enforces() { entry.link.health() } else { Health::Unknown };
         let away = !entry.link.is_connected() || heard == Health::Awaited;
         let out = self.mode.enforces() && !self.panic && entry.case.is_out();
-        u8::from(away) * AWAY + u8::from(heard == Health::NotServing) * REFUSES + u8::from(out)
+        u8::from(away) * AWAY + u8::from(heard == Health::NotServing) * REFUSES + u8::from(out) * OUT
     }
 
     /// Gives those who warm up what they have earned by their age. Does anybody?
@@ -384,7 +384,8 @@ fn tell_health<C>(called: &str, member: &Member<C>, refuses: bool, mode: Mode) {
     }
 }
 
-/// What speaks against an endpoint, beside being left out (1).
+/// What speaks against an endpoint. Each outweighs those before it together.
+const OUT: u8 = 1;
 const REFUSES: u8 = 2;
 const AWAY: u8 = 4;
 /// Enough to learn how it answers, too little to be missed if it does not.

@@ -24,14 +24,12 @@ impl Ring {
     /// From names and weights. Who weighs nothing stands nowhere, unless nobody weighs anything.
     pub(super) fn new<'a>(endpoints: impl Iterator<Item = (&'a str, u32)> + Clone) -> Self {
         let heaviest = endpoints.clone().map(|(_, weight)| weight).max().unwrap_or_default();
-        let weight = |weight: u32| if heaviest == 0 { 1 } else { weight };
+        let total = weight(endpoints.clone().map(|(_, weight)| weight));
         // A power of two, so that the number of places rarely changes with the weight of somebody else.
         let full = u64::from(heaviest.max(1)).next_power_of_two();
         let mut places = Vec::new();
-        let mut total = 0;
         for (number, (name, own)) in (0_u32..).zip(endpoints) {
-            let own = u64::from(weight(own));
-            total += own;
+            let own = u64::from(if heaviest == 0 { 1 } else { own });
             let seed = hash::of(name);
             let places_here = (own * PLACES).div_ceil(full);
             places.extend((0..places_here).map(|step| {

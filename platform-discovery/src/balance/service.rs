@@ -1,9 +1,6 @@
 //! Choosing, one call after the other.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use platform_core::{Context, Error, ErrorKind, Result, config::Mode, stack::Asked, telemetry::Metrics};
 use tokio::time::{self, Instant};
@@ -169,11 +166,8 @@ impl<C: Send + Sync + 'static> Balance<C> {
     /// Waits until an answer may be expected of somebody: one to whom there is a way, and who does not say that it serves
     /// nobody. While there is one this waits for nothing.
     pub async fn reachable(&self) {
-        let mut published = self.0.board.published.subscribe();
-        while !self.0.board.reachable.load(Relaxed) {
-            // The sender is on the board, which is here.
-            let _ = published.changed().await;
-        }
+        // The sender is on the board, which is here.
+        let _ = self.0.board.published.subscribe().wait_for(|reachable| *reachable).await;
     }
 
     /// Is there somebody whose label is not in `asked`, for a call that asks for nobody by name?
