@@ -24,16 +24,23 @@ pub(super) async fn call_inside<D: Dialect>(
     mut call: Request<Body>,
     limit: Option<Limit>,
 ) -> Result<Answered<Reply>> {
-    let (mut last, mut tries) = (None, 0);
+    let (mut last, mut tries, mut next) = (None, 0, None);
     loop {
-        match limit {
-            Some(limit) => {
-                let reachable = timeout_at(limit.deadline().instant(), wire.balance.reachable());
-                if reachable.await.is_err() {
-                    return Err(in_vain(limit, last.as_ref()));
-                }
+        let ready = async move {
+            if let Some(next) = next {
+                sleep_until(next).await;
             }
-            None => wire.balance.reachable().await,
+            wire.balance.reachable().await;
+        };
+        let waited = match limit {
+            Some(limit) => timeout_at(limit.deadline().instant(), ready).await.map_err(|_| limit),
+            None => {
+                ready.await;
+                Ok(())
+            }
+        };
+        if let Err(limit) = waited {
+            return Err(in_vain(limit, last.as_ref()));
         }
         let again = call.repeat(stack.policy().retry.body);
         let error = match stack.call_inside(&mut Sending::new(call), limit, wire).await {
@@ -45,12 +52,7 @@ pub(super) async fn call_inside<D: Dialect>(
         // A breaker says when it asks again. Others are waited for above; this is for those who come and go.
         let told = error.hint().after.unwrap_or_default();
         tries = if error.kind() == ErrorKind::BreakerOpen { 1 } else { MOST_TRIES.min(tries + 1) };
-        let next = Instant::now() + told + backoff(tries, fastrand::f64());
-        let end = limit.map(|limit| limit.deadline().instant()).filter(|end| *end <= next);
-        sleep_until(end.unwrap_or(next)).await;
-        if let (Some(limit), Some(_)) = (limit, end) {
-            return Err(in_vain(limit, Some(&error)));
-        }
+        next = Some(Instant::now() + told + backoff(tries, fastrand::f64()));
         last = Some(error);
     }
 }
