@@ -78,7 +78,7 @@
 //! | `eject.base` | `30s` | Envoy's: long enough for a restart |
 //! | `eject.max` | `5m` | Envoy's: who is sick for longer is removed by somebody |
 //! | `eject.max_share` | `0.5` | a zone of three may be lost, and what is left carries twice its load |
-//! | `health.mode` | `off` | gRPC's own default, and a stream to each endpoint is a price that somebody should want to pay |
+//! | `health.mode` | `off` | gRPC's own default, and a stream to each endpoint that is asked, and for 5 s to each that joins, is a price that somebody should want to pay |
 //! | `health.service` | `""` | the whole process |
 //!
 //! # `[defaults.connect]`

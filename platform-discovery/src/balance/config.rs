@@ -283,7 +283,7 @@ fn is_header(name: &str) -> bool {
 }
 
 const TENANT: &str = "tenant";
-/// gRPC's own default, and a stream to each endpoint is a price that somebody should want to pay.
+/// gRPC's own default, and a stream to each endpoint that is asked is a price that somebody should want to pay.
 const HEALTH: Mode = Mode::Off;
 /// Finagle's least aperture: enough to choose from, and a client's connections stay countable.
 const SUBSET: u32 = 12;

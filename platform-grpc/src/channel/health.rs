@@ -45,9 +45,7 @@ async fn listen(minded: Minded, service: String) {
     loop {
         minded.link.connected().await;
         let ended = watch(&minded, &service, &mut tries).await;
-        if minded.link.health() == Health::Awaited {
-            minded.link.says(Health::Unknown);
-        }
+        taken_to_be_well(&minded);
         let pause = match ended {
             Err(status) if status.code() == Code::Unimplemented => {
                 tracing::info!(endpoint = &*minded.label, "has no health service, so it is taken to be well");
@@ -79,9 +77,7 @@ async fn watch(minded: &Minded, service: &str, tries: &mut u32) -> Result<(), St
     let heard = match timeout(PATIENCE, &mut opened).await {
         Ok(heard) => heard,
         Err(_) => {
-            if minded.link.health() == Health::Awaited {
-                minded.link.says(Health::Unknown);
-            }
+            taken_to_be_well(minded);
             opened.await
         }
     };
@@ -99,6 +95,13 @@ async fn watch(minded: &Minded, service: &str, tries: &mut u32) -> Result<(), St
         word = words.message().await?;
     }
     Ok(())
+}
+
+/// Whoever has not said a first word by now is not waited for any more; what was said before still counts.
+fn taken_to_be_well(minded: &Minded) {
+    if minded.link.health() == Health::Awaited {
+        minded.link.says(Health::Unknown);
+    }
 }
 
 fn meaning(said: HealthCheckResponse) -> Health {

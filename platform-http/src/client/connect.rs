@@ -168,13 +168,15 @@ impl Connection {
         &self,
         mut request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>>> + Send + use<> {
-        self.address(&mut request);
         if let Some(mind) = &self.mind {
-            mind.begin();
+            mind.asked();
         }
         if self.h2 {
+            self.aim(&mut request);
             // `:authority` is made of the URI. Beside it `host` would say the same again, and some servers refuse two.
             request.headers_mut().remove(header::HOST);
+        } else {
+            self.address(&mut request);
         }
         let (lane, counted) = self.lane();
         let reply = lane.client.request(request);
@@ -187,12 +189,18 @@ impl Connection {
         }
     }
 
-    /// Writes whom the request is for.
+    /// Writes whom the request is for, in the header `host` too.
     #[inline]
     pub(super) fn address(&self, request: &mut Request<Body>) {
+        self.aim(request);
+        request.headers_mut().insert(header::HOST, self.host.clone());
+    }
+
+    /// Writes whom the request is for into its URI, and what no peer should have to guess.
+    #[inline]
+    fn aim(&self, request: &mut Request<Body>) {
         *request.uri_mut() = self.absolute(request.uri());
         *request.version_mut() = Version::HTTP_11; // What is spoken is the connection's business.
-        request.headers_mut().insert(header::HOST, self.host.clone());
         if lacks_length(request) {
             request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
         }
