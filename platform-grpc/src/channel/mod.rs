@@ -74,7 +74,7 @@ pub use request::WaitForReady;
 use self::{
     dialect::Grpc,
     metrics::Meters,
-    policy::{Edits, ServiceConfig, Wanted},
+    policy::{Edits, HEALTH, ServiceConfig, Wanted},
     request::make,
 };
 use crate::methods::{Methods, methods};
@@ -251,18 +251,36 @@ impl Builder {
             };
             let wanted = Wanted { service_config, edits };
             let Making { app, target, .. } = *making;
-            if !wanted.service_config.unread.is_empty() {
-                let fields = wanted.service_config.unread.join(", ");
+            let (listens, service) = whose_health(making, &wanted.service_config);
+            let mut unread: Vec<&str> = wanted.service_config.unread.iter().map(String::as_str).collect();
+            unread.extend((!listens && wanted.service_config.health_service.is_some()).then_some(HEALTH));
+            if !unread.is_empty() {
+                let fields = unread.join(", ");
                 tracing::info!(target = &**target, fields, "these fields of its service config are not read");
             }
             let methods = wanted.resolve(making, &mut known)?;
             let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
-            let asked = &making.settings.balance.health;
-            let minds = asked.mode.is_on().then(|| health::minds(&asked.service));
-            Ok(Spoken { dialect: Grpc::new(known, meters), methods, minds })
+            let minds = listens.then(|| health::minds(service));
+            let health_service = Some(service.to_owned());
+            Ok(Spoken { dialect: Grpc::new(known, meters), methods, minds, health_service })
         })?;
         Ok(Channel(caller))
     }
+}
+
+/// What is written for all clients.
+const DEFAULTS: &str = "defaults";
+
+/// Is anybody's health asked for, and whose? The name that its owner recommends is weaker than one that is set here.
+fn whose_health<'a>(making: &'a Making<'_>, recommended: &'a ServiceConfig) -> (bool, &'a str) {
+    let set = &making.settings.balance.health;
+    let is_written = |section: &str| making.app.config().has(&format!("{section}.balance.health.service"));
+    let recommended = recommended.health_service.as_deref();
+    let service = match recommended {
+        Some(name) if set.service.is_empty() && !is_written(making.section) && !is_written(DEFAULTS) => name,
+        _ => &set.service,
+    };
+    (set.mode.is_on(), service)
 }
 
 impl fmt::Debug for Builder {

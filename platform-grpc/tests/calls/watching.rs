@@ -170,6 +170,43 @@ async fn our_own_servers_say_it_too_and_again_after_a_restart() {
     }
 }
 
+/// A17's `serviceName`: whose health is asked for, where nobody here says it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_config_names_the_service_that_is_asked_for() {
+    let recommends = |name: &str| format!(r#"{{"healthCheckConfig": {{"serviceName": "{name}"}}}}"#);
+    let table = [
+        // In the section, by the code, by the owner; what is asked for, and what our server says to that.
+        ("", "", "", "", "serving"),
+        ("", "", ECHO, ECHO, "serving"),
+        ("", "", "platform.test.Wrong", "platform.test.Wrong", "not_serving"),
+        ("", ECHO, "platform.test.Wrong", ECHO, "serving"),
+        ("service = \"platform.test.Echo\",", "", "platform.test.Wrong", ECHO, "serving"),
+        ("service = \"\",", "", "platform.test.Wrong", "", "serving"),
+    ];
+    for (section, code, owner, asked, says) in table {
+        let house =
+            House::open(&format!("[clients.many.balance]\nhealth = {{ {section} mode = \"observe\" }}"))
+                .await;
+        let channel = Channel::builder(&house.app, "many")
+            .target(format!("fixed://{}", house.address))
+            .service_config(recommends(owner))
+            .balance(move |balance| balance.health.service = code.to_owned());
+        let channel = channel.build().expect("a channel");
+        let row = channel.describe().into_iter().find(|row| row.layer == "balance").expect("it chooses");
+        assert_eq!(row.settings["health.service"], asked, "{section} {code} {owner}");
+        soon(EchoClient::new(channel).say(word("a"))).await.expect("an answer");
+        until(&house.app, house.address, says, false).await;
+        house.end().await;
+    }
+    // Whether anybody is asked at all is not its business.
+    let house = House::open("").await;
+    let channel = Channel::builder(&house.app, "many").target(format!("fixed://{}", house.address));
+    let channel = channel.service_config(recommends("platform.test.Wrong")).build().expect("a channel");
+    soon(EchoClient::new(channel).say(word("a"))).await.expect("an answer");
+    assert_eq!(seen(&house.app, house.address).health, None);
+    house.end().await;
+}
+
 #[tokio::test]
 async fn http_has_no_word_for_health() {
     let house = House::open("[clients.page.balance]\nhealth = { mode = \"enforce\" }").await;

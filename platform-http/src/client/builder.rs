@@ -138,7 +138,7 @@ impl Builder {
                 return Err(Error::config(format!("`{section}.balance.health` {why}")));
             }
             let meters = app.once(target, || Ok(Meters::new(target, app.metrics())))?;
-            Ok(Spoken { dialect: Plain { meters }, methods: Vec::new(), minds: None })
+            Ok(Spoken { dialect: Plain { meters }, methods: Vec::new(), minds: None, health_service: None })
         })?;
         Ok(Client(inner))
     }
@@ -180,8 +180,10 @@ impl Builder {
         let targets = Targets::of(&app);
         let parts = targets.parts(&app, target_name);
         let section = format!("clients.{name}");
-        let Spoken { dialect, methods, minds } =
+        let Spoken { dialect, methods, minds, health_service } =
             speech(&Making { app: &app, target: target_name, section: &section, settings: &settings })?;
+        // What is shown is what counts, and clients that ask for different names share nothing.
+        settings.balance.health.service = health_service.unwrap_or(settings.balance.health.service);
         let (rows, slotted) = (slots.rows(), slots.attempts());
         let balance = balance(&app, &target, &settings, slots.endpoints(), minds)?;
         let stranger = settings.preset == Preset::External || target.is_stranger();

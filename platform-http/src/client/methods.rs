@@ -36,6 +36,8 @@ pub struct Spoken<D> {
     pub methods: Vec<(String, ClientPolicy)>,
     /// How endpoints are listened to, if they are.
     pub minds: Option<Minds>,
+    /// Whose health they are asked for, where the protocol knows a name and `balance.health.service` has none.
+    pub health_service: Option<String>,
 }
 
 /// The pages of a client.

@@ -36,7 +36,7 @@ use platform_core::Result;
 pub use codes::Codes;
 pub use own::MethodSettings;
 pub(super) use own::{Edits, Wanted};
-pub(super) use service_config::ServiceConfig;
+pub(super) use service_config::{HEALTH, ServiceConfig};
 
 /// Can the service config in this file be meant?
 ///

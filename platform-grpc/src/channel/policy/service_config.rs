@@ -1,4 +1,4 @@
-//! gRPC's service config, as a source of policy (gRFC A2, A6).
+//! gRPC's service config, as a source of policy (gRFC A2, A6, A17).
 //!
 //! | field | here |
 //! |---|---|
@@ -7,9 +7,11 @@
 //! | `hedgingPolicy` | `recovery = "hedge"`, idempotent; no hedge is sent before `hedgingDelay`, nor before the call is slower than most; `nonFatalStatusCodes` are `retry_codes` |
 //! | `waitForReady` | `wait_for_ready` |
 //! | `backoffMultiplier` | read: a wait of ours doubles, and is random from nothing to its whole |
+//! | `healthCheckConfig` | its `serviceName` is `balance.health.service` where neither the code nor a section names one; whether endpoints are asked at all is still `balance.health.mode` |
 //!
-//! Lengths are rounded up to whole milliseconds. What is said of message sizes, balancing, health and throttling is not
-//! read, because the platform has settings of its own for it; a line in the log names it. Anything else is refused.
+//! Lengths are rounded up to whole milliseconds. What is said of message sizes, balancing and throttling is not read,
+//! because the platform has settings of its own for it; a line in the log names it, and the name of a service while
+//! nobody is asked for its health. Anything else is refused.
 
 use std::{collections::BTreeMap, fmt, fs, path::Path, time::Duration};
 
@@ -24,6 +26,8 @@ use super::{Codes, MethodSettings, place::line_of};
 pub(in crate::channel) struct ServiceConfig {
     /// By service and method; both may be empty, and then it is for all that have nothing more fitting.
     methods: BTreeMap<(String, String), Policy>,
+    /// Whose health endpoints are to be asked for; an empty name is the whole process.
+    pub(in crate::channel) health_service: Option<String>,
     /// What nobody here goes by.
     pub(in crate::channel) unread: Vec<String>,
 }
@@ -88,8 +92,9 @@ impl ServiceConfig {
                         self.read_methods(one, &format!("{field}[{number}]"))?;
                     }
                 }
+                HEALTH => self.health_service = health_service(value)?,
                 field if UNREAD.contains(&field) => self.unread.push(field.to_owned()),
-                field => return Err(unknown(field, &["methodConfig"])),
+                field => return Err(unknown(field, &["methodConfig", HEALTH])),
             }
         }
         Ok(())
@@ -228,6 +233,17 @@ impl Repeats {
     }
 }
 
+/// The name, if there is one.
+fn health_service(value: &Value) -> Result<Option<String>, String> {
+    let fields = object(value, HEALTH)?;
+    only(fields, &["serviceName"], HEALTH)?;
+    match fields.get("serviceName") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name.clone())),
+        Some(value) => Err(format!("`{HEALTH}.serviceName` is {value}; write a name")),
+    }
+}
+
 fn object<'a>(value: &'a Value, at: &str) -> Result<&'a Map<String, Value>, String> {
     value.as_object().ok_or_else(|| format!("`{at}` is {value}; write an object"))
 }
@@ -298,8 +314,8 @@ const LONGEST: u64 = 1024 * 1024;
 const MOST_ATTEMPTS: u32 = 5;
 /// Three hundred thousand years.
 const MOST_DIGITS: usize = 13;
-const UNREAD: [&str; 4] =
-    ["loadBalancingPolicy", "loadBalancingConfig", "retryThrottling", "healthCheckConfig"];
+pub(in crate::channel) const HEALTH: &str = "healthCheckConfig";
+const UNREAD: [&str; 3] = ["loadBalancingPolicy", "loadBalancingConfig", "retryThrottling"];
 const UNREAD_OF_METHODS: [&str; 2] = ["maxRequestMessageBytes", "maxResponseMessageBytes"];
 
 #[cfg(test)]
@@ -359,6 +375,21 @@ mod tests {
     }
 
     #[test]
+    fn whose_health_is_asked_for_is_a_name_and_may_be_the_empty_one() {
+        let table = [
+            ("{}", None),
+            (r#"{"healthCheckConfig": {}}"#, None),
+            (r#"{"healthCheckConfig": {"serviceName": null}}"#, None),
+            (r#"{"healthCheckConfig": {"serviceName": ""}}"#, Some("")),
+            (r#"{"healthCheckConfig": {"serviceName": "film.Ratings"}}"#, Some("film.Ratings")),
+        ];
+        for (text, name) in table {
+            let config = ServiceConfig::parse(text).unwrap();
+            assert_eq!((config.health_service.as_deref(), config.unread), (name, Vec::new()), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let retry = |fields: &str| format!(r#", "retryPolicy": {{{fields}}}"#);
         let table = [
@@ -408,7 +439,22 @@ mod tests {
             (r#"{"methodConfig": [{}]}"#, "`methodConfig[0].name` names nothing"),
             (r#"{"methodConfig": [{"name": [{"method": "Get"}]}]}"#, "no `service`"),
             (r#"{"methodConfig": [{"name": [{}, {}]}]}"#, "is there twice"),
-            (r#"{"methodConfigs": []}"#, "`methodConfigs` is unknown; there is methodConfig"),
+            (
+                r#"{"methodConfigs": []}"#,
+                "`methodConfigs` is unknown; there is methodConfig, healthCheckConfig",
+            ),
+            (
+                r#"{"healthCheckConfig": "film.Ratings"}"#,
+                "`healthCheckConfig` is \"film.Ratings\"; write an object",
+            ),
+            (
+                r#"{"healthCheckConfig": {"serviceName": 1}}"#,
+                "`healthCheckConfig.serviceName` is 1; write a name",
+            ),
+            (
+                r#"{"healthCheckConfig": {"name": ""}}"#,
+                "`healthCheckConfig.name` is unknown; there is serviceName",
+            ),
         ] {
             let error = ServiceConfig::parse(text).unwrap_err();
             assert!(error.detail().contains(words), "{text}: {}", error.detail());
