@@ -61,13 +61,11 @@ mod ground;
 #[cfg(test)]
 mod tests {
     use std::{
-        future::{Future, pending},
-        pin::Pin,
+        future::pending,
         sync::{
             Arc,
             atomic::{AtomicUsize, Ordering::Relaxed},
         },
-        task::{Context, Poll},
     };
 
     use axum::http::{Request, Response};
@@ -79,8 +77,8 @@ mod tests {
     };
     use platform_http::{Body, client::slots::Rest};
     use tokio::time::{Instant, sleep};
+    use tower::service_fn;
     use tower_layer::layer_fn;
-    use tower_service::Service;
 
     use super::{ground::Running, *};
 
@@ -94,31 +92,11 @@ mod tests {
 
     type Script = fn(usize) -> Does;
 
-    /// Asked instead of a connection.
-    #[derive(Clone)]
-    struct Scripted {
-        script: Script,
-        asked: Arc<AtomicUsize>,
-    }
-
-    impl Service<Request<Body>> for Scripted {
-        type Response = Response<Body>;
-        type Error = Error;
-        type Future = Pin<Box<dyn Future<Output = Result<Response<Body>>> + Send>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, _: Request<Body>) -> Self::Future {
-            let does = (self.script)(self.asked.fetch_add(1, Relaxed));
-            Box::pin(async move {
-                match does {
-                    Does::Answer => Ok(Response::new(Body::reply("{\"stars\": 4.5}"))),
-                    Does::Fail => Err(Error::new(ErrorKind::Upstream, "as scripted")),
-                    Does::Nothing => pending().await,
-                }
-            })
+    async fn answer(does: Does) -> Result<Response<Body>> {
+        match does {
+            Does::Answer => Ok(Response::new(Body::reply("{\"stars\": 4.5}"))),
+            Does::Fail => Err(Error::new(ErrorKind::Upstream, "as scripted")),
+            Does::Nothing => pending().await,
         }
     }
 
@@ -133,10 +111,14 @@ mod tests {
         async fn new(script: Script) -> Bench {
             let app = App::builder("shelf").config(Config::default()).log_to(Output::to(std::io::sink()));
             let app = app.start().await.expect("a good start");
-            let scripted = Scripted { script, asked: Arc::default() };
-            let asked = Arc::clone(&scripted.asked);
-            let ratings = ratings(&app).target("fixed://127.0.0.1:9");
-            let ratings = ratings.around_attempt(layer_fn(move |_: Rest| scripted.clone()));
+            let asked = Arc::<AtomicUsize>::default();
+            let counts = Arc::clone(&asked);
+            // Asked instead of a connection.
+            let scripted = layer_fn(move |_: Rest| {
+                let counts = Arc::clone(&counts);
+                service_fn(move |_: Request<Body>| answer(script(counts.fetch_add(1, Relaxed))))
+            });
+            let ratings = ratings(&app).target("fixed://127.0.0.1:9").around_attempt(scripted);
             Bench { ratings: ratings.build().expect("a client"), app, asked }
         }
 

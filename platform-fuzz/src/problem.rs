@@ -1,17 +1,16 @@
 //! What another service says of what went wrong there.
 
 use std::{
-    future::{Ready, ready},
+    future::ready,
     sync::{Arc, LazyLock, Mutex},
-    task::{Context, Poll},
 };
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use platform_core::{App, Error, ErrorKind, config::Config};
+use platform_core::{App, ErrorKind, config::Config};
 use platform_http::{Body, Client, client::slots::Rest};
 use tokio::runtime::{Builder, Runtime};
+use tower::service_fn;
 use tower_layer::layer_fn;
-use tower_service::Service;
 
 use crate::assert_one_line;
 
@@ -42,33 +41,21 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     let answers = Arc::clone(&said);
     let made = async {
         let app = App::builder("fuzz").config(Config::default()).start().await?;
-        let layer = layer_fn(move |_: Rest| Answers(Arc::clone(&answers)));
+        let layer = layer_fn(move |_: Rest| {
+            let said = Arc::clone(&answers);
+            service_fn(move |_: Request<Body>| ready(Ok(answer(&said))))
+        });
         Client::builder(&app, "catalog").target("fixed://127.0.0.1:1").around_call(layer).build()
     };
     let client = runtime.block_on(made).expect("a client");
     Ground { runtime, client, said }
 });
 
-/// Answers every call with what was said.
-#[derive(Clone)]
-struct Answers(Arc<Mutex<Vec<u8>>>);
-
-impl Service<Request<Body>> for Answers {
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = Ready<Result<Response<Body>, Error>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _request: Request<Body>) -> Self::Future {
-        let said = self.0.lock().expect("nobody panics with it").clone();
-        let mut reply = Response::new(Body::reply(said));
-        *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        reply
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        ready(Ok(reply))
-    }
+/// A reply with what was said.
+fn answer(said: &Mutex<Vec<u8>>) -> Response<Body> {
+    let said = said.lock().expect("nobody panics with it").clone();
+    let mut reply = Response::new(Body::reply(said));
+    *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    reply
 }

@@ -4,18 +4,18 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
 };
 
 use http::{Request, Response};
-use platform_core::{Error, Result};
+use platform_core::Result;
 use platform_grpc::Channel;
 use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
 use platform_http::{
     Body,
-    client::slots::{Rest, To},
+    client::slots::{Around, Rest, To},
 };
 use tonic::{Code, Status};
+use tower::service_fn;
 use tower_layer::{Layer, layer_fn};
 use tower_service::Service;
 
@@ -23,45 +23,21 @@ use crate::house::{House, soon, word};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>>> + Send>>;
 
-/// What a layer does with a request.
-#[derive(Clone)]
-struct Does<F>(Rest, F);
-
-impl<F> Service<Request<Body>> for Does<F>
-where
-    F: Fn(Rest, Request<Body>) -> Answer,
-{
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answer {
-        (self.1)(self.0.clone(), request)
-    }
-}
-
-fn does<F>(does: F) -> impl Layer<Rest, Service = Does<F>> + Send + Sync + 'static
+/// A layer that does this with each request.
+fn does<F>(does: F) -> impl Layer<Rest, Service: Around> + Send + Sync + 'static
 where
     F: Fn(Rest, Request<Body>) -> Answer + Clone + Send + Sync + 'static,
 {
-    layer_fn(move |rest| Does(rest, does.clone()))
+    layer_fn(move |rest: Rest| {
+        let does = does.clone();
+        service_fn(move |request| does(rest.clone(), request))
+    })
 }
 
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// Notes its name, the method, whether the headers are there, and for whom it is.
-fn notes(
-    name: &'static str,
-    log: &Log,
-) -> impl Layer<Rest, Service = Does<impl Fn(Rest, Request<Body>) -> Answer + Clone + use<>>>
-+ Send
-+ Sync
-+ 'static
-+ use<> {
+fn notes(name: &'static str, log: &Log) -> impl Layer<Rest, Service: Around> + Send + Sync + 'static + use<> {
     let log = Arc::clone(log);
     does(move |mut rest, request| {
         let written =

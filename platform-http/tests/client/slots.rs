@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,9 +16,10 @@ use platform_http::{
     Body,
     client::{
         described,
-        slots::{Rest, To},
+        slots::{Around, Rest, To},
     },
 };
+use tower::service_fn;
 use tower_layer::{Layer, layer_fn};
 use tower_service::Service;
 
@@ -27,42 +27,22 @@ use crate::peer::{Peer, app, builder, ok, reply};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>>> + Send>>;
 
-/// What a layer does with a request.
-#[derive(Clone)]
-struct Does<F>(Rest, F);
-
-impl<F> Service<Request<Body>> for Does<F>
-where
-    F: Fn(Rest, Request<Body>) -> Answer,
-{
-    type Response = Response<Body>;
-    type Error = Error;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answer {
-        (self.1)(self.0.clone(), request)
-    }
-}
-
-fn does<F>(does: F) -> impl Layer<Rest, Service = Does<F>> + Send + Sync + 'static
+/// A layer that does this with each request.
+fn does<F>(does: F) -> impl Layer<Rest, Service: Around> + Send + Sync + 'static
 where
     F: Fn(Rest, Request<Body>) -> Answer + Clone + Send + Sync + 'static,
 {
-    layer_fn(move |rest| Does(rest, does.clone()))
+    layer_fn(move |rest: Rest| {
+        let does = does.clone();
+        service_fn(move |request| does(rest.clone(), request))
+    })
 }
 
 /// What went by, in order.
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// Notes its name, what it sees of the headers, and how it ended.
-fn notes(
-    name: &'static str,
-    log: &Log,
-) -> impl Layer<Rest, Service: platform_http::client::slots::Around> + Send + Sync + 'static + use<> {
+fn notes(name: &'static str, log: &Log) -> impl Layer<Rest, Service: Around> + Send + Sync + 'static + use<> {
     let log = Arc::clone(log);
     does(move |mut rest, request| {
         let log = Arc::clone(&log);
@@ -142,7 +122,7 @@ async fn each_slot_stands_where_the_manual_says_and_the_first_of_a_slot_sees_a_c
         ["inject", "slot-attempt", "slot-endpoint", "connect"]
     );
     let slot = &rows[under("slot-call")];
-    assert_eq!(slot.settings["layers"].matches("slots::Does").count(), 2, "{slot:?}");
+    assert_eq!(slot.settings["layers"].matches("ServiceFn<").count(), 2, "{slot:?}");
     // What `/platform/stack` shows.
     assert_eq!(described(&app)[0].1, rows);
 
@@ -289,12 +269,12 @@ async fn endpoint_layers_are_one_for_each_endpoint_and_learn_which() {
     let seen: Arc<Mutex<Vec<(usize, String)>>> = Arc::default();
     let layer = layer_fn({
         let (made, seen) = (Arc::clone(&made), Arc::clone(&seen));
-        move |rest| {
+        move |rest: Rest| {
             let (number, seen) = (made.fetch_add(1, Relaxed), Arc::clone(&seen));
-            Does(rest, move |mut rest: Rest, request: Request<Body>| -> Answer {
+            service_fn(move |request: Request<Body>| {
                 let to = request.extensions().get::<To>().expect("whom it is for").0.to_string();
                 seen.lock().expect("nobody panics").push((number, to));
-                Box::pin(async move { rest.call(request).await })
+                rest.clone().call(request)
             })
         }
     });

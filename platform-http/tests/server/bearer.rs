@@ -22,7 +22,7 @@ use tracing_subscriber::{layer::SubscriberExt as _, registry};
 
 use crate::{
     served::{Reply, Served},
-    slots::ByKey,
+    slots::by_key,
 };
 
 /// Who issues tokens, and where its public keys lie.
@@ -368,7 +368,7 @@ async fn a_browser_of_another_origin_may_ask_first_and_is_told_why_it_is_refused
         ("one route asks", Server::new(routes()).cors(cors()), issuer.config(lists)),
         (
             "a team's layer asks",
-            Server::new(routes()).cors(cors()).identity(layer_fn(ByKey::around)),
+            Server::new(routes()).cors(cors()).identity(layer_fn(by_key)),
             String::new(),
         ),
     ] {
