@@ -10,20 +10,16 @@ import threading
 import time
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from grpcio_word import word_class
+
 ADDRESS, DESCRIPTORS, *TLS = sys.argv[1:]
 
-files = descriptor_pb2.FileDescriptorSet()
-with open(DESCRIPTORS, "rb") as read:
-    files.ParseFromString(read.read())
-pool = descriptor_pool.DescriptorPool()
-for file in files.file:
-    pool.Add(file)
-Word = message_factory.GetMessageClass(pool.FindMessageTypeByName("platform.test.Word"))
+Word = word_class(DESCRIPTORS)
 
 ECHO = "/platform.test.Echo/"
 CASES = []

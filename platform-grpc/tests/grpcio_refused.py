@@ -11,18 +11,14 @@ import sys
 import time
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from grpcio_word import word_class
 
 address, descriptors, baggage, count, every, work = sys.argv[1:]
 
-files = descriptor_pb2.FileDescriptorSet()
-with open(descriptors, "rb") as read:
-    files.ParseFromString(read.read())
-pool = descriptor_pool.DescriptorPool()
-for file in files.file:
-    pool.Add(file)
-Word = message_factory.GetMessageClass(pool.FindMessageTypeByName("platform.test.Word"))
+Word = word_class(descriptors)
 
 TRAILERS = ("grpc-retry-pushback-ms", "platform-retry")
 

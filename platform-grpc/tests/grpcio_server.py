@@ -29,16 +29,11 @@ import time
 from concurrent import futures
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-files = descriptor_pb2.FileDescriptorSet()
-with open(sys.argv[1], "rb") as read:
-    files.ParseFromString(read.read())
-pool = descriptor_pool.DescriptorPool()
-for file in files.file:
-    pool.Add(file)
-Word = message_factory.GetMessageClass(pool.FindMessageTypeByName("platform.test.Word"))
+from grpcio_word import word_class
+
+Word = word_class(sys.argv[1])
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 lock = threading.Lock()

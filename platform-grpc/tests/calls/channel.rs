@@ -7,7 +7,7 @@ use platform_http::client::Protocol;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::house::{House, soon, word};
+use crate::house::{House, nobody, soon, word};
 
 #[tokio::test]
 async fn a_failure_is_repeated_where_the_proto_allows_it() {
@@ -44,8 +44,8 @@ async fn a_refusal_before_work_is_repeated_whatever_the_method_and_not_too_soon(
 #[tokio::test]
 async fn nobody_there_is_unavailable_with_its_reason() {
     let house = House::open("").await;
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let channel = Channel::builder(&house.app, "gone").target(format!("fixed://{gone}")).build().unwrap();
+    let channel = Channel::builder(&house.app, "gone").target(format!("fixed://{}", nobody()));
+    let channel = channel.build().unwrap();
     let status = soon(EchoClient::new(channel).say(word("hello"))).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     let info = status.get_details_error_info().unwrap();

@@ -1,7 +1,7 @@
 //! A service that says what it hears, on a free port, and a channel to it.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     pin::Pin,
     sync::{
         Arc,
@@ -234,6 +234,11 @@ impl House {
 
 pub(crate) fn word(text: &str) -> Word {
     Word { text: text.to_owned(), ..Word::default() }
+}
+
+/// An address at which nobody listens now.
+pub(crate) fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 pub(crate) async fn soon<F: Future>(work: F) -> F::Output {

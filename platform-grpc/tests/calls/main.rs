@@ -4,6 +4,8 @@
 #[path = "../../../platform-core/tests/sink/mod.rs"]
 mod sink;
 
+#[path = "../../../platform-http/tests/ground/authority.rs"]
+mod authority;
 mod bearer;
 mod channel;
 mod drain;

@@ -1,10 +1,9 @@
 //! A fleet behind somebody else's proxy, restarted one instance after the other under load.
 
 use std::{
-    env,
     fmt::Write as _,
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -16,7 +15,10 @@ use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
 use platform_http::Client;
 use tokio::{net::TcpStream, sync::watch};
 
-use crate::house::{House, soon, word};
+use crate::{
+    house::{House, nobody, soon, word},
+    python::skipped,
+};
 
 /// nginx in front of three, over HTTP/1.1 and over gRPC.
 struct Nginx {
@@ -30,19 +32,15 @@ impl Nginx {
     /// `None`, and a line on stderr, where it is not installed.
     async fn start(fleet: &[SocketAddr]) -> Option<Nginx> {
         let folder = tempfile::tempdir().expect("a folder");
-        let (http, grpc) = (free(), free());
+        // It cannot take a free port by itself and say which.
+        let (http, grpc) = (nobody(), nobody());
         let file = folder.path().join("nginx.conf");
         fs::write(&file, config(folder.path(), fleet, http, grpc)).expect("a file");
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder.path()).arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
         let child = match command.spawn() {
             Ok(child) => child,
-            Err(error) => {
-                let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
-                assert!(!required, "nginx: {error}");
-                eprintln!("skipped: nginx is not installed");
-                return None;
-            }
+            Err(error) => return skipped(&format!("nginx cannot be started: {error}")),
         };
         let nginx = Nginx { child, http, grpc, folder };
         for address in [http, grpc] {
@@ -67,11 +65,6 @@ impl Drop for Nginx {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A port that nobody has; nginx cannot take one by itself and say which.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 /// As it comes, but that its connections to the fleet are kept, and that it asks another instance where one does not

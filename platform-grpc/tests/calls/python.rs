@@ -17,7 +17,7 @@ use crate::house::{House, soon, word};
 
 /// A program in Python, which ends with the test.
 pub(crate) struct Python {
-    pub(crate) child: Child,
+    child: Child,
     _descriptors: tempfile::NamedTempFile,
 }
 
@@ -39,6 +39,8 @@ impl Python {
             .args(before)
             .arg(descriptors.path())
             .args(after)
+            // What it imports stands beside it, and nothing of that is left there.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -52,18 +54,23 @@ impl Python {
     /// gRPC's client, over TLS with these files if there are some: the cases that went well, and what it said besides.
     pub(crate) async fn calls(address: SocketAddr, tls: &[&str]) -> Option<(Vec<String>, String)> {
         let mut python = Python::start("grpcio_client.py", &[&address.to_string()], tls)?;
-        let printed = python.child.stdout.take().expect("it is piped");
-        let wrong = python.child.stderr.take().expect("it is piped");
-        let read = tokio::task::spawn_blocking(move || {
-            let said = std::io::read_to_string(printed).expect("text");
-            (said, std::io::read_to_string(wrong).expect("text"))
-        });
-        let (said, mut wrong) = soon(read).await.expect("no panic");
+        let (said, mut wrong) = python.said().await;
         if !python.child.wait().expect("it is ours").success() {
             wrong.push_str("[failed]");
         }
         let ok = said.lines().filter_map(|line| line.strip_prefix("ok ")).map(str::to_owned);
         Some((ok.collect(), wrong))
+    }
+
+    /// All that it says, and what it says of what went wrong.
+    pub(crate) async fn said(&mut self) -> (String, String) {
+        let printed = self.child.stdout.take().expect("it is piped");
+        let wrong = self.child.stderr.take().expect("it is piped");
+        let read = tokio::task::spawn_blocking(move || {
+            let said = std::io::read_to_string(printed).expect("text");
+            (said, std::io::read_to_string(wrong).expect("text"))
+        });
+        soon(read).await.expect("no panic")
     }
 }
 
@@ -82,7 +89,7 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
 }
 
 /// A program is not there; where all have to be that is a failure.
-fn skipped<T>(why: &str) -> Option<T> {
+pub(crate) fn skipped<T>(why: &str) -> Option<T> {
     let required = env::var_os("PLATFORM_REQUIRE_OUTSIDE").is_some_and(|value| value == "1");
     assert!(!required, "{why}");
     eprintln!("skipped: {why}");

@@ -7,12 +7,7 @@ use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Request};
 
-use crate::house::{House, soon, word};
-
-/// An address at which nobody listens now.
-fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
-}
+use crate::house::{House, nobody, soon, word};
 
 fn client(house: &House, address: SocketAddr) -> EchoClient<Channel> {
     let channel = Channel::builder(&house.app, "late").target(format!("fixed://{address}"));

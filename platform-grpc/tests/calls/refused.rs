@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    house::{House, soon},
-    python::Python,
-};
+use crate::{house::House, python::Python};
 
 /// How so many calls ended, one every so many milliseconds, each of which works for so long.
 async fn calls(house: &House, baggage: &str, [count, every, work]: [u32; 3]) -> Option<Vec<Value>> {
@@ -13,12 +10,7 @@ async fn calls(house: &House, baggage: &str, [count, every, work]: [u32; 3]) -> 
         (house.address.to_string(), [count, every, work].map(|number| number.to_string()));
     let after = [&[baggage][..], &numbers.each_ref().map(String::as_str)].concat();
     let mut python = Python::start("grpcio_refused.py", &[&address], &after)?;
-    let (printed, wrong) = (python.child.stdout.take(), python.child.stderr.take());
-    let read = tokio::task::spawn_blocking(move || {
-        let said = std::io::read_to_string(printed.expect("it is piped")).expect("text");
-        (said, std::io::read_to_string(wrong.expect("it is piped")).expect("text"))
-    });
-    let (said, wrong) = soon(read).await.expect("no panic");
+    let (said, wrong) = python.said().await;
     let ended: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(ended.len(), count as usize, "{wrong}");
     Some(ended)

@@ -1,5 +1,8 @@
 //! What a client gets, and what its targets see, on real sockets.
 
+#[cfg(feature = "tls")]
+#[path = "../ground/authority.rs"]
+mod authority;
 mod peer;
 
 mod calls;

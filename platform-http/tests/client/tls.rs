@@ -1,42 +1,23 @@
 //! `https://` targets.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use platform_core::{App, ErrorKind};
 use platform_http::Client;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::CertificateParams;
 use rustls::{
     RootCertStore, ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::WebPkiClientVerifier,
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::peer::{Peer, app, ok};
-
-/// A certificate authority of our own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+use crate::{
+    authority::Authority,
+    peer::{Peer, app, ok},
+};
 
 impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        Authority(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
-    }
-
-    fn write(&self, folder: &Path) -> String {
-        let file = folder.join("ca.pem");
-        std::fs::write(&file, self.0.pem()).expect("a file");
-        file.display().to_string()
-    }
-
-    fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([name.to_owned()]).expect("a name");
-        (params.signed_by(&key, &self.0).expect("a certificate"), key)
-    }
-
     /// A peer with a certificate for `name`; with `ask`, it wants one of the client too.
     async fn peer(&self, name: &str, ask: bool) -> Peer {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -45,15 +26,19 @@ impl Authority {
             .expect("versions");
         let builder = if ask {
             let mut roots = RootCertStore::empty();
-            roots.add(self.0.der().clone()).expect("a root");
+            roots.add(self.issuer.der().clone()).expect("a root");
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
         } else {
             builder.with_no_client_auth()
         };
-        let (certificate, key) = self.issue(name);
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = builder.with_single_cert(vec![certificate.der().clone()], key).expect("a pair");
+        let issued = self.issue("server", "spiffe://shop/vault", |params| {
+            params.subject_alt_names =
+                CertificateParams::new([name.to_owned()]).expect("a name").subject_alt_names;
+        });
+        let certificate = CertificateDer::from_pem_file(&issued.cert).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
+        let config = builder.with_single_cert(vec![certificate], key).expect("a pair");
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Peer::accepting(
             |_| ok("secret"),
@@ -76,9 +61,9 @@ async fn service(peer: &Peer, tls: &str) -> App {
 
 #[tokio::test]
 async fn a_server_is_believed_for_the_sake_of_its_authority() {
-    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let authority = Authority::new();
     let peer = authority.peer("127.0.0.1", false).await;
-    let app = service(&peer, &format!("{{ ca = \"{}\" }}", authority.write(folder.path()))).await;
+    let app = service(&peer, &format!("{{ ca = \"{}\" }}", authority.ca().display())).await;
     let vault = Client::for_target(&app, "vault").expect("a client");
     assert_eq!(vault.get("/").send().await.expect("a reply").text().await.expect("text"), "secret");
     assert_eq!(peer.only().names(), ["host", "traceparent"], "and it is a stranger");
@@ -87,9 +72,9 @@ async fn a_server_is_believed_for_the_sake_of_its_authority() {
 
 #[tokio::test]
 async fn a_name_of_ones_own_is_looked_for_in_the_certificate() {
-    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let authority = Authority::new();
     let peer = authority.peer("vault.example", false).await;
-    let ca = authority.write(folder.path());
+    let ca = authority.ca().display().to_string();
     let app = service(&peer, &format!("{{ ca = \"{ca}\", server_name = \"vault.example\" }}")).await;
     let vault = Client::for_target(&app, "vault").expect("a client");
     assert!(vault.get("/").send().await.is_ok());
@@ -124,16 +109,11 @@ async fn a_server_of_an_authority_that_nobody_named_is_refused() {
 
 #[tokio::test]
 async fn a_server_that_asks_is_shown_our_certificate() {
-    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let authority = Authority::new();
     let peer = authority.peer("127.0.0.1", true).await;
-    let ca = authority.write(folder.path());
-    let (certificate, key) = authority.issue("edge");
-    let at = |name: &str, text: String| {
-        let file = folder.path().join(name);
-        std::fs::write(&file, text).expect("a file");
-        file.display().to_string()
-    };
-    let (cert, key) = (at("cert.pem", certificate.pem()), at("key.pem", key.serialize_pem()));
+    let ca = authority.ca().display().to_string();
+    let own = authority.issue("edge", "spiffe://shop/edge", |_| {});
+    let (cert, key) = (own.cert.display(), own.key.display());
     let app = service(&peer, &format!("{{ ca = \"{ca}\", cert = \"{cert}\", key = \"{key}\" }}")).await;
     let vault = Client::for_target(&app, "vault").expect("a client");
     assert!(vault.get("/").send().await.is_ok());
@@ -144,9 +124,9 @@ async fn a_server_that_asks_is_shown_our_certificate() {
 
 #[tokio::test]
 async fn a_certificate_that_cannot_be_read_makes_no_client() {
-    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let authority = Authority::new();
     let peer = authority.peer("127.0.0.1", false).await;
-    let empty = folder.path().join("empty.pem");
+    let empty = authority.folder.path().join("empty.pem");
     std::fs::write(&empty, "nothing").expect("a file");
     for (ca, part) in [
         ("/nowhere/ca.pem".to_owned(), "connect.tls.ca = \"/nowhere/ca.pem\""),
@@ -161,13 +141,13 @@ async fn a_certificate_that_cannot_be_read_makes_no_client() {
 
 #[tokio::test]
 async fn a_connection_that_is_never_made_is_given_up_in_time() {
-    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
+    let authority = Authority::new();
     // It accepts, and then listens for a request that is no handshake.
     let peer = Peer::open(|_| ok("")).await;
     let toml = format!(
         "[clients.vault]\ntarget = \"https://{}\"\n[clients.vault.connect]\ntimeout = \"100ms\"\ntls = {{ ca = \"{}\" }}",
         peer.address,
-        authority.write(folder.path())
+        authority.ca().display()
     );
     let app = app(&toml).await;
     let error =

@@ -366,11 +366,7 @@ async fn a_browser_of_another_origin_may_ask_first_and_is_told_why_it_is_refused
     for (what, server, toml) in [
         ("every route asks", Server::new(routes()).cors(cors()), issuer.config("")),
         ("one route asks", Server::new(routes()).cors(cors()), issuer.config(lists)),
-        (
-            "a team's layer asks",
-            Server::new(routes()).cors(cors()).identity(layer_fn(by_key)),
-            String::new(),
-        ),
+        ("a team's layer asks", Server::new(routes()).cors(cors()).identity(layer_fn(by_key)), String::new()),
     ] {
         let served = Served::start(server, &toml).await;
         let head = format!("/refunds/7 HTTP/1.1\r\nhost: x\r\nconnection: close\r\norigin: {ORIGIN}\r\n");

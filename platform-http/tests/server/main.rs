@@ -1,5 +1,8 @@
 //! What a served request gets from the platform, on real sockets.
 
+#[cfg(feature = "tls")]
+#[path = "../ground/authority.rs"]
+mod authority;
 mod served;
 
 mod bad_input;

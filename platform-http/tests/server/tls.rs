@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     sync::{
         Arc,
@@ -19,9 +19,7 @@ use platform_http::{
     Admin, Client, Server,
     tls::{Identity, allow},
 };
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd,
-};
+use rcgen::date_time_ymd;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -30,57 +28,12 @@ use tokio::{io::AsyncReadExt as _, net::TcpStream};
 use tokio_rustls::TlsConnector;
 use tower_http::cors::CorsLayer;
 
-use crate::served::Served;
-
-/// An authority, and a folder for what it issues.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: tempfile::TempDir,
-}
-
-/// The files of one certificate.
-struct Issued {
-    cert: PathBuf,
-    key: PathBuf,
-}
+use crate::{
+    authority::{Authority, Issued},
+    served::Served,
+};
 
 impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "the authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"));
-        let authority = Authority {
-            issuer: issuer.expect("a certificate"),
-            folder: tempfile::tempdir().expect("a folder"),
-        };
-        fs::write(authority.path("ca.pem"), authority.issuer.pem()).expect("a file");
-        authority
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn ca(&self) -> PathBuf {
-        self.path("ca.pem")
-    }
-
-    /// Writes `NAME.pem` and `NAME.key`: valid for loopback, with this URI, changed by `change`.
-    fn issue(&self, name: &str, uri: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
-        params.subject_alt_names.push(SanType::URI(uri.try_into().expect("a URI")));
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        let issued =
-            Issued { cert: self.path(&format!("{name}.pem")), key: self.path(&format!("{name}.key")) };
-        // The key first: between the two writes they do not belong together.
-        fs::write(&issued.key, key.serialize_pem()).expect("a file");
-        fs::write(&issued.cert, certificate.pem()).expect("a file");
-        issued
-    }
-
     fn server(&self) -> Issued {
         self.issue("server", "spiffe://shop/orders", |_| {})
     }
@@ -329,9 +282,9 @@ async fn what_cannot_be_used_is_said_at_the_start() {
     let early = authority.issue("early", "spiffe://shop/early", |params| {
         params.not_before = date_time_ymd(4000, 1, 1);
     });
-    let nothing = authority.path("nothing.pem");
+    let nothing = authority.folder.path().join("nothing.pem");
     fs::write(&nothing, "nothing").expect("a file");
-    let gone = authority.path("gone.pem");
+    let gone = authority.folder.path().join("gone.pem");
     let rows: [(&Path, &Path, &Path, &str, &str); 8] = [
         (
             &ended.cert,
