@@ -18,15 +18,15 @@ use tokio::{task::yield_now, time::Instant};
 
 use crate::{
     alone,
-    child::{Orders, Program, Taken, repeated, runtime, take},
-    measure::{has_valgrind, instructions_of_calls},
+    child::{Orders, Taken, repeated, runtime},
     options::Options,
-    table::{Report, Table},
+    scenes::{Scene, Scenes},
+    table::Report,
 };
 
 /// A set of endpoints, and how it is chosen from.
 #[derive(Clone, Copy)]
-struct Scene {
+pub(crate) struct Set {
     name: &'static str,
     about: &'static str,
     endpoints: u32,
@@ -44,43 +44,41 @@ struct Ground {
     _discovery: Discovery,
 }
 
-/// Chooses again and again, and prints what it took: `pick SCENE N`.
-///
-/// # Errors
-/// A scene that does not exist; a system that does not tell the time spent on a CPU.
-pub(crate) fn pick(words: &[String]) -> Result<()> {
-    let usage = |why: String| Error::new(ErrorKind::Usage, why);
-    let (name, orders) = words.split_first().ok_or_else(|| usage("which scene?".to_owned()))?;
-    let scene = SCENES.iter().find(|scene| scene.name == name);
-    let scene = scene.ok_or_else(|| usage(format!("no scene is named {name}")))?;
-    let orders =
-        Orders::parse(orders.iter().map(String::as_str)).ok_or_else(|| usage(format!("{PICK} {name}: N")))?;
-    let taken = chosen(*scene, orders).map_err(|error| {
-        Error::new(ErrorKind::Start, format!("{name} cannot be chosen from")).with_source(error)
-    })?;
-    println!("{taken}");
-    Ok(())
-}
+impl Scene for Set {
+    fn name(&self) -> &'static str {
+        self.name
+    }
 
-fn chosen(scene: Scene, orders: Orders) -> io::Result<Taken> {
-    runtime()?.block_on(async {
-        let ground = Ground::new(scene).await.map_err(io::Error::other)?;
-        if scene.bare {
-            let ready = ground.balance.ready();
-            let choose = async || P2c.pick(&ready, &ground.context, fastrand::u64(..)).is_some();
-            return repeated(orders, choose).await;
-        }
-        let mut key = 0_u32;
-        let choose = async || {
-            key = key.wrapping_add(1);
-            let given = key.to_le_bytes();
-            let roll = ground.balance.roll(&ground.context, Some(&given));
-            let Some(mut picked) = ground.balance.try_pick(&ground.context, roll) else { return false };
-            picked.report(&Verdict::new(Outcome::Success, ground.context.now()));
-            true
-        };
-        repeated(orders, choose).await
-    })
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn result(&self, what: &str) -> String {
+        let number = self.name.strip_prefix("bare-").unwrap_or(self.name);
+        format!("{}_{what}_{number}", if self.bare { "pick" } else { "choice" })
+    }
+
+    /// Chooses.
+    fn play(&self, orders: Orders) -> io::Result<Taken> {
+        runtime()?.block_on(async {
+            let ground = Ground::new(*self).await.map_err(io::Error::other)?;
+            if self.bare {
+                let ready = ground.balance.ready();
+                let choose = async || P2c.pick(&ready, &ground.context, fastrand::u64(..)).is_some();
+                return repeated(orders, choose).await;
+            }
+            let mut key = 0_u32;
+            let choose = async || {
+                key = key.wrapping_add(1);
+                let given = key.to_le_bytes();
+                let roll = ground.balance.roll(&ground.context, Some(&given));
+                let Some(mut picked) = ground.balance.try_pick(&ground.context, roll) else { return false };
+                picked.report(&Verdict::new(Outcome::Success, ground.context.now()));
+                true
+            };
+            repeated(orders, choose).await
+        })
+    }
 }
 
 /// The measurement.
@@ -88,47 +86,10 @@ fn chosen(scene: Scene, orders: Orders) -> io::Result<Taken> {
 /// # Errors
 /// A child cannot be run; the system does not tell how much memory this process has.
 pub(crate) fn run(options: &Options) -> Result<Report> {
-    let mut report = Report {
-        table: Table::new(&["what", "instructions", "ns", "allocations"]),
-        remarks: vec![
-            "A pick is the index alone; a choice is the draw, the pick, its report and its end, by one caller.".into(),
-        ],
-        results: Vec::new(),
-    };
-    let counts = options.instructions && has_valgrind();
-    if options.instructions && !counts {
-        report.remarks.push("Without valgrind no instructions are counted.".into());
-    }
-    for scene in SCENES {
-        let program = |calls: u64| -> Result<Program> {
-            let words = [PICK, scene.name, &calls.to_string()].map(str::to_owned);
-            Ok(Program::this()?.with(words))
-        };
-        let calls = options.stretch.to;
-        let taken = take(program(calls)?.under::<&str>(&[]))?;
-        let each = |all: u64| all as f64 / calls as f64;
-        let instructions = if counts {
-            let this = Program::this()?;
-            let calling = |calls: u64| this.with([PICK, scene.name, &calls.to_string()].map(str::to_owned));
-            Some(instructions_of_calls(calling, &[], options.stretch)?)
-        } else {
-            None
-        };
-        let (nanoseconds, allocations) = (each(taken.nanoseconds), each(taken.allocations));
-        let shown = instructions.map_or_else(|| "-".to_owned(), |count| format!("{count:.0}"));
-        report.table.row(vec![
-            scene.about.to_owned(),
-            shown.clone(),
-            format!("{nanoseconds:.0}"),
-            format!("{allocations:.2}"),
-        ]);
-        if instructions.is_some() {
-            report.results.push((format!("{}_instructions_{}", scene.what(), scene.number()), shown));
-        }
-        report
-            .results
-            .push((format!("{}_allocations_{}", scene.what(), scene.number()), format!("{allocations:.2}")));
-    }
+    let mut report = SCENES.cost(
+        options,
+        "A pick is the index alone; a choice is the draw, the pick, its report and its end, by one caller.",
+    )?;
     let (millis, bytes) = alone(snapshots(options.rounds))?;
     report.remarks.push(format!(
         "A set of {MANY} endpoints of which {CHANGED} change is published after {millis:.1} ms (median of {} sets); \
@@ -143,8 +104,8 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
 /// Milliseconds for one of the changed sets, the median; and bytes for each endpoint.
 async fn snapshots(rounds: usize) -> Result<(f64, u64)> {
     let empty = resident()?;
-    let scene = Scene::of("many", "", MANY);
-    let ground = Ground::new(scene).await?;
+    let set = Set::of("many", "", MANY);
+    let ground = Ground::new(set).await?;
     let bytes = resident()?.saturating_sub(empty) / u64::from(MANY);
     // One of them has been asked, so that there is something to lose.
     let mut picked = ground.balance.pick(&ground.context, 0).await?;
@@ -153,7 +114,7 @@ async fn snapshots(rounds: usize) -> Result<(f64, u64)> {
     drop(picked);
     let mut took = Vec::with_capacity(rounds);
     for round in 1..=u32::try_from(rounds).unwrap_or(u32::MAX) {
-        let said: Vec<Endpoint> = (0..MANY).map(|number| endpoint(number, scene, round)).collect();
+        let said: Vec<Endpoint> = (0..MANY).map(|number| endpoint(number, set, round)).collect();
         let before = ground.balance.endpoints().version();
         let since = Instant::now();
         ground.source.say(said);
@@ -172,42 +133,33 @@ async fn snapshots(rounds: usize) -> Result<(f64, u64)> {
     Ok((took[took.len() / 2].as_secs_f64() * 1e3, bytes))
 }
 
-impl Scene {
+impl Set {
     const fn of(name: &'static str, about: &'static str, endpoints: u32) -> Self {
-        Scene { name, about, endpoints, divided: false, pick: Picker::P2c, bare: false }
+        Set { name, about, endpoints, divided: false, pick: Picker::P2c, bare: false }
     }
 
     const fn bare(name: &'static str, about: &'static str, endpoints: u32) -> Self {
-        Scene { bare: true, ..Scene::of(name, about, endpoints) }
-    }
-
-    const fn what(&self) -> &'static str {
-        if self.bare { "pick" } else { "choice" }
-    }
-
-    /// What results are called by.
-    fn number(&self) -> &'static str {
-        self.name.strip_prefix("bare-").unwrap_or(self.name)
+        Set { bare: true, ..Set::of(name, about, endpoints) }
     }
 }
 
 impl Ground {
-    async fn new(scene: Scene) -> Result<Self> {
+    async fn new(set: Set) -> Result<Self> {
         let identity =
-            Identity { zone: if scene.divided { "a" } else { "" }.to_owned(), ..Identity::default() };
+            Identity { zone: if set.divided { "a" } else { "" }.to_owned(), ..Identity::default() };
         let metrics = Metrics::new(&identity);
         let discovery = Discovery::of(Config::default(), &identity, &metrics)?;
         let source = Hand::new();
         discovery.use_source("town", Arc::new(source.clone()));
-        let mut config = balance::Config { pick: scene.pick, ..balance::Config::default() };
+        let mut config = balance::Config { pick: set.pick, ..balance::Config::default() };
         // A choice among so many, and not among a subset.
         config.set.subset = None;
-        if scene.divided {
+        if set.divided {
             config.variants.insert("canary".to_owned(), Ratio::of(0.05));
         }
         let balance =
             discovery.balance(&Target::parse("town")?, &config, |endpoint| Arc::new(number_of(endpoint)))?;
-        source.say((0..scene.endpoints).map(|number| endpoint(number, scene, 0)));
+        source.say((0..set.endpoints).map(|number| endpoint(number, set, 0)));
         let context = Context::root(Instant::now());
         balance.pick(&context, fastrand::u64(..)).await?;
         Ok(Ground { balance, source, context, _discovery: discovery })
@@ -225,14 +177,14 @@ impl Ground {
 }
 
 /// Endpoint `number`; in each round one in a hundred is given another version.
-fn endpoint(number: u32, scene: Scene, round: u32) -> Endpoint {
+fn endpoint(number: u32, set: Set, round: u32) -> Endpoint {
     let [_, high, middle, low] = number.to_be_bytes();
     let mut endpoint = Endpoint::at(SocketAddr::from(([10, high, middle, low], 80)));
     endpoint.instance = format!("catalog-{number:05}");
     let every = MANY / CHANGED;
     let last = (1..=round).rev().find(|round| number % every == round % every);
     endpoint.version = format!("1.4.{}", last.unwrap_or_default());
-    if scene.divided {
+    if set.divided {
         endpoint.zone = ["a", "b", "c"][number as usize % 3].to_owned();
         endpoint.variant = if number.is_multiple_of(20) { "canary" } else { "stable" }.to_owned();
     }
@@ -255,20 +207,17 @@ fn resident() -> Result<u64> {
     Ok(pages * PAGE)
 }
 
-/// The hidden first argument that makes this binary choose.
-pub(crate) const PICK: &str = "pick";
-const SCENES: [Scene; 8] = [
-    Scene::bare("bare-10", "the pick alone, p2c of 10", 10),
-    Scene::bare("bare-100", "the pick alone, p2c of 100", 100),
-    Scene::bare("bare-1000", "the pick alone, p2c of 1,000", 1_000),
-    Scene::of("10", "a choice, p2c of 10", 10),
-    Scene::of("100", "a choice, p2c of 100", 100),
-    Scene::of("1000", "a choice, p2c of 1,000", 1_000),
-    Scene {
-        divided: true,
-        ..Scene::of("divided", "a choice of 1,000 in three zones, a canary with 5 %", 1_000)
-    },
-    Scene { pick: Picker::RingHash, ..Scene::of("ring", "a choice by ring_hash of 1,000", 1_000) },
+/// What this binary chooses from where it is told to.
+pub(crate) const SCENES: Scenes<Set> = Scenes { verb: "pick", all: &SETS };
+const SETS: [Set; 8] = [
+    Set::bare("bare-10", "the pick alone, p2c of 10", 10),
+    Set::bare("bare-100", "the pick alone, p2c of 100", 100),
+    Set::bare("bare-1000", "the pick alone, p2c of 1,000", 1_000),
+    Set::of("10", "a choice, p2c of 10", 10),
+    Set::of("100", "a choice, p2c of 100", 100),
+    Set::of("1000", "a choice, p2c of 1,000", 1_000),
+    Set { divided: true, ..Set::of("divided", "a choice of 1,000 in three zones, a canary with 5 %", 1_000) },
+    Set { pick: Picker::RingHash, ..Set::of("ring", "a choice by ring_hash of 1,000", 1_000) },
 ];
 const MANY: u32 = 10_000;
 const CHANGED: u32 = 100;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use platform_core::{
-    Context, Error, ErrorKind, Outcome, Result,
+    Context, Outcome, Result,
     context::{Criticality, Notes, TraceParent},
     identity::Identity,
     telemetry::{
@@ -22,14 +22,14 @@ use tokio::time::Instant;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
-    child::{Orders, Program, Taken, repeated, runtime, take},
-    measure::{has_valgrind, instructions_of_calls},
+    child::{Orders, Taken, repeated, runtime},
     options::Options,
-    table::{Report, Table},
+    scenes::{Scene, Scenes},
+    table::Report,
 };
 
 /// A kind of line, and whether it is said.
-struct Scene {
+pub(crate) struct Kind {
     name: &'static str,
     about: &'static str,
     settings: fn() -> Settings,
@@ -37,48 +37,47 @@ struct Scene {
 }
 
 /// What says it.
-struct Ground {
+pub(crate) struct Ground {
     logs: Logs,
     metrics: Metrics,
     context: Context,
     notes: Arc<Notes>,
 }
 
-/// Says it again and again, and prints what it took: `say SCENE N`.
-///
-/// # Errors
-/// A scene that does not exist; a system that does not tell the time spent on a CPU; a line that the output lost.
-pub(crate) fn say(words: &[String]) -> Result<()> {
-    let usage = |why: String| Error::new(ErrorKind::Usage, why);
-    let (name, orders) = words.split_first().ok_or_else(|| usage("which scene?".to_owned()))?;
-    let scene = SCENES.iter().find(|scene| scene.name == name);
-    let scene = scene.ok_or_else(|| usage(format!("no scene is named {name}")))?;
-    let orders =
-        Orders::parse(orders.iter().map(String::as_str)).ok_or_else(|| usage(format!("{SAY} {name}: N")))?;
-    let taken = said(scene, orders)
-        .map_err(|error| Error::new(ErrorKind::Start, format!("{name} cannot be said")).with_source(error))?;
-    println!("{taken}");
-    Ok(())
-}
-
-fn said(scene: &Scene, orders: Orders) -> io::Result<Taken> {
-    let ground = Ground::new(scene).map_err(io::Error::other)?;
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(ground.logs.layer()));
-    let mut number = 0;
-    let taken = runtime()?.block_on(repeated(orders, async || {
-        number += 1;
-        (scene.say)(&ground, number);
-        // A busy service's lines are taken as they come; valgrind runs one thread at a time.
-        number % GATHERED != 0 || ground.logs.flush(PATIENCE)
-    }))?;
-    if !ground.logs.flush(PATIENCE) || ground.lost() {
-        return Err(io::Error::other("the output lost lines, and those cost less"));
+impl Scene for Kind {
+    fn name(&self) -> &'static str {
+        self.name
     }
-    Ok(taken)
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn result(&self, what: &str) -> String {
+        format!("{}_{what}", self.name)
+    }
+
+    /// Says it; a line that the output lost is an error.
+    fn play(&self, orders: Orders) -> io::Result<Taken> {
+        let ground = Ground::new(self).map_err(io::Error::other)?;
+        let _guard =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(ground.logs.layer()));
+        let mut number = 0;
+        let taken = runtime()?.block_on(repeated(orders, async || {
+            number += 1;
+            (self.say)(&ground, number);
+            // A busy service's lines are taken as they come; valgrind runs one thread at a time.
+            number % GATHERED != 0 || ground.logs.flush(PATIENCE)
+        }))?;
+        if !ground.logs.flush(PATIENCE) || ground.lost() {
+            return Err(io::Error::other("the output lost lines, and those cost less"));
+        }
+        Ok(taken)
+    }
 }
 
 impl Ground {
-    fn new(scene: &Scene) -> Result<Self> {
+    fn new(kind: &Kind) -> Result<Self> {
         let identity = Identity {
             name: "orders".to_owned(),
             version: "1.4.2".to_owned(),
@@ -87,7 +86,7 @@ impl Ground {
             ..Identity::default()
         };
         let metrics = Metrics::new(&identity);
-        let logs = Logs::start(&(scene.settings)(), &identity, &metrics, Output::to(io::sink()))?;
+        let logs = Logs::start(&(kind.settings)(), &identity, &metrics, Output::to(io::sink()))?;
         let context = Context::with_trace(Instant::now(), TraceParent::random());
         Ok(Ground { logs, metrics, context, notes: Arc::new(Notes::default()) })
     }
@@ -104,37 +103,7 @@ impl Ground {
 /// # Errors
 /// A child cannot be run.
 pub(crate) fn run(options: &Options) -> Result<Report> {
-    let mut report = Report {
-        table: Table::new(&["what", "instructions", "ns", "allocations"]),
-        remarks: vec!["The thread that writes is in the instructions, and not in the nanoseconds.".into()],
-        results: Vec::new(),
-    };
-    let counts = options.instructions && has_valgrind();
-    if options.instructions && !counts {
-        report.remarks.push("Without valgrind no instructions are counted.".into());
-    }
-    for scene in &SCENES {
-        let this = Program::this()?;
-        let calling = |calls: u64| this.with([SAY, scene.name, &calls.to_string()].map(str::to_owned));
-        let calls = options.stretch.to;
-        let taken = take(calling(calls).under::<&str>(&[]))?;
-        let each = |all: u64| all as f64 / calls as f64;
-        let instructions =
-            if counts { Some(instructions_of_calls(calling, &[], options.stretch)?) } else { None };
-        let shown = instructions.map_or_else(|| "-".to_owned(), |count| format!("{count:.0}"));
-        let allocations = format!("{:.2}", each(taken.allocations));
-        report.table.row(vec![
-            scene.about.to_owned(),
-            shown.clone(),
-            format!("{:.0}", each(taken.nanoseconds)),
-            allocations.clone(),
-        ]);
-        if instructions.is_some() {
-            report.results.push((format!("{}_instructions", scene.name), shown));
-        }
-        report.results.push((format!("{}_allocations", scene.name), allocations));
-    }
-    Ok(report)
+    SCENES.cost(options, "The thread that writes is in the instructions, and not in the nanoseconds.")
 }
 
 /// The line of a request that went well, as an HTTP server has it.
@@ -175,21 +144,21 @@ fn loud() -> Settings {
     Settings { first: 1, then_every: u32::MAX, ..free() }
 }
 
-/// The hidden first argument that makes this binary say something.
-pub(crate) const SAY: &str = "say";
 /// Lines between two looks at whether the writer keeps up.
 const GATHERED: u64 = 1000;
 const PATIENCE: Duration = Duration::from_secs(30);
-const SCENES: [Scene; 4] = [
-    Scene { name: "canonical_line", about: "the line of a request, as JSON", settings: free, say: request },
-    Scene {
+/// What this binary says where it is told to.
+pub(crate) const SCENES: Scenes<Kind> = Scenes { verb: "say", all: &KINDS };
+const KINDS: [Kind; 4] = [
+    Kind { name: "canonical_line", about: "the line of a request, as JSON", settings: free, say: request },
+    Kind {
         name: "canonical_line_thinned",
         about: "the same beyond the budget, told of few",
         settings: poor,
         say: request,
     },
-    Scene { name: "event", about: "a team's line with two fields, as JSON", settings: free, say: event },
-    Scene {
+    Kind { name: "event", about: "a team's line with two fields, as JSON", settings: free, say: event },
+    Kind {
         name: "event_suppressed",
         about: "the same from a place that says too many",
         settings: loud,

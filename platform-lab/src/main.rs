@@ -18,6 +18,7 @@ mod log;
 mod measure;
 mod options;
 mod peers;
+mod scenes;
 mod server;
 mod storms;
 mod table;
@@ -41,8 +42,8 @@ fn main() -> ExitCode {
         Some((serve, [name])) if serve == server::SERVE => server::serve(name),
         Some((call, words)) if call == client::CALL => client::call(words),
         Some((call, words)) if call == grpc::CALL => grpc::call(words),
-        Some((pick, words)) if pick == choice::PICK => choice::pick(words),
-        Some((say, words)) if say == log::SAY => log::say(words),
+        Some((pick, words)) if pick == choice::SCENES.verb => choice::SCENES.play(words),
+        Some((say, words)) if say == log::SCENES.verb => log::SCENES.play(words),
         Some((name, flags)) if name == "storms" => storms(flags),
         Some((name, flags)) => measure(name, flags),
         None => Err(Error::new(ErrorKind::Usage, "which measurement?")),
