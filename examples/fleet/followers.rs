@@ -5,7 +5,6 @@
 //! stream that ends otherwise is broken.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,6 +16,7 @@ use tonic::{Request, Status};
 
 use crate::{
     films::FILMS,
+    reasons::Reasons,
     services::film::{self, Film, ratings_client::RatingsClient},
 };
 
@@ -38,8 +38,8 @@ pub(crate) struct Heard {
     pub(crate) ended: u64,
     /// Streams that ended otherwise, or could not be opened.
     pub(crate) broken: u64,
-    /// How, and how often each.
-    pub(crate) reasons: BTreeMap<String, u64>,
+    /// How.
+    pub(crate) reasons: Reasons,
 }
 
 impl Followers {
@@ -109,16 +109,12 @@ impl Heard {
             return;
         };
         self.broken += 1;
-        let reason = format!("{:?}, {}", status.code(), status.message());
-        if self.reasons.len() < MOST_REASONS || self.reasons.contains_key(&reason) {
-            *self.reasons.entry(reason).or_default() += 1;
-        }
+        self.reasons.count(format!("{:?}, {}", status.code(), status.message()));
     }
 }
 
 /// An instance says in the registry that it drains before it ends its streams; whoever reads that may take a moment.
 const AGAIN: Duration = Duration::from_millis(100);
-const MOST_REASONS: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -131,6 +127,6 @@ mod tests {
         heard.end(Err(Status::unavailable("gone")));
         heard.end(Err(Status::unavailable("gone")));
         assert_eq!((heard.ended, heard.broken), (1, 2));
-        assert_eq!(heard.reasons, [("Unavailable, gone".to_owned(), 2)].into());
+        assert_eq!(heard.reasons, [("Unavailable, gone", 2)].into());
     }
 }

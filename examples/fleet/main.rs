@@ -10,6 +10,7 @@ mod followers;
 mod leash;
 mod operator;
 mod outage;
+mod reasons;
 mod services;
 mod users;
 

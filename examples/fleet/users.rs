@@ -5,7 +5,6 @@
 //! falls behind cannot hide it.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -19,7 +18,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{films::FILMS, followers::Followers, operator::histogram::Histogram};
+use crate::{films::FILMS, followers::Followers, operator::histogram::Histogram, reasons::Reasons};
 
 /// The users of the company.
 #[derive(Clone, Debug)]
@@ -38,8 +37,8 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     pub(crate) waited: Histogram,
     pub(crate) slowest: Duration,
-    /// How they failed, and how often each.
-    pub(crate) reasons: BTreeMap<String, u64>,
+    /// How they failed.
+    pub(crate) reasons: Reasons,
     /// The id of the first request that failed.
     pub(crate) first_failed: Option<String>,
     /// The ids of home pages that went well, the last few: each touched three services.
@@ -162,9 +161,7 @@ impl Tally {
         self.slowest = self.slowest.max(waited);
         if let Some(failure) = ended.failure {
             self.failed += 1;
-            if self.reasons.len() < MOST_REASONS || self.reasons.contains_key(&failure) {
-                *self.reasons.entry(failure).or_default() += 1;
-            }
+            self.reasons.count(failure);
             self.first_failed = self.first_failed.take().or(ended.id);
         } else if let (Visit::Home { .. }, Some(id)) = (visit, ended.id) {
             if self.good.len() == REMEMBERED {
@@ -216,8 +213,6 @@ const SEED: u64 = 41;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Beyond this the machine is lost, and more would only take its memory.
 const MOST_UNDER_WAY: usize = 20_000;
-/// A summary with more kinds of failure is not read.
-const MOST_REASONS: usize = 50;
 /// The last home pages; one of them is shown at the end.
 const REMEMBERED: usize = 16;
 /// What people look for; the last finds nothing, as happens.
@@ -259,7 +254,7 @@ mod tests {
             tally.count(visit, ms(waited), ended);
         }
         assert_eq!((tally.requests, tally.failed, tally.slowest), (4, 2, ms(900)));
-        assert_eq!(tally.reasons, BTreeMap::from([("502".to_owned(), 2)]));
+        assert_eq!(tally.reasons, Reasons::from([("502", 2)]));
         assert_eq!(tally.first_failed.as_deref(), Some("c"));
         assert_eq!(tally.good, ["a"]);
     }

@@ -46,7 +46,7 @@ pub(crate) struct Row {
 impl Row {
     /// A row from what was counted within `length`; `errors` are those since the start.
     pub(crate) fn new(name: &'static str, durations: &Histogram, errors: u64, length: Duration) -> Self {
-        let rate = if length.is_zero() { 0.0 } else { durations.total() as f64 / length.as_secs_f64() };
+        let rate = per_second(durations.total(), length);
         let (p50, p99) = (durations.quantile(0.5), durations.quantile(0.99));
         Row { name, instances: None, rate, errors, p50, p99 }
     }
@@ -242,6 +242,11 @@ fn joined(block: &[String]) -> String {
 fn write(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// So many within `length`, by the second; none in no time.
+pub(crate) fn per_second(count: u64, length: Duration) -> f64 {
+    if length.is_zero() { 0.0 } else { count as f64 / length.as_secs_f64() }
 }
 
 /// A length in the words of a summary.

@@ -1,12 +1,12 @@
 //! How was it?
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{
     Manner,
     histogram::{Quantile, short},
     scrape::Totals,
-    screen::{cells, seconds},
+    screen::{cells, per_second, seconds},
     trace::Told,
 };
 use crate::{
@@ -62,9 +62,9 @@ impl Summary {
     /// What is printed.
     pub(crate) fn text(&self) -> String {
         let mut lines = vec![String::new(), self.users_line()];
-        lines.extend(most(&self.users.reasons));
+        lines.extend(self.users.reasons.most());
         lines.push(self.heard_line());
-        lines.extend(most(&self.heard.reasons));
+        lines.extend(self.heard.reasons.most());
         lines.extend(self.kills_line());
         lines.extend(self.outage.map(outage_line));
         lines.extend(self.faults.iter().enumerate().map(|(place, fault)| self.fault_line(place, fault)));
@@ -96,7 +96,7 @@ impl Summary {
         let Tally { requests, failed, waited, slowest, .. } = &self.users;
         let mut line = format!("Users: {requests} requests in {}, {failed} failed", seconds(self.lasted));
         if let (Some(p50), Some(p99)) = (waited.quantile(0.5), waited.quantile(0.99)) {
-            let rate = *requests as f64 / self.lasted.as_secs_f64().max(f64::MIN_POSITIVE);
+            let rate = per_second(*requests, self.lasted);
             line += &format!("; {rate:.1} a second, p50 {p50}, p99 {p99}, slowest {}", short(*slowest));
         }
         line + "."
@@ -159,32 +159,22 @@ impl Followed {
     }
 }
 
-/// The most frequent of them.
-fn most(reasons: &BTreeMap<String, u64>) -> impl Iterator<Item = String> {
-    let mut reasons: Vec<(&String, &u64)> = reasons.iter().collect();
-    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    reasons.into_iter().take(MOST_REASONS).map(|(reason, count)| format!("  {count} x {reason}"))
-}
-
 fn outage_line(outage: Outage) -> String {
     format!("Registry: killed after {}, away for {}.", seconds(outage.at), seconds(outage.length))
 }
-
-/// The rest is in the logs.
-const MOST_REASONS: usize = 5;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::operator::openmetrics::Counts;
 
-    fn tally(waited_ms: &[u64], failed: &[(&str, u64)]) -> Tally {
+    fn tally<const N: usize>(waited_ms: &[u64], failed: [(&str, u64); N]) -> Tally {
         let mut tally = Tally { requests: waited_ms.len() as u64, ..Tally::default() };
         for waited in waited_ms {
             tally.waited.observe(Duration::from_millis(*waited));
             tally.slowest = tally.slowest.max(Duration::from_millis(*waited));
         }
-        tally.reasons = failed.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+        tally.reasons = failed.into();
         tally.failed = failed.iter().map(|(_, count)| count).sum();
         tally
     }
@@ -195,7 +185,7 @@ mod tests {
             "http_server_request_duration_seconds_count 40\nhttp_server_request_duration_seconds_bucket{le=\"0.005\"} 40\n",
         );
         let summary = Summary {
-            users: tally(&[2, 2, 2, 40], &[]),
+            users: tally(&[2, 2, 2, 40], []),
             lasted: Duration::from_secs(20),
             services: [(Role::Edge, counts), (Role::Catalog, Counts::default())].into(),
             kills: Some(vec![Role::Edge, Role::Catalog, Role::Edge]),
@@ -246,15 +236,9 @@ Degraded replies: 640 without ratings, 2 without recommendations.
     #[test]
     fn a_bad_run_says_how_it_was_bad() {
         let summary = Summary {
-            users: tally(&[2, 900], &[("no_endpoints", 1), ("timeout", 7)]),
+            users: tally(&[2, 900], [("no_endpoints", 1), ("timeout", 7)]),
             lasted: Duration::from_secs(1),
-            heard: Heard {
-                open: 12,
-                ratings: 640,
-                ended: 4,
-                broken: 1,
-                reasons: [("gone".into(), 1)].into(),
-            },
+            heard: Heard { open: 12, ratings: 640, ended: 4, broken: 1, reasons: [("gone", 1)].into() },
             deaths: 2,
             unclean: vec!["edge-1: exit status: 1".into()],
             ..Summary::default()
@@ -279,5 +263,7 @@ Degraded replies: 640 without ratings, 2 without recommendations.
     fn nobody_came_and_nothing_was_divided_by_zero() {
         let text = Summary::default().text();
         assert!(text.starts_with("\nUsers: 0 requests in 0us, 0 failed.\n"), "{text}");
+        let text = Summary { users: tally(&[2], []), ..Summary::default() }.text();
+        assert!(text.starts_with("\nUsers: 1 requests in 0us, 0 failed; 0.0 a second,"), "{text}");
     }
 }

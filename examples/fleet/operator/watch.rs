@@ -10,7 +10,7 @@ use super::{
     histogram::Histogram,
     kill::Kills,
     scrape::{Totals, Window},
-    screen::{Row, View},
+    screen::{Row, View, per_second},
 };
 use crate::{company::Role, flags::Flags, followers::Followers, users::Users};
 
@@ -97,7 +97,7 @@ impl Watch {
         rows.push(Row {
             name: "followers",
             instances: Some((heard.open, Followers::COUNT)),
-            rate: (heard.ratings - earliest.ratings) as f64 / length.as_secs_f64().max(f64::MIN_POSITIVE),
+            rate: per_second(heard.ratings - earliest.ratings, length),
             errors: heard.broken,
             ..Row::default()
         });

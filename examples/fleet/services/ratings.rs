@@ -115,11 +115,14 @@ impl From<Tally> for Rating {
 
 /// One more vote, and what they come to then.
 fn count(film: &watch::Sender<Tally>, stars: u32) -> Rating {
+    let mut rating = Rating::default();
     film.send_modify(|tally| {
         tally.stars += u64::from(stars);
         tally.votes += 1;
+        // In here: a moment later others have voted too.
+        rating = Rating::from(*tally);
     });
-    Rating::from(*film.borrow())
+    rating
 }
 
 #[cfg(test)]
@@ -138,5 +141,19 @@ mod tests {
         assert_eq!(count(film, 4).votes, before + 1);
         assert!(follower.has_changed().unwrap() && follower.borrow_and_update().votes == before + 1);
         assert!(films.of("nobody-made-this").is_err());
+    }
+
+    #[test]
+    fn of_those_who_vote_at_once_each_hears_what_its_own_vote_made() {
+        let films = Films::default();
+        let film = films.of("quay-nine").unwrap();
+        let before = film.borrow().votes;
+        let vote = || (0..1_000).map(|_| count(film, 4).votes).collect::<Vec<_>>();
+        let mut heard: Vec<u64> = std::thread::scope(|scope| {
+            let voters = [(); 4].map(|()| scope.spawn(vote));
+            voters.into_iter().flat_map(|voter| voter.join().unwrap()).collect()
+        });
+        heard.sort_unstable();
+        assert_eq!(heard, (before + 1..=before + 4_000).collect::<Vec<_>>());
     }
 }
