@@ -141,6 +141,29 @@ async fn what_only_one_service_shows_is_told_by_its_process_and_its_program() ->
 }
 
 #[test]
+fn what_a_program_calls_its_files_leads_out_of_no_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("here");
+    fs::create_dir(&folder).unwrap();
+    let page = |name: &str| json!({ "name": name, "text": "" });
+    for (name, own, told) in [
+        ("../orders", json!({}), "has no name"),
+        ("orders", json!({ "board": page("../../orders.json") }), "is no name of a file"),
+        ("orders", json!({ "runbooks": [page("/tmp/orders.md")] }), "is no name of a file"),
+        ("orders", json!({ "runbooks": [page("..")] }), "is no name of a file"),
+    ] {
+        let said = json!({ "identity": { "name": name, "owner": "team-orders" }, "slo": {}, "own": own });
+        let program = program(place.path(), "service", "--describe", &said.to_string());
+        for kind in ["boards", "rules"] {
+            let out = ops(&folder, &[kind, "--from", program.to_str().unwrap()]);
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert!(out.status.code() == Some(1) && said.contains(told), "{kind} {name}: {said}");
+        }
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is written");
+}
+
+#[test]
 fn a_program_is_asked_with_describe_and_its_own_arguments() {
     let folder = tempfile::tempdir().unwrap();
     let description = r#"{"identity":{"name":"orders","owner":"team-orders"},"slo":{"availability":0.999},"stack":[{"target":"inventory"}]}"#;

@@ -9,10 +9,14 @@ mod company;
 mod files;
 mod listener;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
 
 use platform_core::{
     Error, Result,
+    config::Name,
     ops::{self, Operated, Places, Rendered, Teams, Tree},
     telemetry::catalogue::Catalogue,
 };
@@ -125,6 +129,21 @@ fn runbooks(services: &[Operated], catalogue: &Catalogue) -> Result<Vec<Rendered
     Ok(pages)
 }
 
+/// What a program says of itself becomes names of files, which lead nowhere but into the folder.
+fn writes_here(service: &Operated) -> Result<()> {
+    let Operated { identity, own, .. } = service;
+    let refused =
+        |what: &str| Error::config(format!("a service that calls itself {:?} {what}", identity.name));
+    Name::parse(&identity.name).map_err(|why| refused(&format!("has no name: {why}")))?;
+    for Rendered { name, .. } in own.board.iter().chain(&own.runbooks) {
+        let mut steps = Path::new(name).components();
+        if !matches!((steps.next(), steps.next()), (Some(Component::Normal(_)), None)) {
+            return Err(refused(&format!("has a page {name:?}, which is no name of a file")));
+        }
+    }
+    Ok(())
+}
+
 fn read(asked: &Asked) -> Result<(Vec<Operated>, Teams)> {
     let (mut services, mut filed): (Vec<Operated>, Vec<Operated>) = Default::default();
     let mut teams = Teams::new();
@@ -139,6 +158,7 @@ fn read(asked: &Asked) -> Result<(Vec<Operated>, Teams)> {
             Source::Url(url) => services.push(listener::read(url, asked.token_file.as_deref())?),
         }
     }
+    services.iter().try_for_each(writes_here)?;
     // Whoever says it itself knows more than its file.
     filed.retain(|file| services.iter().all(|one| one.identity.name != file.identity.name));
     services.extend(filed);
