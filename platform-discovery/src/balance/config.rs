@@ -126,7 +126,8 @@ pub struct EjectConfig {
 pub struct HealthConfig {
     /// `enforce` leaves out who says that it is not serving; `observe` tells and counts who would be.
     pub mode: Mode,
-    /// Whose health is asked: a service such as `film.Ratings`; empty is the whole process.
+    /// Whose health is asked: a service such as `film.Ratings`; empty is the whole process, where nothing is said of
+    /// another (gRPC's service config names one).
     pub service: String,
 }
 
