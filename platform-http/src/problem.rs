@@ -108,7 +108,7 @@ pub(crate) fn render_as(status: StatusCode, error: &Error, teller: &Teller<'_>) 
     let ours = status.is_server_error() && teller.to_strangers;
     let hint = error.hint();
     let document = Document {
-        r#type: format!("urn:platform:problem:{}", error.kind()),
+        r#type: Type(error.kind()),
         title: status.canonical_reason().unwrap_or("Error"),
         status: status.as_u16(),
         detail: if ours { "" } else { error.detail() },
@@ -119,7 +119,9 @@ pub(crate) fn render_as(status: StatusCode, error: &Error, teller: &Teller<'_>) 
         target: error.target().filter(|_| !ours).unwrap_or_default(),
         retry_after_ms: hint.after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
     };
-    let json = serde_json::to_vec(&document).expect("a document of texts and numbers is always JSON");
+    // Most are refusals, of which a busy server makes more than anything else: it grows once at most.
+    let mut json = Vec::with_capacity(FRAME + error.detail().len());
+    serde_json::to_writer(&mut json, &document).expect("a document of texts and numbers is always JSON");
     let mut response = http::Response::new(Body::reply(json));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -153,7 +155,7 @@ pub(crate) fn challenge(error: Option<(&str, &str)>, scopes: &[&str]) -> HeaderV
 
 #[derive(Serialize)]
 struct Document<'a> {
-    r#type: String,
+    r#type: Type,
     title: &'a str,
     status: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -171,6 +173,17 @@ struct Document<'a> {
     retry_after_ms: Option<u64>,
 }
 
+/// What kind of problem it is, as a URI.
+struct Type(ErrorKind);
+
+impl Serialize for Type {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("urn:platform:problem:{}", self.0))
+    }
+}
+
+/// A document without its detail, with names of usual length.
+const FRAME: usize = 352;
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 static RETRY: &HeaderName = &wire::RETRY;
 /// nginx's status for a client that closed its request; it stands in logs.

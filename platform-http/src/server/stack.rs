@@ -140,7 +140,7 @@ impl<S: Answer> Stack<S> {
                 (Ok(ended), limit)
             }
         };
-        shared.judge(ended, &mut reply, &seen);
+        shared.judge(ended, &mut reply, &mut seen);
         let response = reply.as_mut().expect("what ended well left a reply, all else was refused");
         shared.name(response, &seen);
         shared.tell_degraded(response, &seen);
@@ -250,14 +250,18 @@ impl Shared {
     }
 
     /// Leaves the reply as it is, or puts there what stands for it.
-    fn judge(&self, ended: Result<Ended>, reply: &mut Option<Response<Body>>, seen: &Seen) {
-        let instead = match (ended, seen.context().notes().and_then(|notes| notes.reason())) {
-            (Err(refusal), _) => Some(self.refuse(&refusal, seen)),
+    fn judge(&self, ended: Result<Ended>, reply: &mut Option<Response<Body>>, seen: &mut Seen) {
+        let cut = seen.context().notes().and_then(|notes| notes.reason()).cloned();
+        let instead = match (ended, cut) {
+            (Err(refusal), _) => Some(self.refuse(refusal, seen)),
             // What cut the body is the reason, whatever the handler made of it.
             (Ok(_), Some(cut)) => Some(self.refuse(cut, seen)),
             (Ok(Ok(Ok(()))), None) => reply.as_ref().and_then(|reply| self.instead(reply, seen)),
-            (Ok(Ok(Err(panic))), None) => Some(self.refuse(&seen.panicked(&*panic), seen)),
-            (Ok(Err(limit)), None) => Some(self.refuse(&out_of_time(limit), seen)),
+            (Ok(Ok(Err(panic))), None) => {
+                let error = seen.panicked(&*panic);
+                Some(self.refuse(error, seen))
+            }
+            (Ok(Err(limit)), None) => Some(self.refuse(out_of_time(limit), seen)),
         };
         if let Some(mut instead) = instead {
             // The place that was taken below an identity layer is that of the request, whatever is answered.
@@ -270,11 +274,14 @@ impl Shared {
     }
 
     /// What stands for a reply that is not what a caller should read.
-    fn instead(&self, reply: &Response<Body>, seen: &Seen) -> Option<Response<Body>> {
+    fn instead(&self, reply: &Response<Body>, seen: &mut Seen) -> Option<Response<Body>> {
         match seen.dialect() {
-            Some(dialect) => self.translate(&**dialect, reply, seen),
+            Some(dialect) => {
+                let dialect = Arc::clone(dialect);
+                self.translate(&*dialect, reply, seen)
+            }
             None if reply.status().is_success() => None,
-            None => refusal(reply, seen).map(|error| self.complete(reply, &error, seen)),
+            None => refusal(reply, seen).map(|error| self.complete(reply, error, seen)),
         }
     }
 
@@ -283,13 +290,13 @@ impl Shared {
         &self,
         dialect: &dyn Dialect,
         reply: &Response<Body>,
-        seen: &Seen,
+        seen: &mut Seen,
     ) -> Option<Response<Body>> {
         if dialect.is_reply(reply.headers()) {
             return None;
         }
         Some(match reply.extensions().get::<Refused>() {
-            Some(Refused(error)) => self.refuse(error, seen),
+            Some(Refused(error)) => self.refuse(error.clone(), seen),
             None => dialect.translate(reply.status()),
         })
     }
@@ -316,10 +323,10 @@ impl Shared {
     }
 
     /// The reply to a refusal is a problem document, or what a dialect has for it.
-    fn refuse(&self, error: &Error, seen: &Seen) -> Response<Body> {
+    fn refuse(&self, error: Error, seen: &mut Seen) -> Response<Body> {
         if let Some(dialect) = seen.dialect() {
-            let mut response = dialect.refuse(error, !seen.is_internal());
-            response.extensions_mut().insert(Refused(error.clone()));
+            let response = dialect.refuse(&error, !seen.is_internal());
+            seen.refuses(error);
             return response;
         }
         self.refuse_as(problem::status(error.kind()), error, seen)
@@ -340,24 +347,25 @@ impl Shared {
         }
     }
 
-    fn refuse_as(&self, status: StatusCode, error: &Error, seen: &Seen) -> Response<Body> {
+    fn refuse_as(&self, status: StatusCode, error: Error, seen: &mut Seen) -> Response<Body> {
         let context = seen.context();
-        let trace_id = context.trace().trace_id().to_string();
+        let trace_id = context.trace().trace_id().to_hex();
+        let named = || std::str::from_utf8(&trace_id).expect("hex digits are ASCII");
         let teller = Teller {
             service: &self.identity.name,
-            request_id: context.request_id().unwrap_or(&trace_id),
+            request_id: context.request_id().unwrap_or_else(named),
             to_strangers: !seen.is_internal(),
         };
-        let mut response = render_as(status, error, &teller);
+        let mut response = render_as(status, &error, &teller);
         if error.kind() == ErrorKind::RateLimited {
-            self.tell_quota(&mut response, error);
+            self.tell_quota(&mut response, &error);
         }
-        response.extensions_mut().insert(Refused(error.clone()));
+        seen.refuses(error);
         response
     }
 
     /// The same for a handler's own problem: what else it set on its reply stays.
-    fn complete(&self, reply: &Response<Body>, error: &Error, seen: &Seen) -> Response<Body> {
+    fn complete(&self, reply: &Response<Body>, error: Error, seen: &mut Seen) -> Response<Body> {
         let mut response = self.refuse_as(reply.status(), error, seen);
         let ours = std::mem::replace(response.headers_mut(), reply.headers().clone());
         let headers = response.headers_mut();

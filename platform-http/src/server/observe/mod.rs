@@ -56,6 +56,8 @@ pub(super) struct Seen {
     client: Option<HeaderValue>,
     status: StatusCode,
     reason: Option<ErrorKind>,
+    /// What stands for its reply.
+    refused: Option<Error>,
     spoken: Option<Box<Spoken>>,
     slot: Option<Slot>,
 }
@@ -85,6 +87,7 @@ impl Observer {
             client: self.0.lines.then(|| request.headers().get(header::USER_AGENT).cloned()).flatten(),
             status: StatusCode::OK,
             reason: None,
+            refused: None,
             spoken: self.0.dialect.as_ref().and_then(|dialect| Spoken::of(dialect, request)),
             slot: None,
         }
@@ -152,6 +155,11 @@ impl Seen {
         }
     }
 
+    /// Its reply is what this error becomes.
+    pub(super) fn refuses(&mut self, error: Error) {
+        self.refused = Some(error);
+    }
+
     /// Whether a route of the router matched.
     pub(super) fn is_routed(&self) -> bool {
         self.route() != 0
@@ -170,7 +178,8 @@ impl Seen {
         if let Some(carried) = response.extensions_mut().remove::<Carried>() {
             self.slot = carried.take();
         }
-        if let Some(Refused(error)) = response.extensions_mut().remove() {
+        let refused = self.refused.take();
+        if let Some(error) = refused.or_else(|| Some(response.extensions_mut().remove::<Refused>()?.0)) {
             self.reason = Some(error.kind());
             // What the caller did wrong he is told; what went wrong inside has no other place.
             if self.status.is_server_error() || self.is_ours(error.kind()) {
@@ -204,6 +213,7 @@ impl Seen {
                 observer: self.observer.clone(),
                 context: self.context.clone(),
                 client: self.client.take(),
+                refused: None,
                 spoken: self.spoken.take(),
                 slot: self.slot.take(),
                 ..*self
@@ -251,7 +261,14 @@ impl Seen {
 
     /// With its causes: strangers are not told what went wrong, and no problem document has a cause.
     pub(super) fn note_error(&self, error: &(dyn error::Error + 'static)) {
+        // Only the line tells it.
+        if !self.observer.0.lines {
+            return;
+        }
         if let Some(notes) = self.context.notes() {
+            if error.source().is_none() {
+                return notes.add("error", error.to_string());
+            }
             let causes = successors(Some(error), |error| error.source());
             let mut causes: Vec<String> = causes.map(ToString::to_string).collect();
             // Some wrap an error and say the same again.
