@@ -73,6 +73,14 @@ pub(super) struct Others<'a> {
     pub(super) only: bool,
 }
 
+/// Among whom a call chooses.
+struct Drawn<'a, C> {
+    group: &'a ReadySet<C>,
+    route: Route,
+    /// Its slice, if the group is home and there are others.
+    home: Option<&'a Slice<C>>,
+}
+
 type Choice<'a, C> = (&'a Arc<Member<C>>, Route);
 
 impl<C> Groups<C> {
@@ -81,13 +89,20 @@ impl<C> Groups<C> {
     where
         C: 'static,
     {
-        let (group, route) = self.group(&wish)?;
+        let Drawn { group, route, home } = self.group(&wish)?;
         let of = |group: &'a ReadySet<C>| {
             by.pick(group, wish.context, wish.roll).and_then(|index| group.members().get(index))
         };
+        let picked = of(group);
+        if let (Some(slice), Some(member)) = (home, picked)
+            && member.load().seems_lost()
+            && let Some(away) = slice.away(by, &wish)
+        {
+            return Some((away, route));
+        }
         // A picker of somebody's own may not want any of these, and perhaps one of the others.
         let others = || self.ordinaries().flat_map(|slice| &slice.groups).find_map(|group| of(group));
-        of(group).or_else(others).map(|member| (member, route))
+        picked.or_else(others).map(|member| (member, route))
     }
 
     /// Is there somebody else for a call that asks for nothing by name?
@@ -135,14 +150,16 @@ impl<C> Groups<C> {
 
     /// The group that a call belongs to.
     #[inline]
-    fn group(&self, wish: &Wish<'_>) -> Option<(&ReadySet<C>, Route)> {
+    fn group(&self, wish: &Wish<'_>) -> Option<Drawn<'_, C>> {
         if self.undivided && wish.wanted.is_none() {
-            return Some((&self.whole, Route::Ordinary));
+            return Some(Drawn { group: &self.whole, route: Route::Ordinary, home: None });
         }
         // A second number, so that who is compared does not follow from where.
         let dice = hash::mix(wish.roll);
         let (slice, route) = self.slice(wish, dice)?;
-        Some((slice.group(dice)?, route))
+        let at = slice.near.draw(dice & LOW)?;
+        let home = (slice.home == Some(at) && slice.far.draws()).then_some(slice);
+        Some(Drawn { group: slice.groups.get(at)?, route, home })
     }
 
     /// The slice that a call belongs to.
@@ -168,8 +185,21 @@ impl<C> Slice<C> {
         Slice { groups: Box::new([all]), near: Lots::new(&[1.0]), far: Lots::default(), home: None }
     }
 
-    fn group(&self, dice: u64) -> Option<&ReadySet<C>> {
-        Some(&**self.groups.get(self.near.draw(dice & LOW)?)?)
+    /// Somebody elsewhere, because whoever would be asked at home failed when it was last asked, or is silent: a picker
+    /// that looks at several has found nobody better, so it may be the zone. It takes seconds until that is certain, and a
+    /// budget for repeats bears a part of one. A few stay, and find out that home is well again.
+    #[cold]
+    fn away(&self, by: &dyn Pick<C>, wish: &Wish<'_>) -> Option<&Arc<Member<C>>>
+    where
+        C: 'static,
+    {
+        let dice = hash::mix(hash::mix(wish.roll));
+        if (dice >> 32).is_multiple_of(STAYS) {
+            return None;
+        }
+        let group = self.groups.get(self.far.draw(dice & LOW)?)?;
+        let picked = by.pick(group, wish.context, wish.roll).and_then(|index| group.members().get(index));
+        picked.filter(|member| !member.load().seems_lost())
     }
 
     /// Somebody new, elsewhere than at home if it was asked already.
@@ -248,6 +278,8 @@ fn other_of<'a, C>(
 }
 
 const LOW: u64 = 0xffff_ffff;
+/// One of so many stays where all fail: less than the smallest budget (5 %) repeats.
+const STAYS: u64 = 32;
 /// To the millionth; whoever has less of the traffic has none.
 const FINE: f64 = 1_000_000.0;
 
@@ -267,6 +299,7 @@ mod tests {
         standing::Standing,
     };
     use platform_core::{
+        Outcome, Tick, Verdict,
         config::Ratio,
         context::wire::{self, Trust},
         identity::Identity,
@@ -494,6 +527,33 @@ mod tests {
         assert_eq!(again(Some("catalog:pr-123"), &[9], false), ["a pr-123 Named"]);
         assert_eq!(again(Some("catalog:pr-123"), &[9, 10], false), ["a stable Fallback"]);
         assert_eq!(again(Some("catalog:pr-123"), &[9, 10], true), [""; 0], "a hedge does not mix versions");
+    }
+
+    #[test]
+    fn a_home_where_all_fail_is_left_but_for_a_few() {
+        let members = members(&[A, A, A, A, B, B, B, B, C, C, C, C]);
+        let groups = divide(&layout("a", &[]), &members);
+        let share = |zone: &str| {
+            let (seen, _) = picked(&groups, &context(None));
+            f64::from(seen.get(&format!("{zone} stable")).copied().unwrap_or_default()) / 10_000.0
+        };
+        let answer = |from: usize, to: usize, outcome| {
+            let (verdict, took) = (Verdict::new(outcome, Tick::now()), Duration::from_millis(10));
+            for member in &members[from..to] {
+                member.load().report(&verdict, took, &member.shared().scale);
+            }
+        };
+        let fail = |from, to| answer(from, to, Outcome::ServerFault);
+        answer(0, 12, Outcome::Success);
+        assert_eq!(share("a"), 1.0, "all is well");
+        fail(0, 2);
+        assert!(share("a") > 0.95, "there is somebody better at home: {}", share("a"));
+        fail(2, 4);
+        let away = [share("a"), share("b"), share("c")];
+        assert!((0.02..0.05).contains(&away[0]), "{away:?}");
+        assert!((away[1] - away[2]).abs() < 0.05, "{away:?}");
+        fail(4, 12);
+        assert_eq!(share("a"), 1.0, "nobody is better elsewhere");
     }
 
     #[test]

@@ -173,6 +173,11 @@ impl Load {
         self.streak.load(Relaxed) > 0
     }
 
+    /// Was its last answer a failure, or have calls waited for it in vain for longer than chance explains?
+    pub(super) fn seems_lost(&self) -> bool {
+        self.fails() || self.silence.load(Relaxed) >= SILENT
+    }
+
     /// What the last failure was; a success if there was none.
     pub(super) fn last_failure(&self) -> Outcome {
         Outcome::ALL[usize::from(self.last_failure.load(Relaxed)) % Outcome::ALL.len()]
@@ -285,6 +290,9 @@ const OLD: u32 = 1;
 const MOST_TOLD: u32 = 1 << 30;
 /// Successes in a row that are still counted.
 const LONGEST_STREAK: i32 = 64;
+/// In milliseconds, of all calls together that waited in vain since its last answer: an answer in between ends it, so a
+/// slow one that answers never comes so far, and one that is silent does with its first few calls.
+const SILENT: u32 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -342,6 +350,22 @@ mod tests {
         load.report(&Verdict::new(Outcome::Success, scale.epoch), ms(20), &scale);
         assert!(!load.is_untried());
         assert!((load.average().at(0, scale.decay) - 0.02).abs() < 1e-6);
+    }
+
+    #[test]
+    fn who_is_silent_for_long_seems_lost_until_it_answers() {
+        let (load, scale) = (Load::default(), Scale::new(Duration::from_secs(10), Duration::from_secs(5)));
+        let waits = |millis| load.wait_in_vain(Duration::from_millis(millis), 0, &scale);
+        waits(40);
+        waits(40);
+        assert!(!load.seems_lost(), "chance");
+        waits(40);
+        assert!(load.seems_lost());
+        let well = Verdict::new(Outcome::Success, scale.epoch);
+        load.report(&well, Duration::from_millis(10), &scale);
+        assert!(!load.seems_lost());
+        load.report(&Verdict::new(Outcome::ServerFault, scale.epoch), Duration::from_millis(250), &scale);
+        assert!(load.seems_lost());
     }
 
     #[test]
