@@ -204,6 +204,9 @@ impl App {
         let known = !announce.is_empty() || self.0.in_kubernetes;
         // Requests keep coming until everyone has noticed, and are served.
         let notice = if known && !why.by_hand { propagation } else { Duration::ZERO };
+        if !notice.is_zero() {
+            servers.announce(notice);
+        }
         tokio::join!(withdraw(announce, Withdrawal::Draining), tokio::time::sleep(notice));
         withdraw(announce, Withdrawal::Gone).await;
 

@@ -45,6 +45,11 @@ impl Servers {
         Ok(Servers { serving, drain: trigger })
     }
 
+    /// Tells all that they will be asked to end after `length`.
+    pub(super) fn announce(&self, length: Duration) {
+        self.drain.announce(length);
+    }
+
     /// Asks all to end and waits; a server that outlives the grace is dropped. With the first failure.
     pub(super) async fn end(self, grace: Duration) -> (Served, Option<Error>) {
         self.drain.ask();

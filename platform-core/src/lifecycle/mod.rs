@@ -32,7 +32,7 @@ mod signals;
 mod task;
 
 pub use config::{Config, DEFAULT_FLUSH, DEFAULT_GRACE, DEFAULT_PROPAGATION};
-pub use drain::{Drain, Trigger};
+pub use drain::{Drain, Notice, Trigger};
 pub use health::{CHECK_TIMEOUT, Finding, Health, Need, Report};
 pub use phase::{Phase, Phases};
 pub use signals::{Signal, Signals};

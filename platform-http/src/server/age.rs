@@ -14,8 +14,8 @@ use super::{config::Times, line::Sight};
 #[derive(Debug)]
 pub(super) struct Age {
     born: Instant,
-    /// When its peer should open another one.
-    retires: Option<Instant>,
+    /// When its peer should open another one, and why.
+    retires: Option<(Instant, &'static str)>,
     doing: Doing,
     /// Tells one turn of the same doing from the next.
     mark: u32,
@@ -68,7 +68,15 @@ impl Age {
     /// A connection that begins now; `dice` in 0..1 spreads the ends of those that began together.
     pub(super) fn new(now: Instant, times: &Times, dice: f64) -> Self {
         let retires = times.connection_age.map(|age| now + age.mul_f64(1.0 - JITTER + 2.0 * JITTER * dice));
+        let retires = retires.map(|at| (at, "older than server.times.connection_age"));
         Age { born: now, retires, doing: Doing::Head, mark: 0, since: now, told: Told::Nothing }
+    }
+
+    /// Its peer should have opened another one by then, elsewhere if it has heard that we leave.
+    pub(super) fn leave_by(&mut self, at: Instant) {
+        if self.retires.is_none_or(|(retires, _)| at < retires) {
+            self.retires = Some((at, "the service is about to stop"));
+        }
     }
 
     /// Looks once.
@@ -105,10 +113,10 @@ impl Age {
         }
         if self.told == Told::Nothing
             && self.doing != Doing::Upgraded
-            && self.retires.is_some_and(|retires| now >= retires)
+            && let Some((_, why)) = self.retires.filter(|(at, _)| now >= *at)
         {
             if sight.http2 {
-                return self.tell_end(now, "older than server.times.connection_age");
+                return self.tell_end(now, why);
             }
             return self.tell_last_reply();
         }
@@ -282,9 +290,34 @@ mod tests {
     #[test]
     fn its_age_varies_by_a_tenth() {
         let (born, times) = (Instant::now(), Times::default());
-        let retires = |dice| Age::new(born, &times, dice).retires.unwrap() - born;
+        let retires = |dice| Age::new(born, &times, dice).retires.unwrap().0 - born;
         assert_eq!((retires(0.0).as_secs(), retires(0.5).as_secs()), (540, 600));
         assert!((659..=660).contains(&retires(0.9999).as_secs()));
+    }
+
+    #[test]
+    fn who_hears_that_we_leave_retires_before_his_time() {
+        let (born, times) = (Instant::now(), Times::default());
+        let at = |seconds| born + Duration::from_secs(seconds);
+        let look = |age: &mut Age, seconds, sight| age.look(at(seconds), sight, &times, NONE);
+        let mut age = Age::new(born, &times, 0.5);
+        age.leave_by(at(20));
+        age.leave_by(at(10));
+        age.leave_by(at(15));
+        assert_eq!(look(&mut age, 9, busy(1)), Order::Stay);
+        assert_eq!(
+            look(&mut age, 10, idle(1)),
+            Order::LastReply,
+            "an idle one is not closed: its peer may be asking"
+        );
+        assert_eq!(look(&mut age, 11, busy(2)), Order::Stay);
+        let mut age = Age::new(born, &times, 0.5);
+        age.leave_by(at(10));
+        assert_eq!(look(&mut age, 10, http2(busy(1))), Order::End("the service is about to stop"));
+        let mut age = Age::new(born, &times, 0.5);
+        age.leave_by(at(700));
+        let why = "older than server.times.connection_age";
+        assert_eq!(look(&mut age, 600, http2(busy(1))), Order::End(why), "it was to go before that");
     }
 
     #[test]

@@ -34,7 +34,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use platform_core::lifecycle::Drain;
+use platform_core::lifecycle::{Drain, Notice};
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -83,7 +83,9 @@ impl Connections {
         self
     }
 
-    /// Serves until `drain` asks. Then it stops accepting, though who already waits in the kernel's queue is still
+    /// Serves until `drain` asks. If that is announced, connections retire one after the other before it, with the last
+    /// reply of HTTP/1 and a GOAWAY: an idle one that is closed may cross its peer's next request, and a balancer that
+    /// does not know us leaves with its connections. With the drain it stops accepting, though who already waits in the kernel's queue is still
     /// served, closes idle connections, ends the others with their requests in flight, and cuts what is left after
     /// `grace`. An upgraded connection is a request in flight until it ends.
     ///
@@ -101,6 +103,7 @@ impl Connections {
     {
         let mut tender = Tender::new(&self.limits, self.times, self.tls, drain.clone());
         let mut asked = pin!(drain.asked());
+        let mut announced = pin!(drain.announced());
         let mut looks = tokio::time::interval(age::period(&tender.times));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut free = tender.free_place();
@@ -111,6 +114,13 @@ impl Connections {
             tokio::select! {
                 biased;
                 () = &mut asked => break,
+                notice = &mut announced, if tender.leaves.is_none() => match notice {
+                    Some(notice) => {
+                        tender.leave(notice);
+                        looks = tokio::time::interval(age::period(&tender.times).min(notice.length / LOOKS_AT_LEAVING));
+                    }
+                    None => break,
+                },
                 _ = looks.tick() => tender.look(Mood { draining: false, full: free.is_none() }),
                 place = tender.place(), if free.is_none() => free = Some(place),
                 accepted = listener.accept(), if free.is_some() => {
@@ -143,6 +153,8 @@ struct Tender {
     drain: Drain,
     /// Who is accepted now is served once.
     draining: bool,
+    /// When who is accepted after it was announced that we leave should have gone.
+    leaves: Option<Instant>,
     lines: Vec<(Weak<Line>, Age)>,
     complaint: Complaint,
 }
@@ -160,6 +172,7 @@ impl Tender {
             times,
             drain,
             draining: false,
+            leaves: None,
         }
     }
 
@@ -196,10 +209,14 @@ impl Tender {
         // which reading will tell.
         let _ = socket.set_nodelay(true);
         let line = Line::new(address, place, self.drain.clone());
-        if self.draining {
+        let now = Instant::now();
+        let mut age = Age::new(now, &self.times, fastrand::f64());
+        if let Some(leaves) = self.leaves {
+            age.leave_by(leaves);
+        }
+        if self.draining || self.leaves.is_some_and(|leaves| now >= leaves) {
             line.ask_last_reply();
         }
-        let age = Age::new(Instant::now(), &self.times, fastrand::f64());
         self.lines.push((Arc::downgrade(&line), age));
         let (protocol, tls) = (Arc::clone(&self.protocol), self.tls.clone());
         let (header_fields, answer) = (self.header_fields, answer.clone());
@@ -213,6 +230,15 @@ impl Tender {
             let exchange = Exchange { line: Arc::clone(&line), peer, header_fields, answer };
             attend(protocol, socket, line, exchange).await;
         });
+    }
+
+    /// Those that are open leave one by one, so that nobody opens all of them anew at once.
+    fn leave(&mut self, notice: Notice) {
+        let length = notice.length.mul_f64(LEAVING);
+        for (_, age) in &mut self.lines {
+            age.leave_by(notice.began + length.mul_f64(fastrand::f64()));
+        }
+        self.leaves = Some(notice.began + length);
     }
 
     fn look(&mut self, mood: Mood) {
@@ -363,6 +389,10 @@ const MAX_ERROR_RESETS: usize = 100;
 const PING: Duration = Duration::from_secs(30);
 /// A paused laptop or a lost route comes back within it.
 const PONG: Duration = Duration::from_secs(20);
+/// Of the time between the announcement and the drain: the rest is for the last replies.
+const LEAVING: f64 = 0.8;
+/// Looks in that time.
+const LOOKS_AT_LEAVING: u32 = 20;
 /// Everyone is asked to leave; nobody waits for a place.
 const DRAINING: Mood = Mood { draining: true, full: false };
 /// While draining everyone waits for the slowest: look often.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use platform_http::server::{Limits, Listener, Served, Times};
+use tokio::time::Instant;
 
 use crate::ground::{GRACE, Ground, Wire, soon, status_of};
 
@@ -19,6 +20,34 @@ async fn a_connection_serves_one_request_after_the_other() {
     }
     assert_eq!(ground.drain().await, Served::default());
     assert_eq!(wire.rest().await, "", "closed without a word");
+}
+
+#[tokio::test]
+async fn a_client_hears_that_the_service_leaves_before_it_does() {
+    let ground = Ground::open().await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        let mut wire = ground.wire().await;
+        assert!(!wire.get("/").await.contains("connection: close"));
+        open.push(wire);
+    }
+    let (began, notice) = (Instant::now(), Duration::from_millis(500));
+    ground.announce(notice);
+    for mut wire in open {
+        // Nobody who asks is cut off: each hears it with a reply.
+        while !wire.get("/").await.contains("connection: close") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(wire.rest().await, "");
+    }
+    tokio::time::sleep_until(began + notice).await;
+    let mut late = ground.wire().await;
+    let reply = late.get("/").await;
+    assert!(
+        reply.contains("connection: close") && reply.ends_with("hello"),
+        "who comes late is served, once"
+    );
+    assert_eq!(ground.drain().await, Served::default());
 }
 
 #[tokio::test]
@@ -79,7 +108,7 @@ async fn a_refusal_is_heard_although_the_body_was_never_read() {
 async fn one_header_byte_after_the_other_is_closed_in_time() {
     let ground = Ground::timed(brief()).await;
     let mut wire = ground.wire().await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     for byte in b"GET / HTTP/1.1\r\nhost: a-very-long-name-that-never-comes-to-an-end".iter().cycle() {
         wire.say([*byte]).await;
         let closed = tokio::time::timeout(Duration::from_millis(20), wire.rest()).await;
@@ -276,7 +305,7 @@ async fn what_is_left_after_the_grace_is_cut_and_counted() {
         wire.say("GET /sleep/60000 HTTP/1.1\r\nhost: g\r\n\r\n").await;
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(ground.drain().await, Served { cut: 3, connections: 3 });
     assert!((290..2000).contains(&begun.elapsed().as_millis()));
     for wire in &mut wires {

@@ -172,6 +172,22 @@ async fn a_drain_says_goaway_and_lets_streams_finish() {
 }
 
 #[tokio::test]
+async fn who_hears_that_the_service_leaves_finishes_what_was_begun() {
+    let ground = Ground::open().await;
+    let idle = Client::new(&ground).await;
+    let mut busy = Client::new(&ground).await;
+    let slow = busy.get("/sleep/900");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    ground.announce(Duration::from_millis(500));
+    assert!(idle.ended_after().await < Duration::from_secs(5), "before anybody has asked for the drain");
+    hello(soon(slow).await).await;
+    let mut late = Client::new(&ground).await;
+    hello(soon(late.get("/")).await).await;
+    assert_eq!(ground.drain().await, Served::default());
+}
+
+#[tokio::test]
 async fn streams_left_after_the_grace_are_cut_and_counted() {
     let ground = Ground::with(Limits::default(), Times::default(), Duration::from_millis(300)).await;
     let mut client = Client::new(&ground).await;

@@ -54,6 +54,11 @@ impl Ground {
         Ground { address, trigger, served: context::spawn(served) }
     }
 
+    /// Says that the drain comes after `length`.
+    pub(crate) fn announce(&self, length: Duration) {
+        self.trigger.announce(length);
+    }
+
     /// Asks for the drain and does not wait.
     pub(crate) fn ask(&self) {
         self.trigger.ask();
