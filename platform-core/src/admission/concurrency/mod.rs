@@ -283,7 +283,8 @@ impl<A: Algorithm> Concurrency<A> {
         }
         let latency = self.latencies.quantile(SHARE).map(|(latency, _)| latency);
         let is_first = self.is_new.load(Relaxed);
-        let quiet = if is_first { self.quiet.quantile(SHARE).map(|(latency, _)| latency) } else { None };
+        let calm = if is_first { self.quiet.quantile(SHARE) } else { None };
+        let quiet = calm.map(|(latency, _)| latency);
         // The first window has to be long enough for its slow calls to have ended; in a flood the latency of all
         // grows as fast as the window, but that of the first calls does not. Later, slow calls of before end too.
         let fastest = || self.latencies.quantile(0.0).map(|(latency, _)| latency);
@@ -308,7 +309,10 @@ impl<A: Algorithm> Concurrency<A> {
             limit: window.limit,
             elapsed: Duration::from_nanos(elapsed),
             latency,
-            quiet,
+            quiet: calm.map(|(latency, calls)| {
+                let chance = if calls < FEWEST { CHANCE / f64::from(calls).sqrt() } else { 0.0 };
+                latency.mul_f64(1.0 + chance)
+            }),
             peak: self.slots.take_peak(),
             done: self.done.swap(0, Relaxed),
             drops: self.drops.swap(0, Relaxed),
@@ -354,6 +358,11 @@ fn floor(limit: f64) -> u32 {
 
 /// The share of calls that a latency speaks for: late enough to feel a queue, early enough to be measured by 50.
 const SHARE: f64 = 0.9;
+
+/// The calm calls of a slow target's first window are few, and the slowest of them may still be out: for durations spread like those of
+/// a queue's server a 90th percentile of n has a standard error of 1.3 / sqrt(n) of itself. One and a half of them are
+/// left to chance: a baseline that is too low is believed for half a minute, one that is too high falls at once.
+const CHANCE: f64 = 2.0;
 
 /// Of fewer calls, a 90th percentile is the latency of five.
 const FEWEST: u32 = 50;
