@@ -1,6 +1,6 @@
 //! A peak-sensitive moving average, as a value of 64 bits.
 
-use std::time::Duration;
+use std::{f32::consts::LN_2, time::Duration};
 
 /// How long answers take: up at once, down slowly.
 ///
@@ -79,18 +79,22 @@ impl Average {
 /// hundred instructions a call.
 fn power_of_two(x: f32) -> f32 {
     let x = x.clamp(-LARGEST, LARGEST);
-    let whole = (x + 0.5_f32.copysign(x)) as i32;
-    let rest = (x - whole as f32) * std::f32::consts::LN_2;
-    // Taylor's series of e^rest, which is at most a third away from nothing: exact where little has faded.
-    let part = 1.0 + rest * (1.0 + rest * (1.0 / 2.0 + rest * (1.0 / 6.0 + rest * (1.0 / 24.0))));
+    // Where a step between two numbers is one, adding rounds to a whole number, which then stands in the last bits.
+    let shifted = x + WHOLE_STEPS;
+    let rest = x - (shifted - WHOLE_STEPS);
+    // Taylor's series around nothing, from which rest is at most a half away: exact where little has faded.
+    let part = 1.0 + rest * (TAYLOR[0] + rest * (TAYLOR[1] + rest * (TAYLOR[2] + rest * TAYLOR[3])));
     // A power of two is an exponent without a fraction.
-    part * f32::from_bits(((whole + BIAS) << FRACTION_BITS) as u32)
+    part * f32::from_bits((shifted.to_bits() << FRACTION_BITS).wrapping_add(1.0_f32.to_bits()))
 }
 
 /// Beyond that there is no normal number.
 const LARGEST: f32 = 126.0;
-/// Of an `f32`'s exponent.
-const BIAS: i32 = 127;
+/// One and a half times the first `f32` after which there are no fractions, so that it holds for both signs.
+const WHOLE_STEPS: f32 = 1.5 * (1 << FRACTION_BITS) as f32;
+/// Powers of the logarithm of two over factorials.
+const TAYLOR: [f32; 4] =
+    [LN_2, LN_2 * LN_2 / 2.0, LN_2 * LN_2 * LN_2 / 6.0, LN_2 * LN_2 * LN_2 * LN_2 / 24.0];
 const FRACTION_BITS: u32 = 23;
 
 #[cfg(test)]
