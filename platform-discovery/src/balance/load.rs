@@ -139,6 +139,10 @@ impl Load {
         }
     }
 
+    pub(super) fn is_as_warm_as(&self, other: &Load) -> bool {
+        self.warming.load(Relaxed) == other.warming.load(Relaxed)
+    }
+
     pub(super) fn warm_to(&self, share: u32) {
         self.warming.store(if share >= WHOLE { 0 } else { share.max(1) }, Relaxed);
     }

@@ -16,8 +16,8 @@ impl<C> Pick<C> for P2c {
     fn pick(&self, ready: &ReadySet<C>, _context: &Context, roll: u64) -> Option<usize> {
         let (first, second) = ready.two_by(roll)?;
         // Even: the first, which is as random as the second.
-        let chosen = ready.cheaper(first, second, roll);
-        Some(if ready.fails(chosen) { elsewhere(ready, chosen, roll) } else { chosen })
+        let (chosen, fails) = ready.cheaper_and_fails(first, second, roll);
+        Some(if fails { elsewhere(ready, chosen, roll) } else { chosen })
     }
 }
 

@@ -126,15 +126,26 @@ impl<C> ReadySet<C> {
     /// If there is no such member.
     #[inline]
     pub fn cheaper(&self, first: usize, second: usize, roll: u64) -> usize {
+        self.cheaper_and_fails(first, second, roll).0
+    }
+
+    /// The same, and whether it failed when it last answered.
+    #[inline]
+    pub(super) fn cheaper_and_fails(&self, first: usize, second: usize, roll: u64) -> (usize, bool) {
         let (one, other) = (self.members[first].load(), self.members[second].load());
-        if let Some(is_second) = warmer(one, other, roll) {
-            return if is_second { second } else { first };
-        }
+        let is_second =
+            warmer(one, other, roll).unwrap_or_else(|| self.costs_less((second, other), (first, one)));
+        if is_second { (second, other.fails()) } else { (first, one.fails()) }
+    }
+
+    /// Is a call expected to cost clearly less at the first of these?
+    #[inline]
+    fn costs_less(&self, (second, other): (usize, &Load), (first, one): (usize, &Load)) -> bool {
         let is_due = |load: &Load, busy: u32| busy > 0 && load.is_untried();
         let (calls, other_calls) = (one.in_flight(), other.in_flight());
         match (is_due(one, calls), is_due(other, other_calls)) {
-            (true, false) => second,
-            (false, true) => first,
+            (true, false) => true,
+            (false, true) => false,
             _ => {
                 let (busy, other_busy) = (self.busy(first, calls), self.busy(second, other_calls));
                 let (own, others) = (one.average(), other.average());
@@ -144,7 +155,7 @@ impl<C> ReadySet<C> {
                 } else {
                     (own.cost(busy, others, self.decay), others.seconds() * other_busy)
                 };
-                if others_cost * NOISE < own_cost { second } else { first }
+                others_cost * NOISE < own_cost
             }
         }
     }
@@ -189,10 +200,10 @@ impl<C> ReadySet<C> {
 
 /// Is it the second that is warmer, unless it is the cooler one's turn? Nothing where they are as warm as each other.
 fn warmer(first: &Load, second: &Load, roll: u64) -> Option<bool> {
-    let (warmth, others) = (first.warmth(), second.warmth());
-    if warmth == others {
+    if first.is_as_warm_as(second) {
         return None;
     }
+    let (warmth, others) = (first.warmth(), second.warmth());
     let (cool, warm) = (warmth.min(others), warmth.max(others));
     // The roll has decided who is compared; stirred, so that every bit reaches the highest ones, it decides once more.
     let dice = roll.wrapping_mul(hash::GOLDEN) >> 48;
