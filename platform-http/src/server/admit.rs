@@ -28,16 +28,21 @@ impl Carried {
     }
 }
 
-/// The way in: a slot, none, or the refusal. After a wait the context's clock reading is new.
+/// The way in: a slot, which is lent while a body is waited for; none, or the refusal. After a wait the context's clock reading is new.
 pub(super) async fn enter(
     guards: &Arc<ServerGuards>,
     class: u16,
     context: &mut Context,
+    has_body: bool,
 ) -> Result<Option<Slot>> {
-    match guards.enter(class, context) {
-        Entry::Now(entered) => entered,
-        Entry::Wait(place) => guards.wait(class, place, context).await,
+    let mut slot = match guards.enter(class, context) {
+        Entry::Now(entered) => entered?,
+        Entry::Wait(place) => guards.wait(class, place, context).await?,
+    };
+    if has_body && let (Some(slot), Some(notes)) = (&mut slot, context.notes()) {
+        slot.lends(notes);
     }
+    Ok(slot)
 }
 
 /// A slot whose request is being served; dropped with it, the request was cut or abandoned.
@@ -47,10 +52,7 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(mut slot: Option<Slot>, context: &Context, has_body: bool) -> Self {
-        if has_body && let (Some(slot), Some(notes)) = (&mut slot, context.notes()) {
-            slot.lends(notes);
-        }
+    pub(super) fn new(slot: Option<Slot>, context: &Context) -> Self {
         Serving { slot, deadline: context.deadline() }
     }
 
@@ -90,7 +92,7 @@ impl Door {
         has_body: bool,
     ) -> Result<Serving, Error> {
         let class = self.paths.of(path).class;
-        let slot = enter(&self.guards, class, context).await?;
-        Ok(Serving::new(slot, context, has_body))
+        let slot = enter(&self.guards, class, context, has_body).await?;
+        Ok(Serving::new(slot, context))
     }
 }

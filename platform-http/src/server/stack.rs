@@ -113,8 +113,9 @@ impl<S: Answer> Stack<S> {
         let mut admitted = shared.admit(&request, &mut context, class, &seen);
         if admitted.is_ok() && !shared.asks_below {
             // Importance and capacity: a refusal runs no handler and reads no body.
-            match admit::enter(&shared.guards, class, &mut context).await {
-                Ok(slot) => seen.hold(slot, !request.body().is_end_stream()),
+            let has_body = !request.body().is_end_stream();
+            match admit::enter(&shared.guards, class, &mut context, has_body).await {
+                Ok(slot) => seen.hold(slot),
                 Err(refusal) => admitted = Err(refusal),
             }
         }

@@ -139,12 +139,8 @@ impl Seen {
         }
     }
 
-    /// It is served in this place: free when its reply has been sent, whatever becomes of it, and lent while its body
-    /// waits for the caller.
-    pub(super) fn hold(&mut self, mut slot: Option<Slot>, has_body: bool) {
-        if has_body && let (Some(slot), Some(notes)) = (&mut slot, self.context.notes()) {
-            slot.lends(notes);
-        }
+    /// It is served in this place: free when its reply has been sent, whatever becomes of it.
+    pub(super) fn hold(&mut self, slot: Option<Slot>) {
         self.slot = slot;
     }
 
