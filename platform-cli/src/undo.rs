@@ -112,7 +112,10 @@ async fn undo(fleet: &Fleet, service: &str, wanted: &Wanted, why: &str) -> Resul
             for change in meant {
                 let path = format!("/platform/changes/{}", change["id"]);
                 let body = json!({ "why": why });
-                match fleet.ask_one(&answer.instance, &Method::DELETE, &path, Some(&body)).await {
+                match fleet
+                    .ask_one(&answer.service, &answer.instance, &Method::DELETE, &path, Some(&body))
+                    .await
+                {
                     Ok(Said::Json(change)) => said.push(change),
                     Ok(Said::Text(text)) => said.push(json!({ "what": text.trim() })),
                     Err(error) => {

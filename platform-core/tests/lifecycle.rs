@@ -61,6 +61,7 @@ impl Serve for Scripted {
             name: self.name.to_owned(),
             address,
             protocol: "http1".to_owned(),
+            tls: false,
         });
         Box::pin(async { bound })
     }
@@ -317,7 +318,10 @@ struct Fickle(Diary, End, bool);
 impl Serve for Fickle {
     fn bind<'a>(&'a mut self, _: &'a App) -> Boxed<'a, Result<Bound>> {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        Box::pin(async move { Ok(Bound { name: "http".to_owned(), address, protocol: "http1".to_owned() }) })
+        Box::pin(async move {
+            let name = "http".to_owned();
+            Ok(Bound { name, address, protocol: "http1".to_owned(), tls: false })
+        })
     }
 
     fn serve(self: Box<Self>, drain: Drain, _: Duration) -> Boxed<'static, Result<Served>> {

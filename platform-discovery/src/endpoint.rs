@@ -17,6 +17,9 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Where its operators look.
     pub admin: Option<SocketAddr>,
+    /// Whether they have to speak TLS there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admin_tls: bool,
     /// What it is called among its equals; the address where nobody says.
     pub instance: String,
     /// Where it runs; empty where nobody says.
@@ -41,6 +44,7 @@ impl Endpoint {
         Endpoint {
             address,
             admin: None,
+            admin_tls: false,
             instance: address.to_string(),
             zone: String::new(),
             version: String::new(),

@@ -27,6 +27,9 @@ pub struct Record {
     /// Where its operators look.
     #[serde(default, deserialize_with = "address_or_nothing")]
     pub admin: Option<SocketAddr>,
+    /// Whether they have to speak TLS there; not written where they need not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admin_tls: bool,
     /// What it speaks.
     #[serde(default)]
     pub protocol: Protocol,
@@ -110,6 +113,7 @@ impl Record {
         Endpoint {
             address: self.address,
             admin: self.admin,
+            admin_tls: self.admin_tls,
             instance: self.instance.clone(),
             zone: self.zone.clone(),
             version: self.version.clone(),
@@ -190,6 +194,7 @@ mod tests {
             instance: "catalog-7d4f".into(),
             address: "127.0.0.1:7001".parse().unwrap(),
             admin: Some("127.0.0.1:9464".parse().unwrap()),
+            admin_tls: false,
             protocol: Protocol::H2,
             state: State::Ready,
             zone: "a".into(),
@@ -210,6 +215,15 @@ mod tests {
         );
         assert_eq!(String::from_utf8(record().to_json()).unwrap(), text);
         assert_eq!(Record::read(text.as_bytes(), "catalog", "catalog-7d4f"), Ok(record()));
+    }
+
+    #[test]
+    fn who_has_to_speak_tls_to_the_operators_listener_is_told_so() {
+        let secured = Record { admin_tls: true, ..record() };
+        let text = String::from_utf8(secured.to_json()).unwrap();
+        assert!(text.contains(r#""admin":"127.0.0.1:9464","admin_tls":true,"#), "{text}");
+        assert_eq!(Record::read(text.as_bytes(), "catalog", "catalog-7d4f"), Ok(secured.clone()));
+        assert!(secured.endpoint().admin_tls && !record().endpoint().admin_tls);
     }
 
     /// In a folder, in etcd, and what is in Consul says the same in its own words.

@@ -56,6 +56,8 @@ pub struct EndpointView {
     pub address: SocketAddr,
     /// Where its operators look.
     pub admin: Option<SocketAddr>,
+    /// Whether they have to speak TLS there.
+    pub admin_tls: bool,
     /// What it speaks.
     pub protocol: Protocol,
     /// Whether it takes new calls.
@@ -201,6 +203,7 @@ impl EndpointView {
             instance: endpoint.instance.clone(),
             address: endpoint.address,
             admin: endpoint.admin,
+            admin_tls: endpoint.admin_tls,
             protocol: endpoint.protocol,
             state: endpoint.state,
             zone: endpoint.zone.clone(),

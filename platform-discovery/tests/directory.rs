@@ -199,6 +199,7 @@ async fn a_process_announces_where_it_listens() {
         name: name.into(),
         address: address.parse().unwrap(),
         protocol: protocol.into(),
+        tls: name == "admin",
     };
     let off = Register { mode: Mode::Off, ..Register::default() };
     assert!(Announcement::of(Config { register: off, ..config.clone() }, &identity).is_none());
@@ -209,7 +210,8 @@ async fn a_process_announces_where_it_listens() {
     announcement.announce(&all).await.unwrap();
     look().await;
     let endpoint = balance.ready().members()[0].endpoint().clone();
-    assert_eq!((endpoint.address, endpoint.admin), (all[1].address, Some(all[0].address)));
+    let told = (endpoint.address, endpoint.admin, endpoint.admin_tls);
+    assert_eq!(told, (all[1].address, Some(all[0].address), true));
     assert_eq!(endpoint.protocol, Protocol::H2);
     announcement.withdraw(Withdrawal::Draining).await.unwrap();
     look().await;

@@ -28,11 +28,13 @@
 //! | know who may connect, and for how long | [`server`], [`tls`] |
 //! | know how a reply is judged | [`classify`] |
 //! | let an operator ask and change | [`admin`] |
+//! | ask another process's admin listener | [`asking`] |
 //!
 //! The manual, with every guard and every default, is [`platform_core::manual`].
 
 pub mod admin;
 mod allow;
+pub mod asking;
 pub mod bearer;
 pub mod body;
 mod catalogue;

@@ -5,70 +5,56 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use platform_core::{Error, ErrorKind, Result};
 use platform_discovery::Endpoint;
+use platform_http::asking::{Asker, Listener};
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use super::{Said, Who};
 
-/// Asks an instance at the address that its record names.
+/// Asks an instance of `service` at the address that its record names.
 pub(super) async fn ask(
+    asker: &Asker,
+    service: &str,
     instance: &Endpoint,
     who: &Who,
-    method: &Method,
-    path: &str,
-    body: Option<&Value>,
+    question: Question<'_>,
 ) -> Result<Said> {
     let Some(admin) = instance.admin else {
         return Err(Error::new(ErrorKind::Unreachable, "its record names no admin address"));
     };
-    ask_at(&admin.to_string(), who, method, path, body).await
+    let listener = asker.instance(service, admin, instance.admin_tls)?;
+    ask_at(&listener, &admin.to_string(), who, question).await
 }
 
-/// Asks `HOST:PORT`; the answer of one that refuses is an upstream error with its own words.
-pub(crate) async fn ask_at(
-    admin: &str,
-    who: &Who,
-    method: &Method,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<Said> {
-    let silent = |_| Error::new(ErrorKind::Timeout, format!("{admin} does not answer within {PATIENCE:?}"));
-    let failed = |why: String| Error::new(ErrorKind::Unreachable, format!("{admin}: {why}"));
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'a str,
+    pub(crate) body: Option<&'a Value>,
+}
+
+/// Asks the listener at `at`; the answer of one that refuses is an upstream error with its own words.
+pub(crate) async fn ask_at(listener: &Listener, at: &str, who: &Who, question: Question<'_>) -> Result<Said> {
+    let Question { method, path, body } = question;
+    let silent = |_| Error::new(ErrorKind::Timeout, format!("{at} does not answer within {PATIENCE:?}"));
+    let (name, value) = who.shown()?;
+    let mut request = Request::builder().method(method).uri(path).header(name, value);
+    if body.is_some() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    let request = request.body(Full::new(Bytes::from(body)));
+    let request = request.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
     let asked = async {
-        let stream = TcpStream::connect(admin).await.map_err(|error| failed(error.to_string()))?;
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| failed(error.to_string()))?;
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, admin);
-        request = match who {
-            Who::Token(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
-            Who::Named(name) => request.header("x-platform-actor", name),
-        };
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let body = body.map(ToString::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(body)));
-        let request = request.map_err(|error| Error::new(ErrorKind::Usage, error.to_string()))?;
-        let answer = async {
-            let reply = sender.send_request(request).await.map_err(|error| failed(error.to_string()))?;
-            let (status, json) = (reply.status(), is_json(reply.headers()));
-            let body = Limited::new(reply.into_body(), LARGEST).collect().await;
-            let body = body.map_err(|error| failed(error.to_string()))?.to_bytes();
-            read(status, json, &body)
-        };
-        tokio::pin!(connection);
-        tokio::select! {
-            answer = answer => answer,
-            // It ends before its answer is read only where there is none.
-            ended = &mut connection => Err(failed(match ended {
-                Ok(()) => "it closed the connection without an answer".to_owned(),
-                Err(error) => error.to_string(),
-            })),
-        }
+        let reply = listener.ask(request).await?;
+        let (status, json) = (reply.status(), is_json(reply.headers()));
+        let body = Limited::new(reply.into_body(), LARGEST).collect().await;
+        let broken =
+            |error| Error::new(ErrorKind::Unreachable, format!("{at}: its answer broke off: {error}"));
+        read(status, json, &body.map_err(broken)?.to_bytes())
     };
     timeout(PATIENCE, asked).await.map_err(silent)?
 }

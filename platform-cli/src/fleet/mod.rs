@@ -5,10 +5,11 @@
 
 mod ask;
 mod say;
+mod who;
 
 use std::{
     collections::HashMap,
-    env, fs,
+    env,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -22,11 +23,13 @@ use platform_core::{
     telemetry::Metrics,
 };
 use platform_discovery::{Balance, Discovery, Endpoint, Target, balance};
+use platform_http::{admin, asking::Asker};
 use serde_json::Value;
 
 pub(crate) use self::{
-    ask::ask_at,
+    ask::{Question, ask_at},
     say::{paint, table},
+    who::Who,
 };
 use crate::{
     arguments::{Arguments, Flag},
@@ -34,12 +37,16 @@ use crate::{
 };
 
 /// The flags of every command that asks services.
-pub(crate) const FLAGS: [Flag; 7] = [
+pub(crate) const FLAGS: [Flag; 11] = [
     Flag::Valued("--config"),
     Flag::Valued("--set"),
     Flag::Valued("--instance"),
     Flag::Valued("--as"),
     Flag::Valued("--token-file"),
+    Flag::Valued("--ca"),
+    Flag::Valued("--cert"),
+    Flag::Valued("--key"),
+    Flag::Valued("--server-name"),
     Flag::Alone("--json"),
     Flag::Alone("--help"),
 ];
@@ -48,11 +55,24 @@ pub(crate) const FLAGS: [Flag; 7] = [
 pub(crate) const FLAGS_HELP: &str = "
   --instance NAME     only this one (may be given again)
   --json              for a script
-  --token-file FILE   shown to listeners that are not on this machine (a line NAME:TOKEN, or the token)
+  --token-file FILE   shown to listeners that are not on this machine (a line NAME:TOKEN, or the token);
+                      else the token in PLATFORM_ADMIN_TOKEN
+  --ca FILE           whom to believe where a listener speaks TLS; no token leaves this machine in cleartext then
+  --cert FILE, --key FILE
+                      who you are, for listeners that ask for a certificate
+  --server-name NAME  the name in their certificates ({service}); these four are admin.fleet in a file
   --as NAME           who asks, where no token is needed (your login)
   --config FILE       where discovery is set (./platform.toml if it is there)
   --set KEY=VALUE     stronger than the file and the environment: --set discovery.registry=etcd
 ";
+
+/// Flags that are keys.
+const REACHING: [(&str, &str); 4] = [
+    ("--ca", "admin.fleet.ca"),
+    ("--cert", "admin.fleet.cert"),
+    ("--key", "admin.fleet.key"),
+    ("--server-name", "admin.fleet.server_name"),
+];
 
 /// The services, as somebody at a terminal reaches them.
 pub(crate) struct Fleet {
@@ -62,27 +82,7 @@ pub(crate) struct Fleet {
     registry: String,
     only: Vec<String>,
     who: Who,
-}
-
-/// Who asks.
-pub(crate) enum Who {
-    Named(String),
-    Token(String),
-}
-
-impl Who {
-    /// Who has a token in this file, else this name, else the one that this machine knows.
-    ///
-    /// # Errors
-    /// A file without a token.
-    pub(crate) fn of(token_file: Option<&Path>, name: Option<&str>) -> Result<Self> {
-        if let Some(file) = token_file {
-            return Ok(Who::Token(token(file)?));
-        }
-        let login = || env::var("USER").or_else(|_| env::var("LOGNAME")).unwrap_or_default();
-        let name = name.map_or_else(login, str::to_owned);
-        Ok(Who::Named(if name.is_empty() { NOBODY.to_owned() } else { name }))
-    }
+    asker: Asker,
 }
 
 /// What one instance answered.
@@ -112,12 +112,18 @@ impl Fleet {
         let identity = Identity { name: "platform".to_owned(), ..Identity::default() };
         let file = arguments.value("--token-file").map(Path::new);
         let who = Who::of(file, arguments.value("--as"))?;
+        let asker = asker(&config)?;
+        // What somebody has just typed is looked at now; what stands in a file only where a listener asks for it.
+        if REACHING.iter().any(|(flag, _)| arguments.has(flag)) {
+            asker.check()?;
+        }
         Ok(Fleet {
             discovery: Discovery::of(discovery, &identity, &Metrics::new(&identity))?,
             watched: Mutex::default(),
             registry,
             only: arguments.values("--instance").map(str::to_owned).collect(),
             who,
+            asker,
         })
     }
 
@@ -175,18 +181,19 @@ impl Fleet {
         &self.registry
     }
 
-    /// Asks one instance.
+    /// Asks one instance of a service.
     ///
     /// # Errors
     /// It does not answer, or refuses.
     pub(crate) async fn ask_one(
         &self,
+        service: &str,
         instance: &Endpoint,
         method: &Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Said> {
-        ask::ask(instance, &self.who, method, path, body).await
+        ask::ask(&self.asker, service, instance, &self.who, Question { method, path, body }).await
     }
 
     /// Asks every instance of a service at once.
@@ -202,7 +209,7 @@ impl Fleet {
     ) -> Result<Vec<Answer>> {
         let instances = self.instances(service).await?;
         Ok(join_all(instances.into_iter().map(|instance| async move {
-            let said = self.ask_one(&instance, method, path, body).await;
+            let said = self.ask_one(service, &instance, method, path, body).await;
             Answer { service: service.to_owned(), instance, said }
         }))
         .await)
@@ -230,8 +237,23 @@ pub(crate) fn config(arguments: &Arguments) -> Result<Config> {
     for pair in arguments.values("--set") {
         builder = builder.flag(pair)?;
     }
+    for (flag, key) in REACHING {
+        if let Some(value) = arguments.value(flag) {
+            builder = builder.set(key, value);
+        }
+    }
     // Whoever acts wants to know who is there now, and not who was there some hours ago.
     builder.set("discovery.snapshot", "none").load()
+}
+
+/// The way to admin listeners, as it is set here.
+///
+/// # Errors
+/// What cannot be meant.
+pub(crate) fn asker(config: &Config) -> Result<Asker> {
+    let admin: admin::Config = config.section("admin")?;
+    config.check("admin", &admin)?;
+    Ok(Asker::new(admin.fleet))
 }
 
 /// Runs a command's questions.
@@ -243,23 +265,3 @@ pub(crate) fn run<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = runtime.map_err(|error| Error::new(ErrorKind::Start, format!("no runtime: {error}")))?;
     runtime.block_on(work)
 }
-
-/// The first token of a file of lines `NAME:TOKEN`, or of tokens alone.
-///
-/// # Errors
-/// A file that cannot be read, and one without a token.
-fn token(file: &Path) -> Result<String> {
-    let shown = file.display();
-    let text = fs::read_to_string(file).map_err(|error| usage(format!("--token-file {shown}: {error}")))?;
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    let token = line.map(|line| line.split_once(':').map_or(line, |(_, token)| token.trim()));
-    let token = token.filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
-    token.map(str::to_owned).ok_or_else(|| {
-        usage(format!(
-            "--token-file {shown}: there is no token in it; write NAME:TOKEN, as in the listener's own file"
-        ))
-    })
-}
-
-/// Whoever has no name at this machine.
-const NOBODY: &str = "somebody";

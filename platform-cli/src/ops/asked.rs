@@ -12,6 +12,8 @@ pub(super) struct Asked {
     pub(super) places: Places,
     pub(super) profile: Option<String>,
     pub(super) token_file: Option<PathBuf>,
+    /// How listeners with certificates are asked: a flag of the commands that ask services, and its value.
+    pub(super) reaching: Vec<String>,
     pub(super) check: bool,
     out: Option<PathBuf>,
 }
@@ -60,6 +62,7 @@ impl Asked {
             places: Places::default(),
             profile: None,
             token_file: None,
+            reaching: Vec::new(),
             check: false,
             out: None,
         };
@@ -80,6 +83,10 @@ impl Asked {
                 "--grafana" => asked.places.grafana = value()?.to_owned(),
                 "--runbooks" => asked.places.runbooks = value()?.to_owned(),
                 "--profile" => asked.profile = Some(value()?.to_owned()),
+                "--config" | "--set" | "--ca" | "--cert" | "--key" | "--server-name" => {
+                    let value = value()?;
+                    asked.reaching.extend([name, value].map(str::to_owned));
+                }
                 "--token-file" => asked.token_file = Some(PathBuf::from(value()?)),
                 "--shorten" => {
                     let text = value()?;

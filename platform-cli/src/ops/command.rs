@@ -48,7 +48,7 @@ SERVICES is one of these, or several:
                      page = \"https://…\"        the webhook that wakes somebody
                      ticket = \"https://…\"      the webhook that makes a ticket
   --from BINARY    a service's program, which is asked with --describe; its own arguments follow in quotes
-  --from URL       a running service's admin listener, http://HOST:PORT
+  --from URL       a running service's admin listener, http://HOST:PORT or https://HOST:PORT
   These two count before the file of the same service in FOLDER. They tell what only this service shows as well:
   dashboards/own/own-NAME.json, alerts among its rules, and their runbooks.
 
@@ -57,7 +57,9 @@ SERVICES is one of these, or several:
   --grafana URL    where boards are, for links
   --runbooks URL   where ops/runbooks is published, for links; else a service's own runbook
   --profile NAME   what stands under [profile.NAME] of each platform.toml as well
-  --token-file FILE  NAME:TOKEN for admin listeners that are not on this machine
+  --token-file FILE  NAME:TOKEN for admin listeners that are not on this machine; else PLATFORM_ADMIN_TOKEN
+  --ca FILE, --cert FILE, --key FILE, --server-name NAME, --config FILE, --set KEY=VALUE
+                     how listeners with TLS are asked, as in `platform targets --help`
   --shorten N      windows N times shorter, at most 60: for a drill in which alerts fire within a minute
 
 Exit status: 0 fine, 1 something differs or could not be read or written, 2 wrong use.

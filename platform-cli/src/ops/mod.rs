@@ -155,7 +155,7 @@ fn read(asked: &Asked) -> Result<(Vec<Operated>, Teams)> {
                 filed.extend(company.services);
             }
             Source::Binary(command) => services.push(binary::read(command)?),
-            Source::Url(url) => services.push(listener::read(url, asked.token_file.as_deref())?),
+            Source::Url(url) => services.push(listener::read(url, asked)?),
         }
     }
     services.iter().try_for_each(writes_here)?;

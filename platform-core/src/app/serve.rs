@@ -41,6 +41,8 @@ pub struct Bound {
     pub address: SocketAddr,
     /// What it speaks: `http1`, `h2`, `grpc`.
     pub protocol: String,
+    /// Is TLS around it?
+    pub tls: bool,
 }
 
 /// How serving ended.

@@ -148,6 +148,10 @@
 //! | `tls.client_ca` | `""` | nobody is asked for a certificate until somebody says whose count |
 //! | `tls.clients` | `optional` | probes and scrapers show none |
 //! | `peers` | `[]` | nobody is let in by a certificate until somebody names him |
+//! | `fleet.ca` | `""` | other listeners are believed as this machine believes, until a company names its own authority |
+//! | `fleet.cert` | `""` | the fleet view asks for what is open to everybody; a listener may demand one all the same |
+//! | `fleet.key` | `""` | that of `fleet.cert` |
+//! | `fleet.server_name` | `{service}` | a service's certificate names the service, wherever it runs |
 //!
 //! # `[discovery]`
 //!

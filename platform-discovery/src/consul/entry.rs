@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer};
 
-use super::word::{meta, status};
+use super::word::{YES, meta, status};
 use crate::endpoint::{Endpoint, Protocol, State, is_callable};
 
 /// One entry of `/v1/health/service/NAME`.
@@ -82,6 +82,7 @@ impl Entry {
             if said(meta::INSTANCE).is_empty() { id } else { said(meta::INSTANCE) }.to_owned();
         endpoint.protocol = Protocol::parse(said(meta::PROTOCOL)).unwrap_or_default();
         endpoint.admin = said(meta::ADMIN).parse().ok();
+        endpoint.admin_tls = said(meta::ADMIN_TLS) == YES;
         for (key, field) in [
             (meta::ZONE, &mut endpoint.zone),
             (meta::VERSION, &mut endpoint.version),

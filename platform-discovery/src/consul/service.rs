@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::word::{
-    meta,
+    YES, meta,
     status::{CRITICAL, PASSING},
 };
 use crate::{endpoint::State, record::Record};
@@ -34,6 +34,7 @@ pub(crate) fn service(record: &Record, lease: Duration) -> String {
     for (key, value) in [
         (meta::INSTANCE, record.instance.as_str()),
         (meta::ADMIN, &admin),
+        (meta::ADMIN_TLS, if record.admin_tls { YES } else { "" }),
         (meta::PROTOCOL, record.protocol.as_str()),
         (meta::STATE, record.state.as_str()),
         (meta::ZONE, &record.zone),
@@ -118,7 +119,8 @@ mod tests {
     fn what_is_said_of_an_instance_is_read_as_it_was_meant() {
         let text = r#"{
             "name": "catalog", "instance": "i-1", "address": "[::1]:8080", "admin": "[::1]:9464", "protocol": "h2",
-            "state": "ready", "zone": "a", "version": "1.4.2", "variant": "canary", "weight": 7, "owner": "team",
+            "admin_tls": true, "state": "ready", "zone": "a", "version": "1.4.2",
+            "variant": "canary", "weight": 7, "owner": "team",
             "expires_unix_ms": 0
         }"#;
         let ready = Record::read(text.as_bytes(), "catalog", "i-1").unwrap();

@@ -4,6 +4,7 @@
 pub(super) mod meta {
     pub(crate) const INSTANCE: &str = "instance";
     pub(crate) const ADMIN: &str = "admin";
+    pub(crate) const ADMIN_TLS: &str = "admin_tls";
     pub(crate) const PROTOCOL: &str = "protocol";
     pub(crate) const STATE: &str = "state";
     pub(crate) const ZONE: &str = "zone";
@@ -11,6 +12,9 @@ pub(super) mod meta {
     pub(crate) const VARIANT: &str = "variant";
     pub(crate) const OWNER: &str = "owner";
 }
+
+/// What is so.
+pub(super) const YES: &str = "true";
 
 /// What its checks say.
 pub(super) mod status {

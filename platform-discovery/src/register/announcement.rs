@@ -60,8 +60,16 @@ impl Announcement {
             ));
         };
         let protocol = Protocol::parse(&service.protocol).unwrap_or_default();
-        let admin = admin.map(|admin| admin.address);
-        let record = Record::of(&self.identity, &self.config, service.address, admin, protocol)?;
+        let record = Record {
+            admin_tls: admin.is_some_and(|admin| admin.tls),
+            ..Record::of(
+                &self.identity,
+                &self.config,
+                service.address,
+                admin.map(|admin| admin.address),
+                protocol,
+            )?
+        };
         let registration = Arc::new(Registration::new(&self.config, record)?);
         // Kept whatever comes of it: it goes on trying.
         let old = self
@@ -117,6 +125,7 @@ impl Record {
             instance: identity.instance.clone(),
             address,
             admin: admin.map(|admin| advertise::beside(admin, address)),
+            admin_tls: false,
             protocol,
             state: State::Ready,
             zone: identity.zone.clone(),

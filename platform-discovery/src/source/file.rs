@@ -152,6 +152,8 @@ struct Entry {
     instance: Option<String>,
     admin: Option<SocketAddr>,
     #[serde(default)]
+    admin_tls: bool,
+    #[serde(default)]
     protocol: Protocol,
     #[serde(default)]
     state: State,
@@ -171,6 +173,7 @@ impl Entry {
         let endpoint = Endpoint {
             address: self.address,
             admin: self.admin,
+            admin_tls: self.admin_tls,
             instance: self.instance.unwrap_or_else(|| self.address.to_string()),
             zone: self.zone,
             version: self.version,

@@ -1,8 +1,8 @@
 //! Which source answers for a target?
 
+use std::sync::Arc;
 #[cfg(any(feature = "consul", feature = "etcd"))]
 use std::sync::{Mutex, PoisonError};
-use std::{fmt, sync::Arc};
 
 use platform_core::{Error, Result};
 
@@ -130,7 +130,7 @@ fn kept<S: Clone>(place: &Mutex<Option<S>>, make: impl FnOnce() -> Result<S>) ->
 
 /// Sources that bring dependencies are there where a feature asks for them.
 #[cfg(not(all(feature = "consul", feature = "dns", feature = "etcd", feature = "kubernetes")))]
-fn not_built(asks: &dyn fmt::Display, registry: Registry) -> Error {
+fn not_built(asks: &dyn std::fmt::Display, registry: Registry) -> Error {
     Error::config(format!(
         "{asks}: this build has no source for the registry {registry}; build with the feature `{registry}` of \
          platform-http or platform-discovery, or choose another registry"

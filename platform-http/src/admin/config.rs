@@ -3,7 +3,10 @@
 use platform_core::config::{Refusal, Rules};
 use serde::{Deserialize, Serialize};
 
-use crate::server::{Clients, TlsConfig, no_address};
+use crate::{
+    asking,
+    server::{Clients, TlsConfig, no_address},
+};
 
 /// Where operators ask, and by what they are known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +22,20 @@ pub struct Config {
     /// With `tls.client_ca`: who may read and change, by what their certificates name. A name that ends in `/*` stands
     /// for all that begin alike.
     pub peers: Vec<String>,
+    /// How the fleet view and the command `platform` ask other listeners that have certificates.
+    pub fleet: asking::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let tls = TlsConfig { clients: Clients::Optional, ..TlsConfig::default() };
-        Config { listen: DEFAULT_LISTEN.to_owned(), token_file: String::new(), tls, peers: Vec::new() }
+        Config {
+            listen: DEFAULT_LISTEN.to_owned(),
+            token_file: String::new(),
+            tls,
+            peers: Vec::new(),
+            fleet: asking::Config::default(),
+        }
     }
 }
 
@@ -39,7 +50,9 @@ impl Rules for Config {
             (false, false) => Some("is only read with `tls.client_ca`; set that, or no peers"),
             _ => None,
         };
-        listen.into_iter().chain(tls).chain(peers.map(|why| Refusal::new("peers", why))).collect()
+        let fleet = self.fleet.refusals().into_iter().map(|refusal| refusal.under("fleet"));
+        let peers = peers.map(|why| Refusal::new("peers", why));
+        listen.into_iter().chain(tls).chain(fleet).chain(peers).collect()
     }
 }
 
@@ -70,6 +83,7 @@ mod tests {
         assert!(
             wrong("tls = { cert = 'a', key = 'b', client_ca = 'c' }").0.contains("`admin.peers` is empty")
         );
+        assert!(wrong("fleet = { cert = 'a' }").0.contains("`admin.fleet.cert` and `key` belong together"));
         assert!(wrong("peers = ['a']").0.contains("`admin.peers` is only read with"));
         assert!(wrong("tls = { cert = 'a' }").0.contains("`admin.tls.key` is missing"));
         assert_eq!(wrong("tls = { clients = 'required' }").1, Clients::Required);

@@ -25,6 +25,7 @@ use super::{
     zones,
 };
 use crate::{
+    asking::Asker,
     console::Console,
     server::{Connections, Limits, Listener, Times, of_the_key},
     tls::{self, Acceptor, Refresh},
@@ -80,21 +81,24 @@ impl Serve for Admin {
                 path => Some(Tokens::open(path)?),
             };
             let (secured, refresh) = Acceptor::open(app, &config.tls, tls::ADMIN)?.unzip();
+            let asker = Asker::new(config.fleet.clone());
+            asker.check().map_err(|error| Error::new(ErrorKind::Start, error.detail().to_owned()))?;
             let listener = Listener::bind(&config.listen).await;
             let listener = listener.map_err(|error| of_the_key(app, "admin.listen", &error))?;
             let address = listener.local_addr();
+            let tls = secured.is_some();
             let door = Door {
                 bound: address,
                 name: host_part(&config.listen).to_owned(),
                 pod_ip: app.pod_ip(),
                 has_tokens: tokens.is_some(),
                 peers: config.peers.clone(),
-                secure: secured.is_some(),
+                secure: tls,
             };
             let views = Views::of(app);
             let told = console::Told { app: app.clone(), views: Arc::clone(&views) };
             let desk = Desk(Arc::new(Inner {
-                console: Console::new(app, told),
+                console: Console::new(app, told, asker, tls),
                 views,
                 in_force: InForce::new(app.changes().clone()),
                 app: app.clone(),
@@ -103,7 +107,7 @@ impl Serve for Admin {
             }));
             let connections = Connections::new(limits(), times()).secured(secured);
             self.bound = Some(Ready { listener, connections, refresh, desk });
-            Ok(Bound { name: SECTION.to_owned(), address, protocol: PROTOCOL.to_owned() })
+            Ok(Bound { name: SECTION.to_owned(), address, protocol: PROTOCOL.to_owned(), tls })
         })
     }
 

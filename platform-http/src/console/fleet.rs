@@ -33,6 +33,14 @@ pub(super) struct Key {
     pub(super) instance: String,
 }
 
+/// Whom to ask, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Due {
+    pub(super) key: Key,
+    pub(super) admin: SocketAddr,
+    pub(super) tls: bool,
+}
+
 /// What is shown together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
@@ -62,7 +70,7 @@ impl Fleet {
         for (key, endpoint) in known {
             gone.remove(&key);
             match self.members.get_mut(&key) {
-                Some(member) if member.endpoint.admin == endpoint.admin => member.endpoint = endpoint,
+                Some(member) if member.is_at(&endpoint) => member.endpoint = endpoint,
                 // Another process under the same name is another instance.
                 _ => drop(self.members.insert(key, Member::new(endpoint, now))),
             }
@@ -71,23 +79,25 @@ impl Fleet {
     }
 
     /// Whom to ask now, at most `room`, who waits longest first; `own` is not asked.
-    pub(super) fn due(&mut self, now: Instant, room: usize, own: &Key) -> Vec<(Key, SocketAddr)> {
-        let ready =
-            |member: &Member| Some((member.next.filter(|next| *next <= now)?, member.endpoint.admin?));
-        let mut due: Vec<(Instant, Key, SocketAddr)> = self
+    pub(super) fn due(&mut self, now: Instant, room: usize, own: &Key) -> Vec<Due> {
+        let ready = |key: &Key, member: &Member| {
+            let (next, endpoint) = (member.next.filter(|next| *next <= now)?, &member.endpoint);
+            Some((next, Due { key: key.clone(), admin: endpoint.admin?, tls: endpoint.admin_tls }))
+        };
+        let mut due: Vec<(Instant, Due)> = self
             .members
             .iter()
             .filter(|(key, _)| *key != own)
-            .filter_map(|(key, member)| ready(member).map(|(next, admin)| (next, key.clone(), admin)))
+            .filter_map(|(key, member)| ready(key, member))
             .collect();
-        due.sort_by_key(|(next, ..)| *next);
+        due.sort_by_key(|(next, _)| *next);
         due.truncate(room);
-        for (_, key, _) in &due {
-            if let Some(member) = self.members.get_mut(key) {
+        for (_, due) in &due {
+            if let Some(member) = self.members.get_mut(&due.key) {
                 member.next = None;
             }
         }
-        due.into_iter().map(|(_, key, admin)| (key, admin)).collect()
+        due.into_iter().map(|(_, due)| due).collect()
     }
 
     /// What came of asking one, or why nothing did.
@@ -192,6 +202,12 @@ impl Member {
         }
     }
 
+    /// Is that the same listener, spoken to in the same way?
+    fn is_at(&self, endpoint: &Endpoint) -> bool {
+        let of = |endpoint: &Endpoint| (endpoint.admin, endpoint.admin_tls);
+        of(&self.endpoint) == of(endpoint)
+    }
+
     fn kind(&self, key: &Key) -> Kind {
         let (version, variant) = match &self.pulse {
             Some(pulse) => (&pulse.version, &pulse.variant),
@@ -218,6 +234,7 @@ impl Member {
         let (window, _) = self.history.window();
         let mut shown = json!({
             "instance": key.instance, "zone": zone, "state": state, "admin": self.endpoint.admin,
+            "admin_tls": self.endpoint.admin_tls,
         });
         if state == SILENT {
             shown["why"] = json!(self.why);
@@ -363,7 +380,7 @@ mod tests {
         // The one that answers is asked each second, the other one less and less often.
         assert_eq!(
             fleet.due(start + SECOND, 10, &own),
-            [(key("films", "a"), "127.0.0.1:1001".parse().unwrap())]
+            [Due { key: key("films", "a"), admin: "127.0.0.1:1001".parse().unwrap(), tls: false }]
         );
         assert_eq!(fleet.due(start + SECOND * 2, 10, &own).len(), 1);
         // An answer that never comes makes it silent as well.
@@ -395,7 +412,7 @@ mod tests {
         for _ in 0..10 {
             let due = fleet.due(start, 64, &own);
             assert!(due.len() <= 64);
-            asked.extend(due.into_iter().map(|(key, _)| key));
+            asked.extend(due.into_iter().map(|due| due.key));
         }
         assert_eq!((asked.len(), asked.contains(&own)), (499, false));
         assert_eq!((period(500), period(2_000)), (SECOND, SECOND * 4));

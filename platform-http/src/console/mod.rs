@@ -43,12 +43,18 @@ use tokio::time::{Instant, MissedTickBehavior};
 use feed::{Feed, Places};
 use tally::History;
 
+use crate::asking::Asker;
+
 pub(crate) use page::{PAGE, POLICY};
 
 /// The page of one process, behind its admin listener.
 pub(crate) struct Console {
     app: App,
     rooms: Box<dyn Rooms>,
+    /// The way to the others.
+    asker: Asker,
+    /// Is TLS around its own listener?
+    secure: bool,
     process: Process,
     places: Places,
     state: Feed,
@@ -89,10 +95,12 @@ struct Past {
 }
 
 impl Console {
-    pub(crate) fn new(app: &App, rooms: impl Rooms + 'static) -> Self {
+    pub(crate) fn new(app: &App, rooms: impl Rooms + 'static, asker: Asker, secure: bool) -> Self {
         Console {
             app: app.clone(),
             rooms: Box::new(rooms),
+            asker,
+            secure,
             process: Process::of_this_process(),
             places: Places::new(),
             state: Feed::new(),

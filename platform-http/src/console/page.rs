@@ -6,7 +6,7 @@ pub(crate) const PAGE: &str = include_str!("page.html");
 /// What the page may do: run its own script and style, and ask its own listener. Both are named by their hashes, so
 /// that nothing that slipped into the page would run; nobody may frame it and click for somebody else.
 pub(crate) const POLICY: &str = concat!(
-    "default-src 'none'; script-src 'sha256-sAdv0mS7KgVe47HaSZ9Z/eIG6cTeit5sQrHyF03d2Oo='; ",
+    "default-src 'none'; script-src 'sha256-siWN3O99/oV26ID6yuYUHANByl5jXjliWW6Jxxy+F94='; ",
     "style-src 'sha256-W4U0BOQJyEWjgDjU9qKD53j4xGEOhmgK1Qse+Gpzxx8='; ",
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 );

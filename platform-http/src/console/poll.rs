@@ -15,11 +15,7 @@ use futures_util::{
     stream::{self, FuturesUnordered},
 };
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use http_body_util::{BodyExt as _, Full, Limited};
 use platform_core::ErrorKind;
 use platform_discovery::{Discovery, Endpoint, Followed, Target};
 use serde_json::json;
@@ -27,11 +23,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{
     Console,
-    fleet::{Fleet, Key},
+    fleet::{Due, Fleet, Key},
     pulse::{Pulse, called},
 };
-
-type Asker = legacy::Client<HttpConnector, Empty<Bytes>>;
+use crate::asking::{Asker, Listener};
 
 impl Console {
     /// Asks the fleet while somebody looks at it; never ends.
@@ -50,7 +45,7 @@ impl Console {
     /// Until nobody has looked for [`LINGER`].
     async fn watch_fleet(&self, discovery: &Discovery) {
         let (mut fleet, mut followed) = (Fleet::default(), Following::default());
-        let (own, asker) = (self.own_key(), asker());
+        let (own, mut lines) = (self.own_key(), Lines::default());
         let mut asking = FuturesUnordered::new();
         let mut seconds = tokio::time::interval(SECOND);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -81,7 +76,9 @@ impl Console {
                 }
                 now = looks.tick() => {
                     let called = self.called_services(&fleet);
-                    fleet.know(now, self.known(&own, &followed, &called));
+                    let known = self.known(&own, &followed, &called);
+                    lines.keep(&known);
+                    fleet.know(now, known);
                     followed.follow(discovery, registry.with(called));
                 }
                 Some(told) = lists.next() => registry.hear(told),
@@ -90,8 +87,8 @@ impl Console {
                 }
             }
             let room = AT_ONCE - asking.len().min(AT_ONCE);
-            for (key, admin) in fleet.due(Instant::now(), room, &own) {
-                asking.push(ask(asker.clone(), key, admin));
+            for due in fleet.due(Instant::now(), room, &own) {
+                asking.push(ask(lines.to(&self.asker, &due), due.key));
             }
         }
     }
@@ -127,6 +124,7 @@ impl Console {
             let mut endpoint = Endpoint::at(admin.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0))));
             endpoint.instance.clone_from(&identity.instance);
             (endpoint.admin, endpoint.owner) = (admin, identity.owner.clone());
+            endpoint.admin_tls = self.secure;
             Arc::new(endpoint)
         });
         known
@@ -217,23 +215,34 @@ impl Following {
     }
 }
 
-fn asker() -> Asker {
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(PATIENCE));
-    connector.set_nodelay(true);
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(1)
-        .pool_idle_timeout(IDLE)
-        .build(connector)
+/// The lines to the others; a connection is kept for as long as its instance is known.
+#[derive(Default)]
+struct Lines(BTreeMap<Key, (Due, Result<Listener, String>)>);
+
+impl Lines {
+    fn to(&mut self, asker: &Asker, due: &Due) -> Result<Listener, String> {
+        let open = || {
+            let listener = asker.instance(&due.key.service, due.admin, due.tls);
+            (due.clone(), listener.map_err(|error| error.detail().to_owned()))
+        };
+        let line = self.0.entry(due.key.clone()).or_insert_with(open);
+        if line.0 != *due {
+            *line = open();
+        }
+        line.1.clone()
+    }
+
+    fn keep(&mut self, known: &BTreeMap<Key, Arc<Endpoint>>) {
+        self.0.retain(|key, _| known.contains_key(key));
+    }
 }
 
 /// No token is shown, whoever looks: the address stands in a registry, and anybody may write there.
-async fn ask(asker: Asker, key: Key, admin: SocketAddr) -> (Key, Result<Pulse, String>) {
+async fn ask(line: Result<Listener, String>, key: Key) -> (Key, Result<Pulse, String>) {
     let told = async {
-        let request = Request::get(format!("http://{admin}/platform/pulse")).body(Empty::new());
+        let request = Request::get("/platform/pulse").body(Full::new(Bytes::new()));
         let request = request.map_err(|error| format!("cannot be asked: {error}"))?;
-        let reply = asker.request(request).await.map_err(|error| explain(&error))?;
+        let reply = line?.ask(request).await.map_err(|error| error.detail().to_owned())?;
         if reply.status() != StatusCode::OK {
             return Err(format!("answers {}", reply.status()));
         }
@@ -244,15 +253,6 @@ async fn ask(asker: Asker, key: Key, admin: SocketAddr) -> (Key, Result<Pulse, S
     (key, told.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))))
 }
 
-/// The innermost cause says what a person understands.
-fn explain(error: &legacy::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
 const SECOND: Duration = Duration::from_secs(1);
 /// What is known changes as often as registries are read.
 const LOOKS: Duration = Duration::from_millis(250);
@@ -260,8 +260,6 @@ const LOOKS: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 64;
 /// As long as one of them may hold its place.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Longer than the time between two questions, also of a very large fleet.
-const IDLE: Duration = Duration::from_secs(15);
 /// Twenty times what an instance tells.
 const LARGEST: usize = 64 * 1024;
 /// So that a page that is loaded again finds its line.

@@ -234,6 +234,7 @@ impl Serve for Server {
                     Ok(())
                 }
             });
+            let tls = secured.is_some();
             self.bound = Some(Ready {
                 listener,
                 observer: Observer::new(app, self.lines, self.dialect.take(), scheme(&config.tls)),
@@ -252,7 +253,7 @@ impl Serve for Server {
                 lists,
                 app: app.clone(),
             });
-            Ok(Bound { name: NAME.to_owned(), address, protocol: self.protocol.to_owned() })
+            Ok(Bound { name: NAME.to_owned(), address, protocol: self.protocol.to_owned(), tls })
         })
     }
 

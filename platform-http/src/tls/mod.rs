@@ -34,6 +34,8 @@ mod acceptor;
 #[path = "none.rs"]
 mod acceptor;
 #[cfg(feature = "tls")]
+pub(crate) mod client;
+#[cfg(feature = "tls")]
 mod files;
 mod identity;
 mod metrics;

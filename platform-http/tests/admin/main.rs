@@ -1,5 +1,10 @@
 //! What an operator, a probe and a stranger get from the admin listener, over real sockets.
 
+#[cfg(feature = "tls")]
+mod asking;
+#[cfg(feature = "tls")]
+#[path = "../ground/authority.rs"]
+mod authority;
 mod faults;
 mod house;
 #[path = "../../../platform-core/tests/judges/mod.rs"]

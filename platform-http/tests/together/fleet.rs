@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The fleet, once it is as `wanted`.
-async fn fleet(house: &House, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn fleet(house: &House, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut stream = Stream::open_at(house, "/platform/stream?of=fleet", "").await;
     let mut last = Value::Null;
     for _ in 0..20 {
@@ -33,7 +33,7 @@ async fn fleet(house: &House, wanted: impl Fn(&Value) -> bool) -> Value {
     panic!("it never comes to that: {last:#}")
 }
 
-fn service<'a>(fleet: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn service<'a>(fleet: &'a Value, name: &str) -> &'a Value {
     let services = fleet["services"].as_array().expect("a list");
     services.iter().find(|service| service["service"] == name).unwrap_or(&Value::Null)
 }

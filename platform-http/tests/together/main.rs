@@ -1,5 +1,8 @@
 //! Two services and what is between them, on real sockets: `edge` calls `catalog`, found in a registry of its own.
 
+#[cfg(feature = "tls")]
+#[path = "../ground/authority.rs"]
+mod authority;
 #[path = "../../../platform-core/tests/judges/mod.rs"]
 mod judges;
 #[cfg(feature = "otlp")]
@@ -20,6 +23,8 @@ mod live;
 mod registry;
 mod route;
 mod scrape;
+#[cfg(feature = "tls")]
+mod secured;
 #[cfg(feature = "otlp")]
 mod trace;
 mod zones;

@@ -79,6 +79,7 @@ impl Registry {
             instance: instance.into(),
             address: address(index),
             admin: None,
+            admin_tls: false,
             protocol: Protocol::Http1,
             state: State::Ready,
             zone: String::new(),

@@ -2,112 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "what helps a test may panic: the test fails")]
 
+#[path = "../../../platform-http/tests/ground/authority.rs"]
+mod authority;
+#[path = "../ground/mod.rs"]
 mod ground;
+mod secured;
+mod town;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
-use axum::{Router, extract::State, routing::get};
-use ground::platform_in;
-use platform_core::{
-    App, Result,
-    app::{ChangeKind, Ended},
-    config::Config,
-    context,
-    lifecycle::Phase,
-    telemetry::log::Output,
-};
-use platform_http::{Client, Problem, Server, prepare};
+use platform_core::{app::ChangeKind, lifecycle::Phase};
 use serde_json::Value;
-use tokio::task::JoinHandle;
-
-/// An instance of a service in this process.
-struct Instance {
-    app: App,
-    running: JoinHandle<Result<Ended>>,
-}
-
-impl Instance {
-    async fn start(registry: &Path, service: &str, instance: &str, zone: &str) -> Instance {
-        let config = Config::builder()
-            .set("server.listen", "127.0.0.1:0")
-            .set("admin.listen", "127.0.0.1:0")
-            .set("service.instance", instance)
-            .set("service.zone", zone)
-            .set("service.version", "1.2.0")
-            .set("lifecycle.propagation", "0ms")
-            .set("discovery.start_wait", "100ms")
-            .set("discovery.dir.path", registry.display().to_string());
-        let config = config.load().unwrap();
-        let app =
-            App::builder(service).config(config).log_to(Output::to(std::io::sink())).start().await.unwrap();
-        let routes = if service == "orders" {
-            let stock = Client::for_target(&app, "stock").unwrap();
-            Router::new().route("/", get(ask)).with_state(stock)
-        } else {
-            Router::new().route("/", get(|| async { "7" }))
-        };
-        prepare(&app, Server::new(routes)).unwrap();
-        let running = context::spawn(app.clone().run_until_stopped());
-        app.phases().reached(Phase::Ready).await;
-        // Announced just after that, by a file.
-        let record = registry.join(service).join(format!("{instance}.json"));
-        while !record.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Instance { app, running }
-    }
-
-    /// The status of its page, which asks stock.
-    async fn page(&self) -> u16 {
-        let address = self.app.address("http").unwrap();
-        let itself = Client::builder(&self.app, "itself").target(format!("fixed://{address}"));
-        let itself = itself.policy(|policy| policy.recovery = platform_core::recovery::Recovery::None);
-        itself.build().unwrap().get("/").send().await.unwrap().status().as_u16()
-    }
-
-    async fn ended(self) -> u8 {
-        self.running.await.unwrap().unwrap().code()
-    }
-}
-
-async fn ask(State(stock): State<Client>) -> Result<String, Problem> {
-    Ok(stock.get("/").send().await?.error_for_status().await?.text().await?)
-}
-
-/// A folder with a registry and a file that names it.
-struct Town {
-    place: tempfile::TempDir,
-}
-
-impl Town {
-    fn new() -> Town {
-        let place = tempfile::tempdir().unwrap();
-        let town = Town { place };
-        let file = format!(
-            "[service]\nname = \"orders\"\nowner = \"team-a\"\n[discovery]\nstart_wait = \"2s\"\ndir = {{ path = {:?} }}\n",
-            town.registry()
-        );
-        fs::write(town.place.path().join("platform.toml"), file).unwrap();
-        town
-    }
-
-    fn registry(&self) -> std::path::PathBuf {
-        self.place.path().join("registry")
-    }
-
-    /// Status, output and complaints of the command. It runs beside the services, which must not wait for it.
-    async fn platform(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let folder = self.place.path().to_path_buf();
-        let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
-        let run = move || {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            platform_in(&folder, &arguments)
-        };
-        let out = tokio::task::spawn_blocking(run).await.unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (out.status.code(), text(&out.stdout), text(&out.stderr))
-    }
-}
+use town::{Instance, Town};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_is_seen_and_changed_as_a_whole() {
@@ -235,8 +141,7 @@ async fn a_service_is_seen_and_changed_as_a_whole() {
     assert_eq!(one.app.phases().current(), Phase::Ready);
 
     for instance in [one, stock, far] {
-        instance.app.stop("the test", "it is over");
-        assert_eq!(instance.ended().await, 0);
+        instance.stop().await;
     }
 }
 
@@ -349,6 +254,5 @@ async fn one_that_is_gone_or_silent_is_a_failure_of_its_own() {
     assert!(said[1]["known"] == 0 && trouble.contains("nobody answers for stock"), "{said}");
     let (status, said, _) = town.platform(&["targets"]).await;
     assert!(status == Some(1) && said.contains("stock: nobody answers for stock"), "{said}");
-    one.app.stop("the test", "it is over");
-    assert_eq!(one.ended().await, 0);
+    one.stop().await;
 }
