@@ -5,7 +5,8 @@
 //! ([`serving`](super::serving)); `[slo]` has none, because nobody can promise for somebody else.
 //!
 //! # `[defaults]`
-//! The same for `[clients.NAME]`, which alone has a `target`, `methods` and a `service_config`. What else stands there is below.
+//! The same for `[clients.NAME]`, which alone has a `target`, `methods` and a `service_config`. What else stands there is
+//! below.
 //!
 //! | key | value | because |
 //! |---|---|---|
@@ -95,6 +96,18 @@
 //! | `tls.cert` | `""` | most servers ask for none |
 //! | `tls.key` | `""` | it belongs to `cert` |
 //! | `tls.server_name` | `""` | the target's host or name is what its certificate should say |
+//!
+//! # `[clients.NAME.methods]`
+//! What single methods of a gRPC target have of their own, as in `[clients.ratings.methods."film.Ratings/Get"]`. Of its
+//! `policy` (`timeout`, `attempt_timeout`, `recovery`, `retry`, `hedge` without `extra`) what is not said is the client's.
+//!
+//! | key | value | because |
+//! |---|---|---|
+//! | `idempotent` | `false` | the proto says it (`idempotency_level`), and of what says nothing a repeat may do harm |
+//! | `retry_codes` | `[]` | what a code means decides; a target that uses codes in its own way says which |
+//! | `stream_timeout` | `none` | streams that are meant to last would end in the middle |
+//! | `stream_idle` | `none` | how long silence is no sign of trouble only the target knows |
+//! | `wait_for_ready` | `false` | a call that nobody can answer now is refused soon, so that its caller may do something else |
 //!
 //! # `[blocking.NAME]`
 //! Threads for one kind of work that blocks: [`Blocking`](crate::blocking::Blocking).
