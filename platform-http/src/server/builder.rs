@@ -3,6 +3,7 @@
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use axum::Router;
+use futures_util::future::Either;
 use http::{HeaderName, HeaderValue, Request, Response};
 use platform_core::{
     App, Error, ErrorKind, Result,
@@ -21,6 +22,7 @@ use super::{
     admit::Door,
     allow::Lists,
     classes::Named,
+    crossing::Crossing,
     dialect::Dialect,
     edge::{Answer, Edge, Whole},
     metrics::SCHEMES,
@@ -84,6 +86,7 @@ struct Ready {
     lists: Lists,
     observer: Observer,
     settings: Settings,
+    crossing: Option<Crossing>,
     app: App,
 }
 
@@ -177,8 +180,8 @@ impl Server {
 
     /// Answers browsers of other origins as `cors` says; of several the last counts. It stands around all that asks who
     /// calls (`server.bearer`, `server.allow`, the slot `identity`): a browser asks first whether it may, and shows no
-    /// credentials with that (the Fetch standard's preflight), and a page may read a refusal only if `cors` lets it.
-    /// Routes only.
+    /// credentials with that (the Fetch standard's preflight), and a page may read a refusal only if `cors` lets it; what
+    /// the server itself refuses too, and that first question takes no place of `server.policy`. Routes only.
     pub fn cors(mut self, cors: CorsLayer) -> Self {
         self.cors = Some(cors);
         self
@@ -235,6 +238,7 @@ impl Serve for Server {
                 }
             });
             let tls = secured.is_some();
+            let crossing = self.cors.clone().filter(|_| self.serving.routes().is_some()).map(Crossing);
             self.bound = Some(Ready {
                 listener,
                 observer: Observer::new(app, self.lines, self.dialect.take(), scheme(&config.tls)),
@@ -242,6 +246,7 @@ impl Serve for Server {
                     trust: config.trust,
                     show: Show::new(&config.show),
                     asks_below: self.slots.has_identity(),
+                    crossed: crossing.is_some(),
                     quota: quota(&config.policy.rate_limit),
                     guards,
                     paths: Arc::new(paths),
@@ -251,6 +256,7 @@ impl Serve for Server {
                 connections: Connections::new(config.limits, config.times).secured(secured),
                 refresh,
                 lists,
+                crossing,
                 app: app.clone(),
             });
             Ok(Bound { name: NAME.to_owned(), address, protocol: self.protocol.to_owned(), tls })
@@ -310,7 +316,23 @@ impl Ready {
                 let trust = stack.meet(&mut request, peer);
                 stack.clone().answer(request, trust)
             };
-            let serving = self.connections.serve(self.listener, drain, grace, answer);
+            let (connections, listener) = (self.connections, self.listener);
+            let serving = match self.crossing {
+                None => Either::Left(connections.serve(listener, drain, grace, answer)),
+                Some(crossing) => {
+                    let answer = move |request: Request<_>, peer: &Peer| {
+                        let crossed = crossing.of(&request);
+                        let answered = answer(request, peer);
+                        async move {
+                            match crossed {
+                                None => answered.await,
+                                Some(crossed) => crossed.told(answered.await).await,
+                            }
+                        }
+                    };
+                    Either::Right(connections.serve(listener, drain, grace, answer))
+                }
+            };
             let served = match self.refresh {
                 None => serving.await,
                 Some(refresh) => tokio::select! {

@@ -25,6 +25,7 @@ mod builder;
 mod classes;
 mod config;
 mod connection;
+mod crossing;
 pub mod dialect;
 mod durations;
 mod edge;

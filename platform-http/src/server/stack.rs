@@ -35,6 +35,7 @@ use super::{
     Peer, admit,
     admit::Carried,
     classes::Paths,
+    crossing::is_preflight,
     dialect::Dialect,
     edge::{Answer, Landing},
     observe::{Observer, Seen},
@@ -61,6 +62,8 @@ struct Shared {
     paths: Arc<Paths>,
     /// An identity layer asks the guards, below it.
     asks_below: bool,
+    /// Browsers of other origins are answered.
+    crossed: bool,
     quota: Option<HeaderValue>,
     trust: TrustConfig,
     show: Show,
@@ -75,6 +78,7 @@ pub(super) struct Settings {
     pub(super) guards: Arc<ServerGuards>,
     pub(super) paths: Arc<Paths>,
     pub(super) asks_below: bool,
+    pub(super) crossed: bool,
     pub(super) quota: Option<HeaderValue>,
     pub(super) body: u64,
     pub(super) body_idle: Duration,
@@ -82,9 +86,20 @@ pub(super) struct Settings {
 
 impl<S: Answer> Stack<S> {
     pub(super) fn new(observer: Observer, identity: Arc<Identity>, settings: Settings, inner: S) -> Self {
-        let Settings { trust, show, guards, paths, asks_below, quota, body, body_idle } = settings;
-        let shared =
-            Shared { observer, identity, guards, paths, asks_below, quota, trust, show, body, body_idle };
+        let Settings { trust, show, guards, paths, asks_below, crossed, quota, body, body_idle } = settings;
+        let shared = Shared {
+            observer,
+            identity,
+            guards,
+            paths,
+            asks_below,
+            crossed,
+            quota,
+            trust,
+            show,
+            body,
+            body_idle,
+        };
         Stack { shared: Arc::new(shared), inner }
     }
 
@@ -111,7 +126,9 @@ impl<S: Answer> Stack<S> {
         // R1 Count everything: every refusal below is on the graph, with its final status.
         let mut seen = shared.observer.begin(&request, &context, parent, trust.internal);
         let mut admitted = shared.admit(&request, &mut context, class, &seen);
-        if admitted.is_ok() && !shared.asks_below {
+        // What a browser asks first takes no place: nothing is done for it, and refused it would be a network error.
+        let free = shared.asks_below || (shared.crossed && is_preflight(&request));
+        if admitted.is_ok() && !free {
             // Importance and capacity: a refusal runs no handler and reads no body.
             let has_body = !request.body().is_end_stream();
             match admit::enter(&shared.guards, class, &mut context, has_body).await {

@@ -9,6 +9,7 @@ mod bad_input;
 mod bearer;
 #[cfg(feature = "compression")]
 mod compression;
+mod crossing;
 mod guards;
 mod lent;
 mod limits;
