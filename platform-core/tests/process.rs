@@ -19,7 +19,14 @@ use std::{
     time::Duration,
 };
 
-use platform_core::{App, Error, ErrorKind, lifecycle::OnDeath};
+use platform_core::{
+    App, Error, ErrorKind,
+    lifecycle::OnDeath,
+    telemetry::catalogue::{Catalogue, GaugeSpec, Spec as _},
+};
+
+/// What only the smallest process measures.
+static PARCELS: GaugeSpec<()> = GaugeSpec::new("parcels_waiting", "Parcels that wait to be fetched");
 
 fn main() -> ExitCode {
     match env::var(SCENARIO).as_deref() {
@@ -58,7 +65,10 @@ const TESTS: [(&str, fn()); 9] = [
 /// The smallest process: nothing to serve, and it says when it runs.
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn serves() -> ExitCode {
-    let app = App::start("orders").await.unwrap();
+    let parcels = Catalogue::default().room("parcels", vec![PARCELS.declared()], Vec::new());
+    let app = App::builder("orders").own(parcels).start_process().await.unwrap();
+    // As the protocol's crate does.
+    app.describe("metrics", || serde_json::json!([{ "name": "everybodys_total" }]));
     tracing::warn!("said on the way");
     app.run().await.unwrap()
 }
@@ -147,6 +157,9 @@ fn what_an_errand_prints_is_all_that_is_printed() {
     let printed = child.rest();
     let described: serde_json::Value = serde_json::from_str(&printed).expect(&printed);
     assert_eq!(described["identity"]["name"], "orders");
+    let measured = described["metrics"].as_array().unwrap();
+    let names: Vec<_> = measured.iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["everybodys_total", "parcels_waiting"], "its own behind those of all");
     assert!(child.complaint().contains("said on the way"), "beside it, and not lost");
 }
 

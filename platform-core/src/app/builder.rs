@@ -252,6 +252,7 @@ impl Builder {
             config,
             objectives,
             own,
+            own_metrics: self.own.to_json(),
             identity,
         }));
         let identity = app.identity();

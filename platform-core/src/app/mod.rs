@@ -86,6 +86,8 @@ struct Inner {
     identity: Arc<Identity>,
     objectives: Objectives,
     own: Own,
+    /// What only it measures, as `--describe` tells it.
+    own_metrics: Value,
     config: Config,
     telemetry: Telemetry,
     lifecycle: lifecycle::Config,

@@ -294,6 +294,15 @@ impl App {
         for (part, tell) in self.plan(|plan| std::mem::take(&mut plan.describe)) {
             description[part] = tell();
         }
+        // A team's own behind the platform's, of which the protocol's crate tells.
+        if let Value::Array(own) = &self.0.own_metrics
+            && !own.is_empty()
+        {
+            match &mut description["metrics"] {
+                Value::Array(all) => all.extend_from_slice(own),
+                nobodys => *nobodys = json!(own),
+            }
+        }
         description
     }
 }
