@@ -113,9 +113,9 @@ impl Outcome {
             Outcome::Success => (Again::Never, Success, Success, Lesson::Sample, true),
             Outcome::CallerFault => (Again::Never, Success, Success, Lesson::Sample, true),
             Outcome::ServerFault => (Again::IfRepeatable, Failure, Failure, Lesson::Ignore, false),
-            // An overloaded target is throttled by limit, budget and push-back; cutting it off as well
-            // would turn a slow minute into an outage.
-            Outcome::Overload => (Again::AsTold, Ignore, Failure, Lesson::Drop, false),
+            // An overloaded target is there, and is throttled by limit, budget and push-back; cutting it off for the calls that
+            // were too late as well would turn a slow minute into an outage.
+            Outcome::Overload => (Again::AsTold, Success, Failure, Lesson::Drop, false),
             Outcome::Timeout => (Again::IfRepeatable, Failure, Failure, Lesson::Drop, false),
             Outcome::Unreachable => (Again::Elsewhere, Failure, Failure, Lesson::Ignore, false),
             Outcome::Local | Outcome::Abandoned => (Again::Never, Ignore, Ignore, Lesson::Ignore, false),
@@ -200,7 +200,7 @@ mod tests {
             ("ok", Again::Never, Success, Success, Lesson::Sample, true),
             ("caller", Again::Never, Success, Success, Lesson::Sample, true),
             ("server", Again::IfRepeatable, Failure, Failure, Lesson::Ignore, false),
-            ("overload", Again::AsTold, Ignore, Failure, Lesson::Drop, false),
+            ("overload", Again::AsTold, Success, Failure, Lesson::Drop, false),
             ("timeout", Again::IfRepeatable, Failure, Failure, Lesson::Drop, false),
             ("unreachable", Again::Elsewhere, Failure, Failure, Lesson::Ignore, false),
             ("local", Again::Never, Ignore, Ignore, Lesson::Ignore, false),

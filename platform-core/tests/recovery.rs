@@ -331,6 +331,28 @@ mod hedges {
         }
     }
 
+    /// Where others wait too, a copy of a call makes all of them later: in storm S4 at 95 % of what the slots can do hedges
+    /// alone brought a target that was well into an overload.
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_has_just_said_that_it_has_too_much_to_do_is_not_hedged() {
+        let never = Hint { after: None, mark: Some(Mark::Never) };
+        let script = move |number| match number {
+            0 => Does::Answer(ms(1), Outcome::Overload, never),
+            1 | 2 => Does::well(ms(200)),
+            _ => Does::well(ms(10)),
+        };
+        let bench = warm(script, 3).await;
+        bench.call().await.expect("a reply is a reply");
+        let begun = Instant::now();
+        bench.call().await.expect("the first answers in the end");
+        assert_eq!((bench.attempts(), begun.elapsed()), (202, ms(200)));
+        sleep(ms(1_200)).await;
+        let begun = Instant::now();
+        bench.call().await.expect("the hedge answers");
+        assert_eq!(bench.attempts(), 204);
+        assert!(begun.elapsed() < ms(40), "{:?}", begun.elapsed());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_extra_load_stays_within_what_was_said() {
         // One in four is slow from now on: far more than the budget pays for.

@@ -282,7 +282,8 @@ impl ClientStack {
         Some(origin.now.instant() + after)
     }
 
-    /// Asked when a hedge is due: never while the target is in doubt, and only what both budgets pay for.
+    /// Asked when a hedge is due: never while the target is in doubt or says that it has too much to do, and only what both
+    /// budgets pay for.
     fn may_hedge(&self, now: Tick) -> bool {
         let mode = self.policy.load().hedge.mode;
         if !mode.is_on() || self.guards.breaker.engine().state(now) != breaker::State::Closed {
@@ -290,6 +291,10 @@ impl ClientStack {
         }
         if !mode.enforces() {
             self.guards.would_repeat.inc();
+            return false;
+        }
+        // Who is late there is late because others wait too, and a copy of a call makes all of them later.
+        if self.guards.throttle.engine().hears_overload(now) {
             return false;
         }
         hedge::withdraw(&self.guards.hedges, &self.guards.budget, now).is_ok()

@@ -13,7 +13,8 @@
 //!                  └───────────────────────────────────────────────┘
 //! ```
 //!
-//! What counts is column *Breaker* of the table of outcomes ([`Outcome::readings`]). A call counts only in the
+//! What counts is column *Breaker* of the table of outcomes ([`Outcome::readings`]). An answer of "too much to do" counts for
+//! the target, which is there; only a probe is none the wiser by it, and the next call is another. A call counts only in the
 //! generation that admitted it (`word.rs`): what was under way when the breaker opened neither opens it again nor
 //! closes it.
 //!
@@ -292,6 +293,10 @@ impl Breaker {
     fn probed(&self, ticket: Ticket, verdict: &Verdict) {
         let (generation, at) = (ticket.generation, self.at(verdict.at));
         match self.evidence(verdict.outcome) {
+            // Who refuses it is there, and whether it answers is still to be found out.
+            Evidence::Success if verdict.outcome == Outcome::Overload => {
+                self.word.let_go(generation);
+            }
             Evidence::Ignore => {
                 self.word.let_go(generation);
             }

@@ -100,6 +100,17 @@ impl Throttle {
         share(self.window.answers(self.since(now)), config.k, config.max_share)
     }
 
+    /// Does the target say at `now` that it has too much to do: was it more than one of a hundred answers in the memory?
+    /// A single refusal is one instance's bad moment. Nothing is heard in mode off.
+    pub fn hears_overload(&self, now: impl Into<Tick>) -> bool {
+        let at = self.since(now);
+        if at >= self.doubtful.load(Relaxed) {
+            return false;
+        }
+        let Answers { all, accepted } = self.window.answers(at);
+        (all - accepted) * 100 > all
+    }
+
     /// Does a call go on at `now`? `turned` says whether it is one of a share that does not.
     #[inline]
     fn decide(&self, now: impl Into<Tick>, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
@@ -230,6 +241,18 @@ mod tests {
             };
             assert!((throttle.share(now) - expected).abs() < 1e-9, "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn overload_is_heard_from_one_in_a_hundred_on_and_for_as_long_as_it_is_remembered() {
+        let (throttle, now) = throttle();
+        assert!(!throttle.hears_overload(now));
+        (0..199).for_each(|_| throttle.hear(Outcome::Success, now));
+        (0..2).for_each(|_| throttle.hear(Outcome::Overload, now));
+        assert!(!throttle.hears_overload(now), "2 of 201");
+        throttle.hear(Outcome::Overload, now);
+        assert!(throttle.hears_overload(now), "3 of 202");
+        assert!(!throttle.hears_overload(now + MS * 1_200), "a second later");
     }
 
     #[test]

@@ -112,6 +112,31 @@ fn which_outcomes_open_it_when_they_come_in_a_row() {
     }
 }
 
+/// A target that is beyond its limit refuses most calls, and some of those that it lets in are too late: it is there, and
+/// whoever cut it off would keep refusing for seconds after it is well.
+#[test]
+fn a_target_that_says_that_it_has_too_much_to_do_is_not_cut_off_for_those_that_are_too_late() {
+    let opens = |overloads, config| {
+        let mut bench = Bench::new(config);
+        (0..50).any(|_| {
+            let counts = [(Outcome::Overload, overloads), (Outcome::Timeout, 6), (Outcome::Success, 2)];
+            counts.into_iter().any(|(outcome, count)| {
+                bench.calls(outcome, count);
+                bench.is_open()
+            })
+        })
+    };
+    assert!(!opens(8, Config::default()));
+    assert!(opens(2, ratios()), "one that refuses little, and is too late with most");
+    assert!(opens(8, Config { count_overload: true, ..ratios() }));
+    let mut bench = Bench::new(Config { min_calls: u32::MAX, ..Config::default() });
+    for _ in 0..50 {
+        bench.calls(Outcome::Timeout, 6);
+        bench.calls(Outcome::Overload, 1);
+    }
+    assert_eq!(bench.state(), State::Closed, "a refusal ends a row");
+}
+
 #[test]
 fn an_instance_that_is_killed_with_many_calls_opens_nothing_and_a_target_that_is_gone_opens_it() {
     let mut bench = Bench::new(Config { min_calls: u32::MAX, ..Config::default() });
