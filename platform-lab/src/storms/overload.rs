@@ -15,7 +15,7 @@ use super::{
     client::{Client, Felt, Way},
     runs::{MEAN, Scale, Seen, clients, interactive},
     told::refusals,
-    town::{Town, Weather, chance, gap, roll, seed},
+    town::{DRAIN, Town, Weather, chance, gap, roll, seed},
 };
 
 /// S3: twice, five and ten times of what can be served, and then less than can be.
@@ -34,33 +34,15 @@ pub(crate) async fn s3(number: u64, scale: Scale) -> Result<Seen> {
             let storm = Duration::from_secs(scale.storm);
             let phases = [(0.6, CALM), (times, storm), (0.7, AFTER)];
             let begun = Instant::now();
-            let told = crowd((&clients, scale), &phases, |_| Ask::under(Context::root(Instant::now()))).await;
-            let felt: Vec<Felt> = told.into_iter().map(|(felt, ())| felt).collect();
-            let within = |felt: &&Felt, from: Duration, to: Duration| {
-                let came = felt.at - felt.took;
-                came >= begun + from && came < begun + to
-            };
             let end = CALM + storm;
-            let good = felt
-                .iter()
-                .filter(|felt| felt.good && felt.at >= begun + CALM && felt.at < begun + end)
-                .count() as f64;
+            let mut heard = Heard::default();
+            let make = |_| (Ask::under(Context::root(Instant::now())), ());
+            crowd((&clients, scale), &phases, make, |felt, ()| heard.add(&felt, begun + CALM, begun + end))
+                .await;
             let capacity = town.capacity(SLOTS);
-            let goodput = good / scale.storm as f64 / capacity.max(1.0);
-            let calls = felt.iter().filter(|felt| within(felt, CALM, end)).count();
-            let per_call = (town.requests() as f64) / felt.len().max(1) as f64;
-            // The first second after which all is well again: 99 of 100 that came in it were served.
-            let well = (0..AFTER.as_secs() * 2).find(|half| {
-                let from = end + Duration::from_millis(500) * u32::try_from(*half).unwrap_or(u32::MAX);
-                let of: Vec<bool> = felt
-                    .iter()
-                    .filter(|felt| within(felt, from, from + Duration::from_millis(500)))
-                    .map(|felt| felt.good)
-                    .collect();
-                let good = of.iter().filter(|good| **good).count();
-                good * 100 >= of.len() * 99
-            });
-            let seconds = well.map(|half| half as f64 / 2.0);
+            let goodput = heard.good as f64 / scale.storm as f64 / capacity.max(1.0);
+            let per_call = town.requests() as f64 / heard.calls.max(1) as f64;
+            let seconds = heard.well().map(|half| half as f64 / 2.0);
             if guarded {
                 passed &= goodput >= bar && per_call <= 1.1 && seconds.is_some_and(|seconds| seconds <= 2.0);
             }
@@ -69,7 +51,7 @@ pub(crate) async fn s3(number: u64, scale: Scale) -> Result<Seen> {
                 format!("{times}x"),
                 arm.into(),
                 number.to_string(),
-                format!("{:.1}", 100.0 * (1.0 - good / calls.max(1) as f64)),
+                format!("{:.1}", 100.0 * (1.0 - heard.good as f64 / heard.came.max(1) as f64)),
                 format!("{per_call:.3}"),
                 String::new(),
                 String::new(),
@@ -82,10 +64,42 @@ pub(crate) async fn s3(number: u64, scale: Scale) -> Result<Seen> {
                     refusals(&clients)
                 ),
             ]);
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            tokio::time::sleep(DRAIN).await;
         }
     }
     Ok(Seen { rows, passed })
+}
+
+/// What came of the calls of one S3, in numbers: a hundred replicas at ten times of what they can do are asked for tens
+/// of millions, of which nobody could keep a record each.
+#[derive(Default)]
+struct Heard {
+    calls: u64,
+    /// Of those that came in the storm;
+    came: u64,
+    /// served while it lasted.
+    good: u64,
+    /// For each half second after it: how many came, and how many of them were served.
+    halves: [(u64, u64); 2 * AFTER.as_secs() as usize],
+}
+
+impl Heard {
+    fn add(&mut self, felt: &Felt, storm: Instant, end: Instant) {
+        self.calls += 1;
+        let came = felt.at - felt.took;
+        self.came += u64::from(came >= storm && came < end);
+        self.good += u64::from(felt.good && felt.at >= storm && felt.at < end);
+        let half = came.checked_duration_since(end).map(|since| since.as_millis() as usize / 500);
+        if let Some((came, good)) = half.and_then(|half| self.halves.get_mut(half)) {
+            *came += 1;
+            *good += u64::from(felt.good);
+        }
+    }
+
+    /// The first half second after the storm in which all is well again: 99 of 100 that came in it were served.
+    fn well(&self) -> Option<usize> {
+        self.halves.iter().position(|(came, good)| good * 100 >= came * 99)
+    }
 }
 
 /// S6: twice of what can be served, of which a quarter is important; then one tenant of ten sends nine tenths of it.
@@ -119,16 +133,19 @@ pub(crate) async fn s6(number: u64, scale: Scale) -> Result<Seen> {
                 };
                 (Ask::under(context), special)
             };
-            let told = crowd_of((&clients, scale), &[(0.6, CALM), (2.0, storm)], make).await;
             let from = begun + CALM + Duration::from_secs(1);
             let end = begun + CALM + storm;
-            let came: Vec<&(Felt, bool)> = told
-                .iter()
-                .filter(|(felt, _)| felt.at - felt.took >= from && felt.at - felt.took < end)
-                .collect();
-            let special = came.iter().filter(|(_, special)| *special).count();
-            let served = came.iter().filter(|(felt, special)| *special && felt.good).count();
-            let good = told.iter().filter(|(felt, _)| felt.good && felt.at >= from && felt.at < end).count();
+            let (mut calls, mut good, mut special, mut served) = (0_u64, 0_u64, 0_u64, 0_u64);
+            crowd((&clients, scale), &[(0.6, CALM), (2.0, storm)], make, |felt, is_special| {
+                calls += 1;
+                good += u64::from(felt.good && felt.at >= from && felt.at < end);
+                let came = felt.at - felt.took;
+                if is_special && came >= from && came < end {
+                    special += 1;
+                    served += u64::from(felt.good);
+                }
+            })
+            .await;
             let capacity = town.capacity(SLOTS);
             let goodput = good as f64 / (scale.storm - 1) as f64 / capacity.max(1.0);
             let share = served as f64 / special.max(1) as f64;
@@ -142,7 +159,7 @@ pub(crate) async fn s6(number: u64, scale: Scale) -> Result<Seen> {
                 arm.into(),
                 number.to_string(),
                 format!("{:.2}", 100.0 * (1.0 - share)),
-                format!("{:.3}", town.requests() as f64 / told.len().max(1) as f64),
+                format!("{:.3}", town.requests() as f64 / calls.max(1) as f64),
                 String::new(),
                 String::new(),
                 String::new(),
@@ -153,7 +170,7 @@ pub(crate) async fn s6(number: u64, scale: Scale) -> Result<Seen> {
                     refusals(&clients)
                 ),
             ]);
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            tokio::time::sleep(DRAIN).await;
         }
     }
     Ok(Seen { rows, passed })
@@ -168,24 +185,16 @@ fn town(guarded: bool, scale: Scale) -> Town {
     }
 }
 
-async fn crowd(
-    whose: (&[Client], Scale),
-    phases: &[(f64, Duration)],
-    mut make: impl FnMut(bool) -> Ask,
-) -> Vec<(Felt, ())> {
-    crowd_of(whose, phases, move |storms| (make(storms), ())).await
-}
-
-/// Calls arrive one after the other, at such parts of the capacity for so long each; each is told with what is
-/// known of it. `make` hears whether it is the storm's.
-async fn crowd_of<T: Send + 'static>(
+/// Calls arrive one after the other, at such parts of the capacity for so long each; `heard` is told of each with
+/// what is known of it. `make` hears whether it is the storm's.
+async fn crowd<T: Send + 'static>(
     (clients, scale): (&[Client], Scale),
     phases: &[(f64, Duration)],
     mut make: impl FnMut(bool) -> (Ask, T),
-) -> Vec<(Felt, T)> {
+    mut heard: impl FnMut(Felt, T),
+) {
     let begun = Instant::now();
     let mut calls = tokio::task::JoinSet::new();
-    let mut told = Vec::new();
     let (mut due, mut end, mut number) = (Duration::ZERO, Duration::ZERO, 0_usize);
     for (phase, (part, length)) in phases.iter().enumerate() {
         end += *length;
@@ -200,15 +209,16 @@ async fn crowd_of<T: Send + 'static>(
             number += 1;
             let (ask, about) = make(phase == 1);
             calls.spawn(async move { (client.call_as(ask).await, about) });
-            while let Some(Ok(done)) = calls.try_join_next() {
-                told.push(done);
+            while let Some(Ok((felt, about))) = calls.try_join_next() {
+                heard(felt, about);
             }
         }
     }
-    while let Some(Ok(done)) = calls.join_next().await {
-        told.push(done);
+    // One that panics is no call that nobody counts.
+    while let Some(done) = calls.join_next().await {
+        let (felt, about) = done.expect("no call panics");
+        heard(felt, about);
     }
-    told
 }
 
 const SLOTS: usize = 4;

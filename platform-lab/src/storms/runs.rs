@@ -14,7 +14,7 @@ use super::{
     client::{CLIENTS, Client, Felt, Way, arrive},
     lane::Choice,
     told::{Told, ejections, refusals},
-    town::{Town, Weather, seed},
+    town::{DRAIN, Town, Weather, seed},
 };
 
 /// How long a storm lasts: a test has less time than a person.
@@ -150,7 +150,8 @@ pub(crate) async fn s0(number: u64, scale: Scale) -> Result<Seen> {
     Ok(Seen { rows, passed })
 }
 
-/// S4: ten seconds five times slower, under an attempt limit of 200 ms. What is served after it?
+/// S4: ten seconds five times slower, under an attempt limit of 200 ms. What is served after it? Beside it the same without
+/// the slow-down: what is lost then is no metastable state's fault.
 pub(crate) async fn s4(number: u64, scale: Scale) -> Result<Seen> {
     let attempt = Duration::from_millis(200);
     let loops = |attempts| Way::Naive { attempts, attempt, whole: Duration::from_secs(1) };
@@ -174,7 +175,7 @@ pub(crate) async fn s4(number: u64, scale: Scale) -> Result<Seen> {
     for load in scale.loads {
         let mut served = Vec::new();
         for (arm, way, servers) in &arms {
-            served.push(slowed(number, scale, (arm, way, *servers), *load, &mut rows).await?);
+            served.push(slowed(number, scale, (arm, way, *servers, 5.0), *load, &mut rows).await?.late);
         }
         // The client alone does no worse than one that never repeats, at any load; with a server that drops what
         // nobody waits for it comes back up to 80 %.
@@ -186,10 +187,11 @@ pub(crate) async fn s4(number: u64, scale: Scale) -> Result<Seen> {
     }
     for load in scale.guarded_loads {
         for (arm, way, servers) in &guarded {
-            let served = slowed(number, scale, (arm, way, *servers), *load, &mut rows).await?;
-            // Ten seconds after it all is well, at any load and however its callers repeat. After two it is not yet in
-            // every run, which is shown and not gated.
-            passed &= served >= 0.99;
+            for slower in [1.0, 5.0] {
+                let served = slowed(number, scale, (arm, way, *servers, slower), *load, &mut rows).await?;
+                // Two seconds after it all is well, at any load and however its callers repeat.
+                passed &= served.soon >= 0.99 && served.late >= 0.99;
+            }
         }
     }
     Ok(Seen { rows, passed })
@@ -206,14 +208,22 @@ enum Servers {
     Guarded,
 }
 
-/// The share that was served of what came from ten seconds after a slow-down on.
+/// The shares that were served of what came after a slow-down.
+struct Served {
+    /// From two seconds after it on.
+    soon: f64,
+    /// From ten on.
+    late: f64,
+}
+
+/// What was served after a slow-down to so many times, once being none.
 async fn slowed(
     number: u64,
     scale: Scale,
-    (arm, way, servers): (&str, &Way, Servers),
+    (arm, way, servers, slower): (&str, &Way, Servers, f64),
     load: u32,
     rows: &mut Vec<Vec<String>>,
-) -> Result<f64> {
+) -> Result<Served> {
     seed(number);
     let weather = Weather { drops_expired: matches!(servers, Servers::DropExpired), ..Weather::fair(MEAN) };
     let town = match servers {
@@ -229,7 +239,7 @@ async fn slowed(
         let now = if since < BEGINS { 0 } else { 1 + usize::from(since >= ENDS) };
         if now != phase {
             phase = now;
-            storm.change_all(|weather| weather.slower = if now == 1 { 5.0 } else { 1.0 });
+            storm.change_all(|weather| weather.slower = if now == 1 { slower } else { 1.0 });
         }
     })
     .await;
@@ -238,20 +248,21 @@ async fn slowed(
         felt.iter().filter(|felt| felt.at - felt.took >= from).copied().collect()
     };
     let (soon, late) = (Told::of(&from(2), &town), Told::of(&from(10), &town));
-    let served = 1.0 - late.errors();
+    let served = Served { soon: 1.0 - soon.errors(), late: 1.0 - late.errors() };
+    let what = if slower > 1.0 { "after" } else { "calm" };
     rows.push(late.row(
         "S4",
-        &format!("{load} %, after"),
+        &format!("{load} %, {what}"),
         arm,
         number,
         &format!(
             "{:.1} % served, {:.1} % from 2 s on{}",
-            100.0 * served,
-            100.0 * (1.0 - soon.errors()),
+            100.0 * served.late,
+            100.0 * served.soon,
             refusals(&clients)
         ),
     ));
-    sleep(Duration::from_secs(5)).await;
+    sleep(DRAIN).await;
     Ok(served)
 }
 
