@@ -25,6 +25,7 @@ use super::{
     crossing::Crossing,
     dialect::Dialect,
     edge::{Answer, Edge, Whole},
+    learned::Learned,
     metrics::SCHEMES,
     observe::Observer,
     of_the_key,
@@ -274,20 +275,25 @@ impl Serve for Server {
         match serving {
             Serving::Routes(routes) => {
                 let note = |lists| NoteRoute::new(ready.observer.routes(), lists);
-                let routes = routes.layer(note(ready.lists.clone()));
+                let learned = Arc::new(Learned::default());
+                let noting = routes.clone().layer(note(ready.lists.clone()).teaching(&learned));
                 // Where identities are found out above the routes, it has to stand above that; else it stands in them,
                 // and what it answers has a route.
                 let (inside, outside) = if slots.has_identity() { (None, cors) } else { (cors, None) };
-                let routes = match inside {
-                    Some(cors) => routes.layer(cors).layer(note(Lists::default())),
-                    None => routes,
+                let (noting, plain) = match inside {
+                    Some(cors) => {
+                        (noting.layer(cors.clone()).layer(note(Lists::default())), routes.layer(cors))
+                    }
+                    None => (noting, routes),
                 };
                 // `with_state` makes services of all handlers now; axum would do it, layer included, per request.
-                let routes = routes.with_state(());
+                let noting = noting.with_state(());
                 if slots.is_empty() {
-                    return Box::pin(ready.serve(Edge(routes), drain, grace));
+                    let edge = Edge::new(noting, plain.with_state(()), learned);
+                    return Box::pin(ready.serve(edge, drain, grace));
                 }
-                Box::pin(ready.serve(Whole(slots.around(Rest::routes(routes), door, outside)), drain, grace))
+                let rest = Rest::routes(noting);
+                Box::pin(ready.serve(Whole(slots.around(rest, door, outside)), drain, grace))
             }
             Serving::Service(service) if slots.is_empty() => service.begin(ready, drain, grace),
             Serving::Service(service) => {

@@ -4,16 +4,19 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{self, Poll, ready},
     time::Duration,
 };
 
 use axum::routing::future::RouteFuture;
 use http::{Request, Response};
+use http_body::Body as _;
 use pin_project_lite::pin_project;
 use platform_core::{Context, Tick, context};
 use tower_service::Service;
 
+use super::learned::Learned;
 use crate::{Body, body::Incoming};
 
 /// What answers a request below the stack.
@@ -31,9 +34,24 @@ pub(super) trait Answer: Clone + Send + Sync + 'static {
     ) -> Self::Future;
 }
 
-/// An axum router; neither direction needs a box of ours.
+/// An axum router; neither direction needs a box of ours. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Edge(pub(super) axum::Router);
+pub(super) struct Edge(Arc<Routers>);
+
+struct Routers {
+    /// Tells which route matched.
+    noting: axum::Router,
+    /// The same, for paths of which that is known.
+    plain: axum::Router,
+    learned: Arc<Learned>,
+}
+
+impl Edge {
+    /// `plain` and `noting` have the same routes; `noting` teaches `learned` which paths need it no more.
+    pub(super) fn new(noting: axum::Router, plain: axum::Router, learned: Arc<Learned>) -> Self {
+        Edge(Arc::new(Routers { noting, plain, learned }))
+    }
+}
 
 impl Answer for Edge {
     type Future = EdgeFuture;
@@ -42,10 +60,21 @@ impl Answer for Edge {
     fn answer(
         &mut self,
         request: Request<hyper::body::Incoming>,
-        _context: &Context,
+        context: &Context,
         limit: impl FnOnce(hyper::body::Incoming) -> Incoming,
     ) -> EdgeFuture {
-        EdgeFuture { route: self.0.call(request.map(|body| axum::body::Body::new(limit(body)))) }
+        let routers = &*self.0;
+        // Around a body the one that notes has something else to do as well.
+        let known = Some(&request).filter(|request| request.body().is_end_stream());
+        let known = known.and_then(|request| routers.learned.route(request.uri().path()));
+        let mut router = match (known, context.notes()) {
+            (Some(route), Some(notes)) => {
+                notes.set_route(route);
+                routers.plain.clone()
+            }
+            _ => routers.noting.clone(),
+        };
+        EdgeFuture { route: router.call(request.map(|body| axum::body::Body::new(limit(body)))) }
     }
 }
 

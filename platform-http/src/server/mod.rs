@@ -31,6 +31,7 @@ mod durations;
 mod edge;
 mod exchange;
 mod grown;
+mod learned;
 mod line;
 mod listener;
 mod load;

@@ -2,7 +2,8 @@
 //!
 //! axum tells it to what stands inside the router only. So the router gets one layer of ours, which notes the
 //! route's number on the request's [`Notes`](platform_core::context::Notes); all else of the stack stands
-//! outside. The number of a route is found out once per route and then remembered; so is whom it serves.
+//! outside. The number of a route is found out once per route and then remembered; so is whom it serves. A path without
+//! parameters that serves everybody is [learned](Learned), and goes without that layer from then on.
 
 use std::{
     convert::Infallible,
@@ -26,6 +27,7 @@ use tower_service::Service;
 use super::{
     allow::{Lists, OfRoute},
     grown::Grown,
+    learned::Learned,
 };
 use crate::allow::Refusal;
 
@@ -68,17 +70,35 @@ impl<T> Clone for Routes<T> {
 pub(super) struct NoteRoute<T> {
     routes: Routes<T>,
     lists: Lists,
+    learned: Option<Arc<Learned>>,
 }
 
 impl<T> Clone for NoteRoute<T> {
     fn clone(&self) -> Self {
-        NoteRoute { routes: self.routes.clone(), lists: self.lists.clone() }
+        NoteRoute { routes: self.routes.clone(), lists: self.lists.clone(), learned: self.learned.clone() }
     }
 }
 
 impl<T> NoteRoute<T> {
     pub(super) fn new(routes: &Routes<T>, lists: Lists) -> Self {
-        NoteRoute { routes: routes.clone(), lists }
+        NoteRoute { routes: routes.clone(), lists, learned: None }
+    }
+
+    /// The same, which tells which paths need nothing of it any more.
+    pub(super) fn teaching(self, learned: &Arc<Learned>) -> Self {
+        NoteRoute { learned: Some(Arc::clone(learned)), ..self }
+    }
+}
+
+impl<T> NoteRoute<T> {
+    /// What is to be known of the route `route`, which `path` was the first to ask for.
+    fn find(&self, route: &str, path: &str) -> Found {
+        let (number, serves) = (self.routes.number(route), self.lists.of(route));
+        // Which route a path matches does not change, and one that is the path itself is asked for as nothing else.
+        if let (Some(learned), None, true) = (&self.learned, &serves, route == path) {
+            learned.learn(path, number);
+        }
+        Found { number, serves }
     }
 }
 
@@ -86,16 +106,19 @@ impl<S, T> Layer<S> for NoteRoute<T> {
     type Service = Noted<S, T>;
 
     fn layer(&self, inner: S) -> Noted<S, T> {
-        Noted { inner, routes: self.routes.clone(), lists: self.lists.clone(), found: Arc::default() }
+        Noted { inner, route: Arc::new(OfOne { of: self.clone(), found: OnceLock::new() }) }
     }
 }
 
 /// One route's service; what is known of it is shared by the clones that axum makes for each request.
 pub(super) struct Noted<S, T> {
     inner: S,
-    routes: Routes<T>,
-    lists: Lists,
-    found: Arc<OnceLock<Found>>,
+    route: Arc<OfOne<T>>,
+}
+
+struct OfOne<T> {
+    of: NoteRoute<T>,
+    found: OnceLock<Found>,
 }
 
 /// What is found out of a route once.
@@ -107,12 +130,7 @@ struct Found {
 
 impl<S: Clone, T> Clone for Noted<S, T> {
     fn clone(&self) -> Self {
-        Noted {
-            inner: self.inner.clone(),
-            routes: self.routes.clone(),
-            lists: self.lists.clone(),
-            found: Arc::clone(&self.found),
-        }
+        Noted { inner: self.inner.clone(), route: Arc::clone(&self.route) }
     }
 }
 
@@ -122,10 +140,7 @@ impl<S, T> Noted<S, T> {
         // The same handler under two paths is two routes in the router, and two of these; only what a nested
         // fallback answers has no path.
         let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
-        let found = self.found.get_or_init(|| Found {
-            number: self.routes.number(path.as_str()),
-            serves: self.lists.of(path.as_str()),
-        });
+        let found = self.route.found.get_or_init(|| self.route.of.find(path.as_str(), request.uri().path()));
         context::with_current(|context| {
             if let Some(notes) = context.notes() {
                 notes.set_route(found.number);

@@ -127,6 +127,54 @@ async fn routes_are_templates_and_methods_are_known_words() {
 }
 
 #[tokio::test]
+async fn a_path_is_served_and_counted_the_third_time_as_the_first() {
+    let films = get(async || "all").post(async |body: String| body);
+    let router = Router::new()
+        .route("/films", films)
+        .route("/films/{id}", get(async || "one"))
+        .nest("/v2", Router::new().route("/films", get(async || "nested")));
+    let served = Served::start(Server::new(router), "").await;
+    let head = "HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+    let long = "x".repeat(3_000_000);
+    for round in 1..=3 {
+        for (request, status, body) in [
+            (format!("GET /films {head}\r\n"), 200, "all"),
+            (format!("POST /films {head}content-length: 3\r\n\r\nnew"), 200, "new"),
+            // More than axum by itself lets in.
+            (format!("POST /films {head}content-length: {}\r\n\r\n{long}", long.len()), 200, &long),
+            (format!("GET /films/7 {head}\r\n"), 200, "one"),
+            (format!("GET /v2/films {head}\r\n"), 200, "nested"),
+        ] {
+            let reply = served.ask(&request).await;
+            let line = request.lines().next();
+            assert_eq!((reply.status, &*reply.body), (status, body), "{line:?} in round {round}");
+        }
+        for (line, status) in [("DELETE /films", 405), ("GET /films/", 404), ("GET /Films", 404)] {
+            assert_eq!(
+                served.ask(&format!("{line} {head}\r\n")).await.status,
+                status,
+                "{line} in round {round}"
+            );
+        }
+    }
+    let count = |route: &str, method: &str| {
+        let labels = [format!("http_route=\"{route}\""), format!("http_request_method=\"{method}\"")];
+        served.metric("http_server_request_duration_seconds_count", &[&labels[0], &labels[1]])
+    };
+    for (route, method, expected) in [
+        ("/films", "GET", 3.0),
+        ("/films", "POST", 6.0),
+        ("/films", "DELETE", 3.0),
+        ("/films/{id}", "GET", 3.0),
+        ("/v2/films", "GET", 3.0),
+        ("", "GET", 6.0),
+    ] {
+        assert_eq!(count(route, method), expected, "{method} {route}");
+    }
+    assert_eq!(served.stop().await.code(), 0);
+}
+
+#[tokio::test]
 async fn the_caller_decides_whether_to_record_and_a_stranger_does_not() {
     let headers = format!("traceparent: 00-{TRACE}-{SPAN}-01\r\n");
     let bucket = |served: &Served| {
