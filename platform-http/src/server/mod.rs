@@ -21,6 +21,7 @@
 mod admit;
 mod age;
 mod allow;
+mod attend;
 mod builder;
 mod classes;
 mod config;
