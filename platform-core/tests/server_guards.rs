@@ -235,18 +235,19 @@ async fn a_cold_start_of_slow_requests_refuses_nobody() {
     assert!(refused.iter().all(|refused| *refused == 0.0), "{refused:?}");
 }
 
+/// Nine of ten requests are one tenant's, the others come from five; the second group is the noisy one.
+fn one_noisy_tenant(number: u32, context: &mut Context) -> usize {
+    let quiet = number.is_multiple_of(10);
+    let name = if quiet { format!("quiet-{}", number / 10 % 5) } else { "noisy".to_owned() };
+    context.set_tenant(Tenant::parse(&name).expect("a token"));
+    usize::from(!quiet)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_noisy_tenant_pays_for_itself() {
     fastrand::seed(1);
     let service = Service::with(&ServerPolicy::default());
-    let served = service
-        .flood(1_000, 6, |number, context| {
-            let quiet = number % 10 == 0;
-            let name = if quiet { format!("quiet-{}", number / 10 % 5) } else { "noisy".to_owned() };
-            context.set_tenant(Tenant::parse(&name).expect("a token"));
-            usize::from(!quiet)
-        })
-        .await;
+    let served = service.flood(1_000, 6, one_noisy_tenant).await;
     assert!(served[0] >= 0.99 && (0.25..0.40).contains(&served[1]), "{served:?}");
     assert!(service.refusals("guard=\"fair-share\"") > 100.0);
 }
@@ -291,14 +292,7 @@ async fn fairness_that_only_looks_on_counts_whom_it_would_refuse() {
     let mut policy = ServerPolicy::default();
     policy.fair_share.mode = platform_core::config::Mode::Observe;
     let service = Service::with(&policy);
-    let served = service
-        .flood(1_000, 6, |number, context| {
-            let quiet = number % 10 == 0;
-            let name = if quiet { format!("quiet-{}", number / 10 % 5) } else { "noisy".to_owned() };
-            context.set_tenant(Tenant::parse(&name).expect("a token"));
-            usize::from(!quiet)
-        })
-        .await;
+    let served = service.flood(1_000, 6, one_noisy_tenant).await;
     // Everybody pays alike, and it is known who should.
     assert!(served[0] < 0.8, "{served:?}");
     assert_eq!(service.refusals("guard=\"fair-share\",mode=\"enforce\""), 0.0);

@@ -113,6 +113,21 @@ pub(super) const fn most_attempts(retry: &Retry, unprocessed: bool) -> u32 {
     retry.max_attempts.saturating_add(unprocessed as u32)
 }
 
+/// A timeout of an idempotent call with everything in its favour.
+#[cfg(test)]
+pub(super) const FACTS: Facts = Facts {
+    outcome: Outcome::Timeout,
+    hint: Hint::NONE,
+    attempts_made: 1,
+    idempotent: true,
+    repeatable: true,
+    chain_stop: false,
+    left: None,
+    median: None,
+    local_refusal: false,
+    roll: u64::MAX,
+};
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -121,20 +136,6 @@ mod tests {
     use crate::config::Mode;
 
     const MS: Duration = Duration::from_millis(1);
-
-    /// A timeout of an idempotent call with everything in its favour.
-    const FACTS: Facts = Facts {
-        outcome: Outcome::Timeout,
-        hint: Hint::NONE,
-        attempts_made: 1,
-        idempotent: true,
-        repeatable: true,
-        chain_stop: false,
-        left: None,
-        median: None,
-        local_refusal: false,
-        roll: u64::MAX,
-    };
 
     fn again(kind: AttemptKind, after: u32) -> Decision {
         Decision::Again { kind, after: after * MS }

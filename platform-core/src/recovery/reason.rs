@@ -123,23 +123,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::outcome::{Hint, Outcome};
+    use crate::{
+        outcome::{Hint, Outcome},
+        recovery::decide::FACTS,
+    };
 
     const MS: Duration = Duration::from_millis(1);
-
-    /// A timeout of an idempotent call with everything in its favour.
-    const FACTS: Facts = Facts {
-        outcome: Outcome::Timeout,
-        hint: Hint::NONE,
-        attempts_made: 1,
-        idempotent: true,
-        repeatable: true,
-        chain_stop: false,
-        left: None,
-        median: None,
-        local_refusal: false,
-        roll: u64::MAX,
-    };
 
     #[test]
     fn every_reason_is_explained_with_its_numbers() {

@@ -89,6 +89,13 @@ impl Drop for Double {
 }
 
 impl Cluster {
+    /// Until so many watches were begun. They move only while they are polled.
+    pub(crate) async fn watched(&self, times: usize) {
+        while self.known().watched_from.len() < times {
+            time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().expect("nobody panics with it")
     }

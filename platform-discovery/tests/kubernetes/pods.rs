@@ -104,15 +104,11 @@ async fn a_watch_that_is_cut_goes_on_from_its_last_bookmark() {
     // The stream moves only while it is polled.
     let cluster = double.cluster.clone();
     let outside = async {
-        while cluster.known().watched_from.is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        cluster.watched(1).await;
         cluster.bookmark();
         tokio::time::sleep(Duration::from_millis(200)).await;
         cluster.cut();
-        while cluster.known().watched_from.len() < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        cluster.watched(2).await;
         cluster.apply("s1", slice("s1", &["a", "b"]));
     };
     let (seen, ()) = tokio::join!(heard.told(), outside);
@@ -129,9 +125,7 @@ async fn what_is_forgotten_is_listed_anew_and_no_error() {
     assert_eq!(heard.told().await, ["a"]);
     let cluster = double.cluster.clone();
     let outside = async {
-        while cluster.known().watched_from.is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        cluster.watched(1).await;
         // While the connection is cut the slice is replaced and the past forgotten: nothing else runs before the end.
         cluster.cut();
         cluster.apply("s2", slice("s2", &["b"]));

@@ -8,6 +8,8 @@ mod sink;
 mod authority;
 mod bearer;
 mod channel;
+#[path = "../../../platform-http/tests/ground/does.rs"]
+mod does;
 mod drain;
 mod health;
 mod house;

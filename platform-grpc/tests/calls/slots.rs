@@ -1,13 +1,7 @@
 //! Layers of a team in a channel's three slots.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
-use http::{Request, Response};
-use platform_core::Result;
 use platform_grpc::Channel;
 use platform_grpc_protos::{DESCRIPTORS, Word, echo_client::EchoClient};
 use platform_http::{
@@ -15,24 +9,13 @@ use platform_http::{
     client::slots::{Around, Rest, To},
 };
 use tonic::{Code, Status};
-use tower::service_fn;
-use tower_layer::{Layer, layer_fn};
+use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::house::{House, soon, word};
-
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>>> + Send>>;
-
-/// A layer that does this with each request.
-fn does<F>(does: F) -> impl Layer<Rest, Service: Around> + Send + Sync + 'static
-where
-    F: Fn(Rest, Request<Body>) -> Answer + Clone + Send + Sync + 'static,
-{
-    layer_fn(move |rest: Rest| {
-        let does = does.clone();
-        service_fn(move |request| does(rest.clone(), request))
-    })
-}
+use crate::{
+    does::does,
+    house::{House, soon, word},
+};
 
 type Log = Arc<Mutex<Vec<String>>>;
 

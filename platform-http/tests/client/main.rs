@@ -3,6 +3,8 @@
 #[cfg(feature = "tls")]
 #[path = "../ground/authority.rs"]
 mod authority;
+#[path = "../ground/does.rs"]
+mod does;
 mod peer;
 
 mod calls;

@@ -1,8 +1,6 @@
 //! Layers of a team in the client's three slots.
 
 use std::{
-    future::Future,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -11,7 +9,7 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
-use platform_core::{App, Error, ErrorKind, Result, call::Call as _, stack::Row};
+use platform_core::{App, Error, ErrorKind, call::Call as _, stack::Row};
 use platform_http::{
     Body,
     client::{
@@ -23,20 +21,10 @@ use tower::service_fn;
 use tower_layer::{Layer, layer_fn};
 use tower_service::Service;
 
-use crate::peer::{Peer, app, builder, ok, reply};
-
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>>> + Send>>;
-
-/// A layer that does this with each request.
-fn does<F>(does: F) -> impl Layer<Rest, Service: Around> + Send + Sync + 'static
-where
-    F: Fn(Rest, Request<Body>) -> Answer + Clone + Send + Sync + 'static,
-{
-    layer_fn(move |rest: Rest| {
-        let does = does.clone();
-        service_fn(move |request| does(rest.clone(), request))
-    })
-}
+use crate::{
+    does::does,
+    peer::{Peer, app, builder, ok, reply},
+};
 
 /// What went by, in order.
 type Log = Arc<Mutex<Vec<String>>>;
