@@ -4,7 +4,18 @@
 //! [`Instant`]s cost some forty instructions to subtract, two numbers cost one. So a reading is turned into
 //! nanoseconds once, and everything after that is arithmetic on integers.
 
-use std::{num::NonZeroU64, sync::LazyLock, time::Duration};
+use std::{
+    hash::{Hash as _, Hasher},
+    num::NonZeroU64,
+    sync::{
+        LazyLock,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -67,20 +78,92 @@ impl Tick {
 impl From<Instant> for Tick {
     #[inline]
     fn from(instant: Instant) -> Self {
-        let epoch = *EPOCH;
-        match instant.checked_duration_since(epoch) {
-            // What every reading comes to: nothing here can overflow.
-            Some(after) if after.as_secs() < MOST_SECS => {
-                Tick(ORIGIN.saturating_add(after.as_secs() * NANOS_PER_SEC + u64::from(after.subsec_nanos())))
-            }
-            Some(after) => Tick(ORIGIN.saturating_add(nanos(after))),
-            None => before(instant, epoch),
+        let words = Words::of(instant);
+        // What every reading comes to, once there has been one.
+        if words.seconds < KNOWN.load(Acquire) {
+            let nanos = words.nanos().wrapping_add(SHIFT.load(Relaxed));
+            return Tick(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN));
         }
+        by_distance(instant)
+    }
+}
+
+/// The seconds and nanoseconds that an [`Instant`] is made of. It gives them away to nobody but a hasher, and to
+/// subtract two of them is a call into the standard library of some fifty instructions, twice in every call.
+///
+/// Whether they are what they seem to be is found out at the first reading ([`shift`]).
+#[derive(Clone, Copy, Debug)]
+struct Words {
+    seconds: u64,
+    nanos: u32,
+}
+
+impl Words {
+    #[inline]
+    fn of(instant: Instant) -> Self {
+        let mut words = Words { seconds: u64::MAX, nanos: 0 };
+        instant.hash(&mut words);
+        words
+    }
+
+    /// Of fewer seconds than [`MOST_SECS`].
+    #[inline]
+    fn nanos(self) -> u64 {
+        self.seconds * NANOS_PER_SEC + u64::from(self.nanos)
+    }
+}
+
+impl Hasher for Words {
+    #[inline]
+    fn write_i64(&mut self, word: i64) {
+        // What is negative is more than any clock says, and is left to who can subtract.
+        self.seconds = word as u64;
+    }
+
+    #[inline]
+    fn write_u64(&mut self, word: u64) {
+        self.seconds = word;
+    }
+
+    #[inline]
+    fn write_u32(&mut self, word: u32) {
+        self.nanos = word;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        // Nothing that is known.
+        self.seconds = u64::MAX;
+    }
+
+    fn finish(&self) -> u64 {
+        self.seconds
+    }
+}
+
+/// What a tick is more than the [`Words`] of its instant: nothing is known unless they count as instants do, by
+/// nanoseconds, seconds and both, from `epoch` on.
+fn shift(epoch: Instant) -> Option<u64> {
+    let words =
+        |instant| Some(Words::of(instant)).filter(|words| words.seconds < MOST_SECS).map(Words::nanos);
+    let first = words(epoch)?;
+    let counts = |length: &u64| {
+        let later = epoch.checked_add(Duration::from_nanos(*length));
+        later.and_then(words) == first.checked_add(*length)
+    };
+    PROBES.iter().all(counts).then(|| FIRST.wrapping_sub(first))
+}
+
+/// A tick by its distance from the first, which always holds.
+#[cold]
+fn by_distance(instant: Instant) -> Tick {
+    let epoch = *EPOCH;
+    match instant.checked_duration_since(epoch) {
+        Some(after) => Tick(ORIGIN.saturating_add(nanos(after))),
+        None => before(instant, epoch),
     }
 }
 
 /// A test may have a clock of its own, which began before the first one that was read here.
-#[cold]
 fn before(instant: Instant, epoch: Instant) -> Tick {
     let nanos = FIRST.saturating_sub(nanos(epoch.saturating_duration_since(instant)));
     Tick(NonZeroU64::new(nanos).unwrap_or(NonZeroU64::MIN))
@@ -93,7 +176,24 @@ pub(crate) fn nanos(length: Duration) -> u64 {
 }
 
 /// The process's first reading.
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+static EPOCH: LazyLock<Instant> = LazyLock::new(|| {
+    let epoch = Instant::now();
+    if let Some(shift) = shift(epoch) {
+        SHIFT.store(shift, Relaxed);
+        KNOWN.store(MOST_SECS, Release);
+    }
+    epoch
+});
+
+/// [`shift`], where it is known.
+static SHIFT: AtomicU64 = AtomicU64::new(0);
+/// For instants of fewer seconds the shift is known: for none before there is an epoch, and then for all that a clock
+/// says.
+static KNOWN: AtomicU64 = AtomicU64::new(0);
+
+/// Lengths in nanoseconds by which the parts of an instant are tried: each part alone, what carries over, and a year.
+const PROBES: [u64; 5] =
+    [1, NANOS_PER_SEC - 1, NANOS_PER_SEC, 90 * NANOS_PER_SEC + 7, 31_557_600 * NANOS_PER_SEC];
 
 /// What the first reading is as a tick: a quarter of all there are, for what was before.
 const FIRST: u64 = 1 << 62;
@@ -109,6 +209,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// If it fails, the standard library makes its instants of something else; ticks are as right as before, and slower.
+    #[test]
+    fn a_reading_is_taken_apart_without_a_subtraction() {
+        let now = Tick::now();
+        assert_eq!(KNOWN.load(Acquire), MOST_SECS);
+        assert_eq!(by_distance(now.instant()), now);
+        for length in PROBES {
+            let later = now.instant() + Duration::from_nanos(length);
+            assert_eq!(
+                (Tick::from(later), by_distance(later).nanos_since(now)),
+                (by_distance(later), length)
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_instant_known_is_not_taken_apart() {
+        let mut words = Words { seconds: 7, nanos: 0 };
+        words.write(b"seven");
+        assert_eq!(words.finish(), u64::MAX);
+        words.write_i64(-1);
+        assert!(words.seconds >= MOST_SECS, "before its beginning");
+    }
 
     #[test]
     fn an_option_of_one_is_as_small() {
