@@ -86,7 +86,7 @@ impl<A: Admission> Gate<A> {
     }
 
     /// [`ask`](Self::ask) for who sees to the report himself: the engine's ticket, or none if it gave none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&self, context: &Context) -> Result<Option<A::Ticket>> {
         match self.turn(context) {
             Turn::Now(done) => done,
@@ -95,7 +95,7 @@ impl<A: Admission> Gate<A> {
     }
 
     /// A ticket, none, a refusal, or a turn to [wait](Self::wait) for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn turn(&self, context: &Context) -> Turn<A::Ticket> {
         let mode = self.mode.load(Relaxed);
         if mode == OFF {
@@ -104,7 +104,8 @@ impl<A: Admission> Gate<A> {
         match self.engine.ask(context) {
             Answer::Go(ticket) => Turn::Now(Ok(Some(ticket))),
             Answer::Wait if mode == ENFORCE => Turn::Wait,
-            answer => Turn::Now(self.settle(answer)),
+            Answer::Wait => Turn::Now(self.object(Refusal::new(NO_TURN)).map(|()| None)),
+            Answer::No(refusal) => Turn::Now(self.object(refusal).map(|()| None)),
         }
     }
 
@@ -121,17 +122,22 @@ impl<A: Admission> Gate<A> {
     }
 
     /// Makes of an engine's last word what its mode allows.
-    #[cold]
     fn settle(&self, answer: Answer<A::Ticket>) -> Result<Option<A::Ticket>> {
         match answer {
             Answer::Go(ticket) => Ok(Some(ticket)),
-            Answer::No(_) | Answer::Wait if !self.mode().enforces() => {
-                self.refusals.would_have.inc();
-                Ok(None)
-            }
-            Answer::No(refusal) => Err(self.refuse(refusal)),
-            Answer::Wait => Err(self.refuse(Refusal::new("there was no turn in time"))),
+            Answer::No(refusal) => self.object(refusal).map(|()| None),
+            Answer::Wait => self.object(Refusal::new(NO_TURN)).map(|()| None),
         }
+    }
+
+    /// Makes of a refusal what its mode allows: an error, or only a count.
+    #[cold]
+    fn object(&self, refusal: Refusal) -> Result<()> {
+        if self.mode().enforces() {
+            return Err(self.refuse(refusal));
+        }
+        self.refusals.would_have.inc();
+        Ok(())
     }
 
     #[cold]
@@ -145,6 +151,7 @@ impl<A: Admission> Gate<A> {
     }
 }
 
+const NO_TURN: &str = "there was no turn in time";
 const OFF: u8 = Mode::Off as u8;
 const ENFORCE: u8 = Mode::Enforce as u8;
 

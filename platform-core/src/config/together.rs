@@ -47,6 +47,13 @@ impl<const N: usize> Together<N> {
     /// The numbers, all of the same change.
     #[inline]
     pub(crate) fn read(&self) -> [u64; N] {
+        self.first()
+    }
+
+    /// So many of the numbers, from the first on, all of the same change.
+    #[inline]
+    pub(crate) fn first<const M: usize>(&self) -> [u64; M] {
+        const { assert!(M <= N, "there are no more numbers than these") };
         let mut version = self.version.load(Acquire);
         loop {
             let numbers = self.place(version);
@@ -77,7 +84,7 @@ impl<const N: usize> Together<N> {
     }
 
     #[inline]
-    fn place(&self, version: u64) -> [u64; N] {
+    fn place<const M: usize>(&self, version: u64) -> [u64; M] {
         let place = &self.places[(version & 1) as usize];
         array::from_fn(|index| place[index].load(Relaxed))
     }
@@ -99,7 +106,7 @@ mod tests {
         assert_eq!(numbers.read(), [1, 2]);
         assert_eq!(numbers.swap([3, 4]), [1, 2]);
         assert_eq!(numbers.swap([5, 6]), [3, 4]);
-        assert_eq!(numbers.read(), [5, 6]);
+        assert_eq!((numbers.read(), numbers.first()), ([5, 6], [5]));
         assert_eq!(format!("{numbers:?}"), "Together([5, 6])");
     }
 

@@ -42,6 +42,14 @@ pub use trace::{SpanId, TraceId, TraceParent};
 /// deadline allocates nothing.
 #[derive(Clone, Debug)]
 pub struct Context {
+    plain: Plain,
+    notes: Option<Arc<Notes>>,
+    rest: Option<Arc<Rest>>,
+}
+
+/// The part that is copied as it is, in one piece: each call copies it once or twice.
+#[derive(Clone, Copy, Debug)]
+struct Plain {
     now: Tick,
     deadline: Option<Deadline>,
     trace: TraceParent,
@@ -49,8 +57,6 @@ pub struct Context {
     criticality: Criticality,
     chain_stop: bool,
     debug: bool,
-    notes: Option<Arc<Notes>>,
-    rest: Option<Arc<Rest>>,
 }
 
 /// The rare part: written at the edge, shared by every child.
@@ -75,7 +81,7 @@ impl Context {
 
     /// The beginning of work that belongs to `trace`.
     pub fn with_trace(now: impl Into<Tick>, trace: TraceParent) -> Self {
-        Context {
+        let plain = Plain {
             now: now.into(),
             deadline: None,
             trace,
@@ -83,50 +89,50 @@ impl Context {
             criticality: Criticality::default(),
             chain_stop: false,
             debug: false,
-            notes: None,
-            rest: None,
-        }
+        };
+        Context { plain, notes: None, rest: None }
     }
 
     /// What a call made while serving this request begins with: the same, at `now`, as a first attempt.
     #[must_use]
     pub fn child(&self, now: impl Into<Tick>) -> Self {
-        Context { now: now.into(), attempt: 0, ..self.clone() }
+        let plain = Plain { now: now.into(), attempt: 0, ..self.plain };
+        Context { plain, notes: self.notes.clone(), rest: self.rest.clone() }
     }
 
     /// The clock reading that this attempt began with. Layers on the way down use it instead of their own.
     pub fn now(&self) -> Tick {
-        self.now
+        self.plain.now
     }
 
     /// When nobody waits any longer.
     pub fn deadline(&self) -> Option<Deadline> {
-        self.deadline
+        self.plain.deadline
     }
 
     /// Which trace, and which span in it.
     pub fn trace(&self) -> TraceParent {
-        self.trace
+        self.plain.trace
     }
 
     /// 0 for the first attempt, 1 for the first repeat.
     pub fn attempt(&self) -> u16 {
-        self.attempt
+        self.plain.attempt
     }
 
     /// How important.
     pub fn criticality(&self) -> Criticality {
-        self.criticality
+        self.plain.criticality
     }
 
     /// Is this a repeat, or made while serving one? Then nothing is repeated but what was never sent.
     pub fn stops_chain(&self) -> bool {
-        self.chain_stop
+        self.plain.chain_stop
     }
 
     /// Was everything about this request asked to be kept?
     pub fn is_debug(&self) -> bool {
-        self.debug
+        self.plain.debug
     }
 
     /// On whose behalf.
@@ -140,7 +146,7 @@ impl Context {
         match rest {
             Some(Rest { cohort: Some(cohort), .. }) => *cohort,
             Some(Rest { tenant: Some(tenant), .. }) => cohort_of(tenant.as_str().as_bytes()),
-            _ => cohort_of(&self.trace.trace_id().to_bytes()),
+            _ => cohort_of(&self.plain.trace.trace_id().to_bytes()),
         }
     }
 
@@ -149,9 +155,14 @@ impl Context {
         self.rest.as_ref()?.request_id.as_deref()
     }
 
-    /// Which version of a target to prefer, as it came: `checkout:pr-123`.
-    // Asked of every call, and almost none has one.
+    /// Does it say of any target which version to prefer?
+    // Asked of every call, and almost none does.
     #[inline]
+    pub fn asks_for_a_route(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.route_override.is_some())
+    }
+
+    /// Which version of a target to prefer, as it came: `checkout:pr-123`.
     pub fn route_override(&self, target: &str) -> Option<&str> {
         preferred(self.rest.as_ref()?.route_override.as_deref()?, target)
     }
@@ -176,40 +187,42 @@ impl Context {
 
     /// Ends no later than `deadline`.
     pub fn narrow(&mut self, deadline: Deadline) {
-        self.deadline = Some(self.deadline.map_or(deadline, |known| known.earlier(deadline)));
+        if self.plain.deadline.is_none_or(|known| deadline < known) {
+            self.plain.deadline = Some(deadline);
+        }
     }
 
     /// This important: where a request enters, before anything has heard of it. From there on it is only
     /// [lowered](Self::lower).
     pub fn enter_as(&mut self, criticality: Criticality) {
-        self.criticality = criticality;
+        self.plain.criticality = criticality;
     }
 
     /// At most this important.
     pub fn lower(&mut self, criticality: Criticality) {
-        self.criticality = self.criticality.min(criticality);
+        self.plain.criticality = self.plain.criticality.min(criticality);
     }
 
     /// From here on, only what was never sent is repeated.
     pub fn stop_chain(&mut self) {
-        self.chain_stop = true;
+        self.plain.chain_stop = true;
     }
 
     /// The clock was read again: when a call begins, and after a real wait.
     pub fn set_now(&mut self, now: impl Into<Tick>) {
-        self.now = now.into();
+        self.plain.now = now.into();
     }
 
     /// Begins attempt number `attempt` at `now`, under a span of its own.
     pub fn begin_attempt(&mut self, attempt: u16, now: impl Into<Tick>) {
-        self.attempt = attempt;
-        self.now = now.into();
-        self.trace = self.trace.child();
+        self.plain.attempt = attempt;
+        self.plain.now = now.into();
+        self.plain.trace = self.plain.trace.child();
     }
 
     /// Records from here on, or not. The head of a request decides once.
     pub fn set_trace(&mut self, trace: TraceParent) {
-        self.trace = trace;
+        self.plain.trace = trace;
     }
 
     /// Names the tenant, if nobody upstream has: an identity layer's business.
@@ -242,7 +255,7 @@ impl Context {
     }
 
     fn without_deadline(mut self) -> Self {
-        self.deadline = None;
+        self.plain.deadline = None;
         self
     }
 

@@ -19,7 +19,9 @@ pub struct Limit {
 }
 
 /// Who set a limit.
+// As large as the numbers beside it: what would lie between them is copied too, and in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
 pub enum Whose {
     /// The policy, for one attempt: another may follow.
     Attempt,

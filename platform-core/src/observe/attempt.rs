@@ -44,6 +44,11 @@ impl Attempts {
 
     #[inline]
     fn count(&self, kind: AttemptKind, outcome: Outcome) -> &Counter {
+        self.counts[kind as usize][outcome as usize].get().unwrap_or_else(|| self.resolve(kind, outcome))
+    }
+
+    #[cold]
+    fn resolve(&self, kind: AttemptKind, outcome: Outcome) -> &Counter {
         self.counts[kind as usize][outcome as usize].get_or_init(|| {
             self.family.with(&AttemptLabels { target: Arc::clone(&self.target), kind, outcome })
         })

@@ -35,6 +35,11 @@ impl Calls {
 
     #[inline]
     fn duration(&self, outcome: Outcome) -> &Histogram {
+        self.durations[outcome as usize].get().unwrap_or_else(|| self.resolve(outcome))
+    }
+
+    #[cold]
+    fn resolve(&self, outcome: Outcome) -> &Histogram {
         self.durations[outcome as usize]
             .get_or_init(|| self.family.with(&CallLabels { target: Arc::clone(&self.target), outcome }))
     }

@@ -34,7 +34,7 @@ use crate::{
 /// callers and not the target's word, so it stays with the error.
 ///
 /// The verdict's instant is the second clock reading of an attempt; where nobody took it, it is taken here.
-#[inline]
+#[inline(always)]
 pub fn verdict<R: Reply>(result: Result<&R, &Error>) -> Verdict {
     match result {
         Ok(reply) => reply.verdict().unwrap_or_else(|| Verdict::new(Outcome::Success, Tick::now())),

@@ -103,8 +103,6 @@ pub struct Breaker {
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
     since: Tick,
-    /// From then on it is slow: one addition here is cheaper than one subtraction at its end.
-    slow_at: Option<Tick>,
     generation: u32,
 }
 
@@ -193,17 +191,17 @@ impl Breaker {
         Why { cause, since: Duration::from_millis(at.saturating_sub(since)), tries }
     }
 
-    /// May it go on, where the word does not say simply yes?
+    /// May it go on, where the word does not say simply yes? In what it was admitted, or why it was not.
     #[cold]
-    fn ask_closely(&self, context: &Context) -> Answer<Ticket> {
+    fn look_closely(&self, context: &Context) -> Result<Seen, Refusal> {
         let at = self.at(context.now());
         loop {
             let seen = self.word.see();
             // Each exchange that fails has been overtaken by another call: look again.
             let admitted = match (seen.hand(), seen.phase()) {
-                (Hand::Open, _) => return self.refuse(seen, at),
+                (Hand::Open, _) => return Err(self.refusal(seen, at)),
                 (Hand::Closed, _) | (Hand::Off, Phase::Closed) => Some(seen),
-                (Hand::Off, Phase::Open) if at < seen.at() => return self.refuse(seen, at),
+                (Hand::Off, Phase::Open) if at < seen.at() => return Err(self.refusal(seen, at)),
                 (Hand::Off, Phase::Open | Phase::HalfOpen) => {
                     let claimed = self.word.claim(seen, at);
                     if claimed.is_some() && seen.phase() == Phase::Open {
@@ -214,7 +212,7 @@ impl Breaker {
                 (Hand::Off, Phase::Probing) => {
                     // A probe without a deadline may never come back; the target must not be lost with it.
                     if at < seen.at().saturating_add(millis(self.config.load().open_max)) {
-                        return self.refuse(seen, at);
+                        return Err(self.refusal(seen, at));
                     }
                     self.word.claim(seen, at)
                 }
@@ -228,25 +226,25 @@ impl Breaker {
                     }
                     Some(percent) => {
                         if !rules::is_one_of(self.turns.fetch_add(1, Relaxed), percent) {
-                            return self.refuse(seen, at);
+                            return Err(self.refusal(seen, at));
                         }
                         Some(seen)
                     }
                 },
             };
             if let Some(seen) = admitted {
-                return Answer::Go(self.ticket(seen, context));
+                return Ok(seen);
             }
         }
     }
 
-    fn refuse(&self, seen: Seen, at: u64) -> Answer<Ticket> {
+    fn refusal(&self, seen: Seen, at: u64) -> Refusal {
         let state = self.state_of(seen, at);
-        Answer::No(Refusal { why: state.to_string().into(), after: state.again_in() })
+        Refusal { why: state.to_string().into(), after: state.again_in() }
     }
 
     /// A call of the present generation ended, closed or in a ramp.
-    #[inline]
+    #[inline(always)]
     fn count(&self, seen: Seen, ticket: Ticket, verdict: &Verdict) {
         let failed = match self.evidence(verdict.outcome) {
             Evidence::Ignore => return,
@@ -259,7 +257,7 @@ impl Breaker {
         let number = verdict.at.nanos_since(self.origin) / self.tick.load(Relaxed).max(1);
         let stamp = Stamp::new(ticket.generation, number);
         self.window.call(stamp);
-        let slow = Self::is_slow(ticket, verdict);
+        let slow = self.is_slow(ticket, verdict);
         if failed || slow {
             self.judge(seen, stamp, self.at(ticket.since)..self.at(verdict.at), failed, slow);
         }
@@ -288,6 +286,18 @@ impl Breaker {
         }
     }
 
+    /// The report of a call where the word does not say simply closed, or has changed since.
+    #[cold]
+    fn report_closely(&self, seen: Seen, ticket: Ticket, verdict: Verdict) {
+        match seen.phase() {
+            _ if seen.generation() != ticket.generation || seen.hand() != Hand::Off => {}
+            Phase::Closed | Phase::Ramp => self.count(seen, ticket, &verdict),
+            // Nothing else was admitted in this generation.
+            Phase::Probing => self.probed(ticket, &verdict),
+            Phase::Open | Phase::HalfOpen => {}
+        }
+    }
+
     /// The probe of the present generation came back.
     #[cold]
     fn probed(&self, ticket: Ticket, verdict: &Verdict) {
@@ -300,7 +310,7 @@ impl Breaker {
             Evidence::Ignore => {
                 self.word.let_go(generation);
             }
-            Evidence::Success if !Self::is_slow(ticket, verdict) => {
+            Evidence::Success if !self.is_slow(ticket, verdict) => {
                 if self.word.ramp(generation, at).is_some() {
                     self.changed(To::Ramp);
                 }
@@ -347,15 +357,13 @@ impl Breaker {
     }
 
     #[inline]
-    fn is_slow(ticket: Ticket, verdict: &Verdict) -> bool {
-        ticket.slow_at.is_some_and(|slow_at| verdict.at >= slow_at)
+    fn is_slow(&self, ticket: Ticket, verdict: &Verdict) -> bool {
+        verdict.at.nanos_since(ticket.since) >= self.slow_after.load(Relaxed)
     }
 
     #[inline]
-    fn ticket(&self, seen: Seen, context: &Context) -> Ticket {
-        let since = context.now();
-        let slow_at = since.after_nanos(self.slow_after.load(Relaxed));
-        Ticket { since, slow_at, generation: seen.generation() }
+    fn ticket(seen: Seen, context: &Context) -> Ticket {
+        Ticket { since: context.now(), generation: seen.generation() }
     }
 
     /// Milliseconds since the origin.
@@ -368,27 +376,27 @@ impl Breaker {
 impl Admission for Breaker {
     type Ticket = Ticket;
 
-    #[inline]
+    #[inline(always)]
     fn ask(&self, context: &Context) -> Answer<Ticket> {
-        let seen = self.word.see();
-        if seen.is_closed() {
-            return Answer::Go(self.ticket(seen, context));
+        let mut seen = self.word.see();
+        if !seen.is_closed() {
+            seen = match self.look_closely(context) {
+                Ok(admitted) => admitted,
+                Err(refusal) => return Answer::No(refusal),
+            };
         }
-        self.ask_closely(context)
+        Answer::Go(Self::ticket(seen, context))
     }
 
-    #[inline]
+    // Always, as all that is asked and told of a call that goes well: each is a few numbers that are read and written.
+    #[inline(always)]
     fn report(&self, ticket: Ticket, verdict: &Verdict) {
         let seen = self.word.see();
-        if seen.generation() != ticket.generation || seen.hand() != Hand::Off {
-            return;
+        if seen.is_closed() && seen.generation() == ticket.generation {
+            return self.count(seen, ticket, verdict);
         }
-        match seen.phase() {
-            Phase::Closed | Phase::Ramp => self.count(seen, ticket, verdict),
-            // Nothing else was admitted in this generation.
-            Phase::Probing => self.probed(ticket, verdict),
-            Phase::Open | Phase::HalfOpen => {}
-        }
+        // By value: what is given away by reference has to lie somewhere, whoever looks at it.
+        self.report_closely(seen, ticket, *verdict);
     }
 }
 

@@ -66,10 +66,12 @@ impl Seen {
     }
 
     /// Closed, and nobody's hand on it: the one question that every call asks.
+    #[inline]
     pub(super) fn is_closed(self) -> bool {
         self.0 & ((1 << GENERATION) - 1) == 0
     }
 
+    #[inline]
     pub(super) fn phase(self) -> Phase {
         match self.0 & PHASES {
             0 => Phase::Closed,
@@ -80,6 +82,7 @@ impl Seen {
         }
     }
 
+    #[inline]
     pub(super) fn hand(self) -> Hand {
         match self.0 >> HAND & HANDS {
             0 => Hand::Off,
@@ -88,6 +91,7 @@ impl Seen {
         }
     }
 
+    #[inline]
     pub(super) fn generation(self) -> u32 {
         (self.0 >> GENERATION & GENERATIONS) as u32
     }
@@ -108,6 +112,7 @@ impl Word {
         Word(AtomicU64::new(Seen::of(Phase::Closed, Hand::Off, 0, 0).0))
     }
 
+    #[inline]
     pub(super) fn see(&self) -> Seen {
         Seen(self.0.load(Ordering::Acquire))
     }

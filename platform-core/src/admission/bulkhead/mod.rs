@@ -113,7 +113,7 @@ impl Admission for Bulkhead {
 
     const HOLDS: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn ask(&self, _context: &Context) -> Answer<()> {
         // Who comes now does not overtake who waits.
         if self.slots.waiting() == 0 && self.slots.take() {

@@ -167,13 +167,13 @@ impl<A: Algorithm> Concurrency<A> {
         self.slots.in_flight()
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&self, now: impl Into<Tick>) -> Answer<Ticket> {
         self.take(now.into()).map_or_else(|limit| self.refuse(limit), Answer::Go)
     }
 
     /// A slot, or the limit that was met. Who will not come again has to be [told of](Self::refused).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self, since: Tick) -> Result<Ticket, u32> {
         loop {
             match self.slots.take() {
@@ -244,29 +244,36 @@ impl<A: Algorithm> Concurrency<A> {
         )))
     }
 
-    #[inline]
+    #[inline(always)]
     fn learn(&self, ticket: Ticket, outcome: Outcome, at: impl Into<Tick>) {
         let at = at.into();
         let calm = self.is_calm(ticket.in_flight);
         if calm {
             self.calm_ended.fetch_add(1, Relaxed);
         }
-        let lessons = match outcome.readings().limit {
+        match outcome.readings().limit {
             Lesson::Ignore => return,
-            Lesson::Drop => self.drops.fetch_add(1, Relaxed).saturating_add(self.done.load(Relaxed)),
+            Lesson::Drop => {
+                self.drops.fetch_add(1, Relaxed);
+            }
             Lesson::Sample => {
                 let latency = at.nanos_since(ticket.since);
                 self.latencies.add(latency);
                 if calm {
                     self.quiet.add(latency);
                 }
-                self.done.fetch_add(1, Relaxed).saturating_add(self.drops.load(Relaxed))
+                self.done.fetch_add(1, Relaxed);
             }
-        };
+        }
         let now = at.nanos_since(self.epoch);
-        if lessons.saturating_add(1) >= FEWEST && now >= self.closes.load(Relaxed) {
+        // Of all calls in a window only the last ones come so far.
+        if now >= self.closes.load(Relaxed) && self.lessons() >= FEWEST {
             self.close(now);
         }
+    }
+
+    fn lessons(&self) -> u32 {
+        self.done.load(Relaxed).saturating_add(self.drops.load(Relaxed))
     }
 
     /// Ends the window, unless somebody else is about it: then it is done.
@@ -335,12 +342,12 @@ impl<A: Algorithm> Admission for Concurrency<A> {
 
     const HOLDS: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn ask(&self, context: &Context) -> Answer<Ticket> {
         self.enter(context.now())
     }
 
-    #[inline]
+    #[inline(always)]
     fn report(&self, ticket: Ticket, verdict: &Verdict) {
         self.learn(ticket, verdict.outcome, verdict.at);
     }

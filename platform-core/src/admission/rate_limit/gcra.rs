@@ -26,6 +26,7 @@ impl Gcra {
     }
 
     /// What [`words`](Self::words) says.
+    #[inline]
     pub(super) fn of_words([interval, tolerance]: [u64; 2]) -> Self {
         Gcra { interval, tolerance }
     }

@@ -46,7 +46,7 @@ use crate::{config::Together, context::Context, outcome::Verdict, tick::Tick};
 #[derive(Debug)]
 pub struct RateLimit {
     epoch: Tick,
-    /// A [`Rule`] in words: every call reads it.
+    /// A [`Rule`] in words: every call reads the first two.
     rule: Together<4>,
     /// The theoretical arrival time, in nanoseconds since `epoch`.
     arrival: AtomicU64,
@@ -71,15 +71,15 @@ impl RateLimit {
     }
 
     /// May one call go at `now`? Going counts.
-    #[inline]
+    #[inline(always)]
     pub fn ask_at(&self, now: impl Into<Tick>) -> Answer<()> {
-        let rule = Rule::of(self.rule.read());
+        let gcra = Gcra::of_words(self.rule.first());
         let now = now.into().nanos_since(self.epoch);
         let mut seen = self.arrival.load(Relaxed);
         loop {
-            let next = match rule.gcra.next(seen, now) {
+            let next = match gcra.next(seen, now) {
                 Ok(next) => next,
-                Err(after) => return Answer::No(rule.refusal(after)),
+                Err(after) => return Answer::No(self.refusal(after)),
             };
             // The word is all there is, so no other memory has to be ordered with it.
             match self.arrival.compare_exchange_weak(seen, next, Relaxed, Relaxed) {
@@ -87,6 +87,11 @@ impl RateLimit {
                 Err(changed) => seen = changed,
             }
         }
+    }
+
+    #[cold]
+    fn refusal(&self, after: u64) -> Refusal {
+        Rule::of(self.rule.read()).refusal(after)
     }
 
     /// Allows what `config` says from `now` on. What was used stays used, in calls, and never counts for more than
@@ -105,13 +110,13 @@ impl RateLimit {
 impl Admission for RateLimit {
     type Ticket = ();
 
-    #[inline]
+    #[inline(always)]
     fn ask(&self, context: &Context) -> Answer<()> {
         self.ask_at(context.now())
     }
 
     /// How a call ended says nothing about how often may be asked.
-    #[inline]
+    #[inline(always)]
     fn report(&self, (): (), _: &Verdict) {}
 }
 
@@ -129,7 +134,6 @@ impl Rule {
         [interval, tolerance, self.per_second.to_bits(), u64::from(self.burst)]
     }
 
-    #[inline]
     fn of([interval, tolerance, per_second, burst]: [u64; 4]) -> Self {
         Rule {
             gcra: Gcra::of_words([interval, tolerance]),
@@ -139,7 +143,6 @@ impl Rule {
         }
     }
 
-    #[cold]
     fn refusal(&self, after: u64) -> Refusal {
         let Rule { per_second, burst, .. } = self;
         // Rounded up: who comes back when it says must not be refused again.

@@ -112,7 +112,7 @@ impl Throttle {
     }
 
     /// Does a call go on at `now`? `turned` says whether it is one of a share that does not.
-    #[inline]
+    #[inline(always)]
     fn decide(&self, now: impl Into<Tick>, turned: impl FnOnce(f64) -> bool) -> Answer<()> {
         let now = now.into();
         let at = self.since(now);
@@ -144,7 +144,7 @@ impl Throttle {
         at >= next && self.probe.compare_exchange(next, at.saturating_add(PROBE), Relaxed, Relaxed).is_ok()
     }
 
-    #[inline]
+    #[inline(always)]
     fn hear(&self, outcome: Outcome, at: impl Into<Tick>) {
         match outcome {
             Outcome::Success | Outcome::CallerFault => self.window.count(self.since(at), true),
@@ -170,7 +170,7 @@ impl Throttle {
 impl Admission for Throttle {
     type Ticket = ();
 
-    #[inline]
+    #[inline(always)]
     fn ask(&self, context: &Context) -> Answer<()> {
         self.decide(context.now(), |share| {
             let (now, die) = (context.now(), fastrand::f64());
@@ -179,7 +179,7 @@ impl Admission for Throttle {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn report(&self, (): (), verdict: &Verdict) {
         self.hear(verdict.outcome, verdict.at);
     }

@@ -75,7 +75,7 @@ fn platform_member(
     let value = value.split(';').next().unwrap_or_default().trim_end();
     match key {
         CRITICALITY => match Criticality::parse(value) {
-            Some(criticality) => context.criticality = criticality,
+            Some(criticality) => context.plain.criticality = criticality,
             None => rejected.add(Field::Criticality),
         },
         TENANT => match Tenant::parse(value) {
@@ -90,7 +90,7 @@ fn platform_member(
         ROUTE => context.rest_mut().route_override = Some(Arc::from(value)),
         FAULT => context.rest_mut().faults = FaultScope::new(value),
         ARM => context.rest_mut().arms = Some(Arc::from(value)),
-        DEBUG if value == "1" => context.debug = true,
+        DEBUG if value == "1" => context.plain.debug = true,
         DEBUG => rejected.add(Field::Override),
         _ => return false,
     }
@@ -100,15 +100,15 @@ fn platform_member(
 /// The header for `context`, or `None` if there is nothing to say. What would make it too large for the next
 /// reader is left out, a team's own members first.
 pub(super) fn header(context: &Context) -> Option<String> {
-    let plain = context.criticality == Criticality::default() && !context.debug;
+    let plain = context.plain.criticality == Criticality::default() && !context.plain.debug;
     if plain && context.rest.is_none() {
         return None;
     }
     let mut out = Writer::default();
-    if context.criticality != Criticality::default() {
-        out.put(CRITICALITY, context.criticality.as_str());
+    if context.plain.criticality != Criticality::default() {
+        out.put(CRITICALITY, context.plain.criticality.as_str());
     }
-    if context.debug {
+    if context.plain.debug {
         out.put(DEBUG, "1");
     }
     if let Some(rest) = &context.rest {

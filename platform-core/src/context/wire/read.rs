@@ -153,11 +153,11 @@ pub fn read(carrier: &impl Carrier, trust: Trust, now: impl Into<Tick>) -> Arriv
         Context::with_trace(now, TraceParent::new(trace_id, SpanId::random(), sampled && trust.internal));
 
     if let Some(length) = seen.timeout {
-        context.deadline = Deadline::after(now, length);
+        context.plain.deadline = Deadline::after(now, length);
     }
     if trust.internal {
-        context.chain_stop = seen.chain_stop || seen.attempt > 0;
-        context.attempt = seen.attempt;
+        context.plain.chain_stop = seen.chain_stop || seen.attempt > 0;
+        context.plain.attempt = seen.attempt;
     }
     if let (Some(state), true) = (seen.tracestate, trace.is_some()) {
         context.rest_mut().tracestate = Some(Arc::from(state));
