@@ -25,6 +25,10 @@ impl Decay {
 
     /// What is left after so many ticks; more than one before them.
     fn after(self, ticks: i32) -> f32 {
+        // Of a busy endpoint that is the usual answer.
+        if ticks == 0 {
+            return 1.0;
+        }
         power_of_two(ticks as f32 * self.0)
     }
 }
@@ -39,13 +43,18 @@ impl Average {
         self.seconds * decay.after(self.age(tick))
     }
 
+    /// Within the same millisecond the first sample stands for all that took no longer, which leaves the mean as it is.
+    #[inline]
+    pub(super) fn stands_for(self, sample: f32, tick: u32) -> bool {
+        self.age(tick) == 0 && sample <= self.seconds
+    }
+
     /// The average with another sample.
     pub(super) fn with(self, sample: f32, tick: u32, decay: Decay) -> Self {
-        let age = self.age(tick);
-        if age == 0 && sample <= self.seconds {
-            // Within the same millisecond the first sample stands for all, which leaves the mean as it is.
+        if self.stands_for(sample, tick) {
             return self;
         }
+        let age = self.age(tick);
         let kept = decay.after(age);
         let faded = self.seconds * kept;
         Average::of(if sample > faded { sample } else { faded + sample * (1.0 - kept) }, tick)

@@ -540,7 +540,7 @@ mod tests {
         let answer = |from: usize, to: usize, outcome| {
             let (verdict, took) = (Verdict::new(outcome, Tick::now()), Duration::from_millis(10));
             for member in &members[from..to] {
-                member.load().report(&verdict, took, &member.shared().scale);
+                member.load().report(&verdict, took.as_nanos() as u64, &member.shared().scale);
             }
         };
         let fail = |from, to| answer(from, to, Outcome::ServerFault);

@@ -187,24 +187,30 @@ impl Load {
         Outcome::ALL[usize::from(self.last_failure.load(Relaxed)) % Outcome::ALL.len()]
     }
 
-    /// What one attempt said, which took `took`. Returns how many failures in a row that makes.
+    /// What one attempt said, which took `took` nanoseconds. Returns how many failures in a row that makes.
     ///
     /// A failed answer is recorded as a slow one: whoever fails at once would otherwise be everybody's favourite.
-    #[inline]
-    pub(super) fn report(&self, verdict: &Verdict, took: Duration, scale: &Scale) -> Failures {
+    #[inline(always)]
+    pub(super) fn report(&self, verdict: &Verdict, took: u64, scale: &Scale) -> Failures {
         let now = scale.tick(verdict.at);
+        if verdict.outcome.readings().ejection == Evidence::Success {
+            self.successes.fetch_add(1, Relaxed);
+            self.learn(took, now, scale);
+            self.answered.store(now, Relaxed);
+            self.succeed();
+            return Failures::None;
+        }
+        // By value: what is given away by reference has to lie somewhere, for the good ones too.
+        self.report_otherwise(*verdict, Duration::from_nanos(took), now, scale)
+    }
+
+    #[cold]
+    fn report_otherwise(&self, verdict: Verdict, took: Duration, now: u32, scale: &Scale) -> Failures {
         match verdict.outcome.readings().ejection {
-            Evidence::Success => {
-                self.successes.fetch_add(1, Relaxed);
-                self.learn(took, now, scale, false);
-                self.answered.store(now, Relaxed);
-                self.succeed();
-                Failures::None
-            }
             Evidence::Failure => {
                 self.failures.fetch_add(1, Relaxed);
                 let told = verdict.hint.after.unwrap_or_default().min(LONGEST_TOLD);
-                let first = self.learn(took.max(scale.penalty).max(told), now, scale, true);
+                let first = self.learn_failure(took.max(scale.penalty).max(told), now, scale);
                 let number = Outcome::ALL.iter().position(|outcome| *outcome == verdict.outcome);
                 self.last_failure.store(number.unwrap_or_default() as u8, Relaxed);
                 // The slowest of many come last, and where nobody else is asked any more they come in a row. One that
@@ -213,7 +219,7 @@ impl Load {
                 let streak = if straggles { None } else { Some(self.fail()) };
                 if first { Failures::AtOnce } else { streak.map_or(Failures::None, Failures::InARow) }
             }
-            Evidence::Ignore => {
+            Evidence::Success | Evidence::Ignore => {
                 if verdict.outcome == Outcome::Abandoned {
                     self.wait_in_vain(took, now, scale);
                 }
@@ -222,18 +228,43 @@ impl Load {
         }
     }
 
-    /// A sample of how long an answer took. Was it the first?
-    fn learn(&self, took: Duration, now: u32, scale: &Scale, is_failure: bool) -> bool {
+    /// A sample of how long a good answer took, in nanoseconds.
+    #[inline(always)]
+    fn learn(&self, took: u64, now: u32, scale: &Scale) {
+        self.silence.store(0, Relaxed);
+        let took = (took as f64 * 1e-9) as f32;
+        let first = self.is_first();
+        // Of many answers in a row most change nothing, and then nothing is written.
+        if first || !self.average().stands_for(took, now) {
+            self.relearn(took, now, scale, first);
+        }
+    }
+
+    #[inline(never)]
+    fn relearn(&self, took: f32, now: u32, scale: &Scale, first: bool) {
+        self.change(|average| match first {
+            true => Average::of(took, now),
+            false => average.with(took, now, scale.decay),
+        });
+    }
+
+    /// The same of a failed one. Was it the first of all?
+    fn learn_failure(&self, took: Duration, now: u32, scale: &Scale) -> bool {
         self.silence.store(0, Relaxed);
         let took = took.as_secs_f32();
-        let first = self.untried.load(Relaxed) && self.untried.swap(false, Relaxed);
-        self.change(|average| match (first, is_failure) {
-            (true, _) => Average::of(took, now),
-            (false, false) => average.with(took, now, scale.decay),
+        let first = self.is_first();
+        self.change(|average| match first {
+            true => Average::of(took, now),
             // Never better than it was.
-            (false, true) => Average::of(took.max(average.at(now, scale.decay)), now),
+            false => Average::of(took.max(average.at(now, scale.decay)), now),
         });
         first
+    }
+
+    /// Is this the first answer of all?
+    #[inline]
+    fn is_first(&self) -> bool {
+        self.untried.load(Relaxed) && self.untried.swap(false, Relaxed)
     }
 
     /// Nobody waited for this answer any longer, which is no failure. But it would have taken at least so long, and so
@@ -311,6 +342,10 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    fn nanos(length: Duration) -> u64 {
+        u64::try_from(length.as_nanos()).unwrap()
+    }
+
     #[test]
     fn it_is_one_cache_line() {
         assert_eq!((size_of::<Load>(), align_of::<Load>()), (64, 64));
@@ -336,7 +371,7 @@ mod tests {
         for (outcome, hint, seconds, (successes, failures, streak)) in table {
             let load = Load::untried(Average::of(0.010, 0));
             load.untried.store(false, Relaxed);
-            load.report(&Verdict::new(outcome, scale.epoch).with_hint(hint), ms(20), &scale);
+            load.report(&Verdict::new(outcome, scale.epoch).with_hint(hint), nanos(ms(20)), &scale);
             let average = load.average().at(0, scale.decay);
             assert!((average - seconds).abs() < 1e-6, "{outcome:?}: {average}");
             assert_eq!(load.tally(), Tally { successes, failures, streak }, "{outcome:?}");
@@ -351,7 +386,7 @@ mod tests {
         let scale = scale();
         let load = Load::untried(Average::of(0.5, 0));
         assert!(load.is_untried());
-        load.report(&Verdict::new(Outcome::Success, scale.epoch), ms(20), &scale);
+        load.report(&Verdict::new(Outcome::Success, scale.epoch), nanos(ms(20)), &scale);
         assert!(!load.is_untried());
         assert!((load.average().at(0, scale.decay) - 0.02).abs() < 1e-6);
     }
@@ -366,9 +401,13 @@ mod tests {
         waits(40);
         assert!(load.seems_lost());
         let well = Verdict::new(Outcome::Success, scale.epoch);
-        load.report(&well, Duration::from_millis(10), &scale);
+        load.report(&well, nanos(Duration::from_millis(10)), &scale);
         assert!(!load.seems_lost());
-        load.report(&Verdict::new(Outcome::ServerFault, scale.epoch), Duration::from_millis(250), &scale);
+        load.report(
+            &Verdict::new(Outcome::ServerFault, scale.epoch),
+            nanos(Duration::from_millis(250)),
+            &scale,
+        );
         assert!(load.seems_lost());
     }
 
@@ -377,14 +416,14 @@ mod tests {
         let scale = scale();
         let load = Load::untried(Average::of(0.1, 0));
         load.untried.store(false, Relaxed);
-        let lost = |took| load.report(&Verdict::new(Outcome::Abandoned, scale.epoch), took, &scale);
+        let lost = |took| load.report(&Verdict::new(Outcome::Abandoned, scale.epoch), nanos(took), &scale);
         let average = || (load.average().at(0, scale.decay) * 1e3).round() as u32;
         lost(ms(40));
         assert_eq!(average(), 100, "nothing new: it may take that long");
         lost(ms(40));
         lost(ms(40));
         assert_eq!(average(), 120);
-        load.report(&Verdict::new(Outcome::Success, scale.epoch), ms(30), &scale);
+        load.report(&Verdict::new(Outcome::Success, scale.epoch), nanos(ms(30)), &scale);
         lost(ms(40));
         assert_eq!(average(), 120, "an answer began the count anew");
         assert_eq!(load.tally().failures, 0);
@@ -395,16 +434,17 @@ mod tests {
         let scale = scale();
         let load = Load::default();
         let at = |millis| Tick::from(scale.epoch.instant() + ms(millis));
-        load.report(&Verdict::new(Outcome::Success, at(5_000)), ms(900), &scale);
-        let late =
-            |end: u64, took: u64| load.report(&Verdict::new(Outcome::Timeout, at(end)), ms(took), &scale);
+        load.report(&Verdict::new(Outcome::Success, at(5_000)), nanos(ms(900)), &scale);
+        let late = |end: u64, took: u64| {
+            load.report(&Verdict::new(Outcome::Timeout, at(end)), nanos(ms(took)), &scale)
+        };
         for end in [5_100, 5_200, 5_300] {
             assert_eq!(late(end, 3_000), Failures::None, "begun before the last good answer");
         }
         assert_eq!(load.tally().failures, 3, "failures all the same");
         assert_eq!((late(8_100, 3_000), late(8_200, 3_000)), (Failures::InARow(1), Failures::InARow(2)));
         assert_eq!(
-            load.report(&Verdict::new(Outcome::ServerFault, at(8_201)), ms(5_000), &scale),
+            load.report(&Verdict::new(Outcome::ServerFault, at(8_201)), nanos(ms(5_000)), &scale),
             Failures::InARow(3),
             "an answer that is wrong is no straggler"
         );
@@ -414,7 +454,7 @@ mod tests {
     fn a_streak_is_broken_by_the_other_kind_and_by_nothing_else() {
         let scale = scale();
         let load = Load::default();
-        let report = |outcome| load.report(&Verdict::new(outcome, scale.epoch), ms(1), &scale);
+        let report = |outcome| load.report(&Verdict::new(outcome, scale.epoch), nanos(ms(1)), &scale);
         for n in 1..=3 {
             assert_eq!(report(Outcome::ServerFault), Failures::InARow(n));
         }
@@ -452,8 +492,12 @@ mod tests {
         let load = Load::untried(Average::of(0.0, 0));
         let mut verdict = Verdict::new(Outcome::Overload, scale.epoch);
         verdict.hint.after = Some(Duration::from_secs(100));
-        load.report(&verdict, ms(1), &scale);
-        load.report(&Verdict::new(Outcome::ServerFault, scale.epoch.after(ms(1)).unwrap()), ms(1), &scale);
+        load.report(&verdict, nanos(ms(1)), &scale);
+        load.report(
+            &Verdict::new(Outcome::ServerFault, scale.epoch.after(ms(1)).unwrap()),
+            nanos(ms(1)),
+            &scale,
+        );
         assert!(load.average().at(1, scale.decay) > 99.9);
     }
 }

@@ -58,6 +58,7 @@ impl Shared {
     }
 
     /// After each report.
+    #[inline]
     pub(super) fn heed(&self, failures: Failures) {
         let due = match failures {
             Failures::None => false,

@@ -13,6 +13,7 @@ use super::{Pick, ReadySet};
 pub struct P2c;
 
 impl<C> Pick<C> for P2c {
+    #[inline]
     fn pick(&self, ready: &ReadySet<C>, _context: &Context, roll: u64) -> Option<usize> {
         let (first, second) = ready.two_by(roll)?;
         // Even: the first, which is as random as the second.

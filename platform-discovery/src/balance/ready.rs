@@ -130,7 +130,7 @@ impl<C> ReadySet<C> {
     }
 
     /// The same, and whether it failed when it last answered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn cheaper_and_fails(&self, first: usize, second: usize, roll: u64) -> (usize, bool) {
         let (one, other) = (self.members[first].load(), self.members[second].load());
         let is_second =
@@ -139,7 +139,7 @@ impl<C> ReadySet<C> {
     }
 
     /// Is a call expected to cost clearly less at the first of these?
-    #[inline]
+    #[inline(always)]
     fn costs_less(&self, (second, other): (usize, &Load), (first, one): (usize, &Load)) -> bool {
         let is_due = |load: &Load, busy: u32| busy > 0 && load.is_untried();
         let (calls, other_calls) = (one.in_flight(), other.in_flight());

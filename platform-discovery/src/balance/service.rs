@@ -222,6 +222,9 @@ impl<C> Balance<C> {
     /// The variant or the version that a call asks for by name: `platform-route` may name the target as this process
     /// calls it, or as the registry does.
     pub fn wanted<'a>(&self, context: &'a Context) -> Option<&'a str> {
+        if !context.asks_for_a_route() {
+            return None;
+        }
         let target = &self.0.watch.target;
         let by_service = || context.route_override(target.service()?);
         context.route_override(target.name()).or_else(by_service)
