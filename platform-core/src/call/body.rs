@@ -32,6 +32,11 @@ pub trait CarryReply: Send + Sized + 'static {
     /// Gives the verdict.
     fn judge(&mut self, verdict: Verdict);
 
+    /// Is there nothing left to read?
+    fn is_read(&self) -> bool {
+        false
+    }
+
     /// Keeps `guard` until the body has been read.
     fn hold(&mut self, guard: Guard);
 }

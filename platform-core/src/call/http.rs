@@ -43,6 +43,10 @@ impl<B: CarryReply> Reply for Response<B> {
         self.body_mut().judge(verdict);
     }
 
+    fn is_read(&self) -> bool {
+        self.body().is_read()
+    }
+
     fn hold(&mut self, guard: Guard) {
         self.body_mut().hold(guard);
     }

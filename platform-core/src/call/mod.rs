@@ -38,6 +38,11 @@ pub trait Reply: Send + 'static {
     /// Gives the verdict.
     fn judge(&mut self, verdict: Verdict);
 
+    /// Is there nothing left to read? Then nothing need be [held](Self::hold).
+    fn is_read(&self) -> bool {
+        false
+    }
+
     /// Keeps `guard` until the reply has been read, or drops it now if there is nothing left to read.
     fn hold(&mut self, guard: Guard);
 }

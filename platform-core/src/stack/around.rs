@@ -189,6 +189,10 @@ impl<T: Send + 'static> Reply for Done<T> {
         self.verdict = Some(verdict);
     }
 
+    fn is_read(&self) -> bool {
+        true
+    }
+
     fn hold(&mut self, guard: Guard) {
         drop(guard);
     }

@@ -65,10 +65,15 @@ impl Asked {
         self.only_others
     }
 
-    /// The same, for a first attempt that was answered: who goes on reads it in what that attempt came to.
+    /// Whoever answers for the call, if it is somebody else than this attempt asked.
+    pub(super) fn answered_by(&self, endpoint: Option<Arc<str>>) {
+        *self.lock() = endpoint;
+    }
+
+    /// [`endpoint`](Self::endpoint) for the one whose it is, when nobody else looks any more: without the lock.
     #[inline]
-    pub(super) fn take(&self) -> Option<Arc<str>> {
-        self.lock().take()
+    pub(super) fn take(&mut self) -> Option<Arc<str>> {
+        self.endpoint.get_mut().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn endpoint(&self) -> Option<Arc<str>> {

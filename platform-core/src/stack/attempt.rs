@@ -1,125 +1,128 @@
 //! The attempt storey of the client order: what happens each time that somebody is asked.
 
-use std::{pin::pin, sync::Arc};
+use std::pin::pin;
 
 use super::{
     Asked, ClientStack, Sending, Wire,
-    duty::{AttemptDuty, Slot},
+    duty::{AttemptDuty, AttemptOwed, Slot},
+    ended::Ended,
+    knobs::Terms,
 };
 use crate::{
     admission::Turn,
+    call::Reply,
     context::Context,
-    deadline::{Limit, answered_within},
+    deadline::answered_within,
     error::{Error, Result},
     observe::{self, AttemptKind},
     outcome::{Outcome, Verdict},
+    tick::Tick,
 };
 
-/// An attempt that was answered; its reply lies where the call wants it.
-pub(super) struct Tried<'a> {
-    pub(super) verdict: Verdict,
-    pub(super) endpoint: Option<Arc<str>>,
-    pub(super) attempt: u16,
-    /// One of the target's slots, until its reply has been read.
-    pub(super) slot: Option<Slot<'a>>,
-}
-
-/// How long an attempt may take.
-#[derive(Clone, Copy)]
-pub(super) struct Bounds {
-    /// What the whole call is held to.
-    pub(super) whole: Option<Limit>,
-    /// One attempt's share, in nanoseconds; [`NEVER`](crate::deadline::NEVER) is no limit.
-    pub(super) attempt: u64,
-}
-
 impl ClientStack {
-    /// The attempt storey: once per try.
+    /// The attempt storey: once per try. A first one that nobody hedges is made by the call storey itself, by the same
+    /// steps: a future within a future costs as much as two guards.
     pub(super) async fn attempt<'a, W: Wire>(
         &'a self,
-        call: &mut Sending<W::Call>,
         kind: AttemptKind,
-        asked: &Asked,
-        bounds: Bounds,
+        call: &mut Sending<W::Call>,
+        (asked, terms): (&Asked, &Terms),
         reply: &mut Option<W::Reply>,
         wire: &W,
-    ) -> Result<Tried<'a>> {
+    ) -> Result<Ended<'a>> {
         let context = call.context_mut();
-        // Each try is a span of its own, a child of the one that is served.
-        let attempt = context.attempt();
-        context.begin_attempt(attempt, context.now());
-        // R1 A refused try is still a try on the graph.
-        let mut duty = AttemptDuty::begin(&self.parts, &self.guards, kind, context);
-
-        let waits = match self.admit(context, &mut duty) {
-            Ok(waits) => waits,
-            Err(error) => {
-                duty.refused(error.outcome());
-                return Err(error.at_attempt(attempt));
-            }
-        };
-        if waits {
-            match self.guards.concurrency.wait(context).await {
-                Ok(ticket) => duty.room = ticket,
-                Err(error) => {
-                    duty.refused(error.outcome());
-                    return Err(error.at_attempt(attempt));
-                }
-            }
+        let mut duty = AttemptDuty::begin(self, kind, context);
+        match self.admit(context, &mut duty.owed) {
+            Ok(Entry::Now) => {}
+            Ok(Entry::Wait) => match self.guards.concurrency.wait(context).await {
+                Ok(ticket) => duty.owed.room = ticket,
+                Err(error) => return Err(duty.refuse(error)),
+            },
+            Err(error) => return Err(duty.refuse(error)),
         }
-        // After a wait for room the clock was read anew: the attempt begins here.
-        let begun = context.now();
-        // R5 The call's only timer, armed when the wire is pending: what is left of the call, or one
-        //    attempt's share of it, whichever is less. Whoever reads the context below sees this limit.
-        let limit = Limit::of_attempt_within(bounds.whole, bounds.attempt, begun);
-        if let Some(limit) = limit {
-            context.narrow(limit.deadline());
-            duty.ends = context.deadline();
-        }
-        // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge. Pinned where it
-        // is made: it is most of a call, and whoever moves it copies all of it.
+        let limit = duty.bound(context, terms);
+        // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge. Pinned where it is
+        // made: it is most of a call, and whoever moves it copies all of it.
         let result = {
             let sending = pin!(wire.send(call, asked));
             pin!(answered_within(limit, sending, reply)).await
         };
+        self.leave(result, &mut duty, asked, reply)
+    }
 
+    /// The way out of the attempt storey.
+    #[inline(always)]
+    pub(super) fn leave<'a, R: Reply>(
+        &'a self,
+        result: Result<()>,
+        duty: &mut AttemptDuty<'a>,
+        asked: &Asked,
+        reply: &Option<R>,
+    ) -> Result<Ended<'a>> {
         // The verdict was given once, at the bottom; all read the same.
-        let verdict = observe::verdict(answer(&result, reply));
-        let slot = duty.report(&verdict);
-        let guards = &*self.guards;
-        if matches!(verdict.outcome, Outcome::Success | Outcome::CallerFault | Outcome::Timeout) {
-            // Failures are often fast, and would make the next hedge come too early.
-            guards.latencies.record_nanos(verdict.at, verdict.at.nanos_since(begun));
-        }
-        if kind == AttemptKind::First && verdict.outcome.readings().deposit {
-            guards.budget.deposit_in_both(&guards.hedges, verdict.at);
-        }
+        let Verdict { outcome, at, .. } = observe::verdict(answer(&result, reply));
+        let attempt = duty.owed.attempt;
+        let slot = match outcome {
+            // Said once more: what each of them makes of a success need not be looked up then.
+            Outcome::Success => self.conclude(duty.done(), Outcome::Success, at),
+            _ => self.conclude_closely(duty, outcome, at),
+        };
         match result {
-            Ok(()) => {
-                // Whom a repeat or a hedge asked is read once more when its answer does not count.
-                let endpoint = if kind == AttemptKind::First { asked.take() } else { asked.endpoint() };
-                Ok(Tried { verdict, endpoint, attempt, slot })
-            }
+            Ok(()) => Ok(Ended { attempt, outcome, at, slot }),
             Err(error) => Err(asked.name(error).at_attempt(attempt)),
         }
     }
 
+    /// All that hear how an attempt ended. Returns what it still holds.
+    #[inline(always)]
+    fn conclude<'a>(&'a self, owed: AttemptOwed<'a>, outcome: Outcome, at: Tick) -> Option<Slot<'a>> {
+        let guards = &*self.guards;
+        // No guard reads what the target said about coming back.
+        let slot = owed.pay(&Verdict::new(outcome, at), outcome);
+        if matches!(outcome, Outcome::Success | Outcome::CallerFault | Outcome::Timeout) {
+            // Failures are often fast, and would make the next hedge come too early.
+            guards.latencies.record_nanos(at, at.nanos_since(owed.begun));
+        }
+        if owed.kind == AttemptKind::First && outcome.readings().deposit {
+            guards.budget.deposit_in_both(&guards.hedges, at);
+        }
+        slot
+    }
+
+    #[inline(never)]
+    fn conclude_closely<'a>(
+        &'a self,
+        duty: &mut AttemptDuty<'a>,
+        outcome: Outcome,
+        at: Tick,
+    ) -> Option<Slot<'a>> {
+        self.conclude(duty.done(), outcome, at)
+    }
+
     /// The way into the attempt storey, which waits for nothing; says whether there is something to wait for.
     #[inline(always)]
-    fn admit(&self, context: &Context, duty: &mut AttemptDuty<'_>) -> Result<bool> {
+    pub(super) fn admit(&self, context: &Context, owed: &mut AttemptOwed<'_>) -> Result<Entry> {
         let guards = &*self.guards;
         // R2 Arithmetic on a short memory; it refuses a share of the calls, not all.
-        duty.throttle = guards.throttle.admit(context)?;
+        owed.throttle = guards.throttle.admit(context)?;
         // R4 Above the attempt's limit, so that silence counts against the target.
-        duty.breaker = guards.breaker.admit(context)?;
+        owed.breaker = guards.breaker.admit(context)?;
         // R3 Below the breaker, so that an open circuit never looks like spare capacity; above the limit,
         //    to learn from it.
         match guards.concurrency.turn(context) {
-            Turn::Now(done) => duty.room = done?,
-            Turn::Wait => return Ok(true),
+            Turn::Now(done) => owed.room = done?,
+            Turn::Wait => return Ok(Entry::Wait),
         }
-        Ok(false)
+        Ok(Entry::Now)
     }
+}
+
+/// What was said at a storey's door, where it was not no.
+pub(super) enum Entry {
+    /// Go on.
+    Now,
+    /// There is a turn to wait for.
+    Wait,
 }
 
 /// The reply in its place, or why there is none.

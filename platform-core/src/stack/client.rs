@@ -4,11 +4,12 @@ use std::{borrow::BorrowMut, future::Future, pin::pin, sync::Arc};
 
 use super::{
     Answered, Asked, ClientPolicy, Guards, Parts, Row, Sending, Wire,
-    attempt::{ANSWERED, Bounds, Tried, answer},
-    duty::CallDuty,
+    attempt::{ANSWERED, Entry, answer},
+    duty::{AttemptDuty, CallDuty, Place, Slot},
+    ended::{Ended, is_final},
     guards::{HELD_BULKHEAD, HELD_CONCURRENCY},
-    knobs::Knobs,
-    recover::{Origin, early, is_final},
+    knobs::{Knobs, Terms},
+    recover::Origin,
     seats::Seat,
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     deadline::{Limit, answered_within},
     error::{Error, Result},
     observe::{self, AttemptKind},
-    outcome::Outcome,
+    outcome::{Outcome, Verdict},
     recovery::Recovery,
     tick::Tick,
 };
@@ -118,7 +119,7 @@ impl ClientStack {
         let notes = context.notes().cloned();
         let limit = match limit(context, &mut duty, None, &knobs) {
             Ok(limit) => limit,
-            Err(error) => return Err(self.refused(error, &mut duty, &notes)),
+            Err(error) => return Err(self.refused(error, duty, &notes)),
         };
         // R5 Whoever waits below ends at this limit by itself; a team's layer does not.
         let mut reply = None;
@@ -162,69 +163,94 @@ impl ClientStack {
     ) -> impl Future<Output = Result<Answered<W::Reply>>> + Send + 'a {
         async move {
             let call = call.borrow_mut();
-            let knobs = Knobs::of(self.seat.knobs.read());
-            let context = call.context_mut();
-            // The first of the two clock readings of an attempt; all on the way down use it.
-            context.set_now(Tick::now());
-            // R1 What the caller felt: waits, repeats and refusals included.
-            let counted = if outside.is_none() { Some(&*self.parts) } else { None };
-            let mut duty = CallDuty::begin(counted, &self.guards, context);
-            let notes = context.notes().cloned();
-
-            let (limit, waits) = match self.enter(context, &mut duty, outside, &knobs) {
-                Ok(entered) => entered,
-                Err(error) => return Err(self.refused(error, &mut duty, &notes)),
-            };
-            if waits {
-                match self.guards.bulkhead.wait(context).await {
-                    Ok(ticket) => duty.bulkhead = ticket,
-                    Err(error) => return Err(self.refused(error, &mut duty, &notes)),
-                }
-            }
-
-            // Below the whole call's clock, above the attempt's: the attempts. The first lies where it is made and is
-            // polled there, because it is most of a call; so does the reply, which is large.
-            let asked = Asked::first(call.context_mut().trace());
-            let mut origin = Origin::of(call, &knobs);
-            let hedge_at = self.hedge_at(&origin, &knobs);
-            let (bounds, asks) = (Bounds { whole: limit, attempt: knobs.attempt_timeout }, (&asked, &notes));
+            // What is returned lies outside of what is left behind: nothing is dropped between, and it is moved once.
+            let mut terms = Terms { knobs: Knobs::of(self.seat.knobs.read()), whole: None };
             let mut reply = None;
-            let (tried, raced) = {
-                let mut first =
-                    pin!(self.attempt(call, AttemptKind::First, &asked, bounds, &mut reply, wire));
-                let done = match hedge_at {
-                    None => Some(first.as_mut().await),
-                    Some(late) => early(first.as_mut(), late).await,
-                };
-                match done {
-                    Some(tried) => (tried, None),
-                    None => {
-                        let (tried, raced) = self.race(first, origin.known(asks, bounds, &knobs), wire).await;
-                        (tried, Some(raced))
-                    }
-                }
-            };
-            let past = raced.map(|raced| (*raced).settle(&mut reply));
-            let tried = match knobs.recovery == Recovery::None || is_final(&tried) {
-                true => tried,
-                false => self.repeat(tried, &mut reply, past, origin.known(asks, bounds, &knobs), wire).await,
-            };
+            let (endpoint, attempt) = {
+                let context = call.context_mut();
+                // The first of the two clock readings of an attempt; all on the way down use it.
+                context.set_now(Tick::now());
+                // R1 What the caller felt: waits, repeats and refusals included.
+                let counted = if outside.is_none() { Some(&*self.parts) } else { None };
+                let mut duty = CallDuty::begin(counted, &self.guards, context);
+                let notes = context.notes().cloned();
 
-            let Tried { verdict, endpoint, attempt, slot } = match tried {
-                Ok(tried) => tried,
-                Err(error) => {
-                    drop(duty.report(&observe::verdict_of(&error)));
-                    return Err(self.told(error, &notes));
+                match self.enter(context, &mut duty, outside, &mut terms) {
+                    Ok(Entry::Now) => {}
+                    Ok(Entry::Wait) => match self.guards.bulkhead.wait(context).await {
+                        Ok(ticket) => duty.owed.bulkhead = ticket,
+                        Err(error) => return Err(self.refused(error, duty, &notes)),
+                    },
+                    Err(error) => return Err(self.refused(error, duty, &notes)),
                 }
+
+                // Below the whole call's clock, above the attempt's: the attempts. The first is made here, step by step
+                // as every other one, because it is most of a call; its reply lies outside, because it is large.
+                let mut asked = Asked::first(duty.owed.trace);
+                let mut origin = Origin::of(call, &terms.knobs);
+                let ended = match self.hedge_at(&origin, &terms.knobs) {
+                    Some(late) => {
+                        let known = origin.known(&asked, &notes, &terms);
+                        self.hedged(late, call, known, &mut reply, wire).await
+                    }
+                    None => {
+                        let context = call.context_mut();
+                        let mut attempt = AttemptDuty::begin(self, AttemptKind::First, context);
+                        let waited = match self.admit(context, &mut attempt.owed) {
+                            Ok(Entry::Now) => Ok(()),
+                            Ok(Entry::Wait) => {
+                                let turn = self.guards.concurrency.wait(context).await;
+                                turn.map(|ticket| attempt.owed.room = ticket)
+                            }
+                            Err(error) => Err(error),
+                        };
+                        match waited {
+                            Ok(()) => {
+                                let limit = attempt.bound(context, &terms);
+                                let result = {
+                                    let sending = pin!(wire.send(call, &asked));
+                                    pin!(answered_within(limit, sending, &mut reply)).await
+                                };
+                                self.leave(result, &mut attempt, &asked, &reply)
+                            }
+                            Err(error) => Err(attempt.refuse(error)),
+                        }
+                    }
+                };
+                let ended = match terms.knobs.recovers_by(Recovery::None) || is_final(&ended) {
+                    true => ended,
+                    false => {
+                        let known = origin.known(&asked, &notes, &terms);
+                        self.repeat(ended, &mut reply, known, wire).await
+                    }
+                };
+                let Ended { attempt, outcome, at, slot } = match ended {
+                    Ok(ended) => ended,
+                    Err(error) => {
+                        drop(duty.report(&observe::verdict_of(&error)));
+                        return Err(self.told(error, &notes));
+                    }
+                };
+
+                let bulkhead = duty.report(&Verdict::new(outcome, at));
+                // A capacity comes back when the reply has been read, not when its head is here.
+                match &mut reply {
+                    Some(reply) if !reply.is_read() => self.hold(reply, bulkhead, slot),
+                    _ => drop((bulkhead, slot)),
+                }
+                (asked.take(), attempt)
             };
-            let bulkhead = duty.report(&verdict);
-            // A capacity comes back when the reply has been read, not when its head is here.
-            let held = if bulkhead.and_then(Kept::pass_on).is_some() { HELD_BULKHEAD } else { 0 }
-                | if slot.and_then(Kept::pass_on).is_some() { HELD_CONCURRENCY } else { 0 };
-            if let (Some(reply), true) = (&mut reply, held != 0) {
-                reply.hold(Guard::new(Arc::clone(&self.guards) as Arc<dyn Release>, held));
-            }
-            Ok(Answered { reply: reply.expect(ANSWERED), endpoint, attempt, limit })
+            Ok(Answered { reply: reply.expect(ANSWERED), endpoint, attempt, limit: terms.whole })
+        }
+    }
+
+    /// Keeps a place and a slot until the reply has been read.
+    #[inline]
+    fn hold<'a>(&'a self, reply: &mut impl Reply, place: Option<Place<'a>>, slot: Option<Slot<'a>>) {
+        let held = if place.and_then(Kept::pass_on).is_some() { HELD_BULKHEAD } else { 0 }
+            | if slot.and_then(Kept::pass_on).is_some() { HELD_CONCURRENCY } else { 0 };
+        if held != 0 {
+            reply.hold(Guard::new(Arc::clone(&self.guards) as Arc<dyn Release>, held));
         }
     }
 
@@ -237,22 +263,22 @@ impl ClientStack {
         context: &mut Context,
         duty: &mut CallDuty<'_>,
         outside: Option<Outside>,
-        knobs: &Knobs,
-    ) -> Result<(Option<Limit>, bool)> {
-        let limit = limit(context, duty, outside, knobs)?;
+        terms: &mut Terms,
+    ) -> Result<Entry> {
+        terms.whole = limit(context, duty, outside, &terms.knobs)?;
         // R2 Arithmetic only, before anything that keeps state. It counts calls; the budget counts repeats.
-        duty.rate = self.guards.rate_limit.admit(context)?;
+        duty.owed.rate = self.guards.rate_limit.admit(context)?;
         // Above recovery: a call asleep between two attempts still holds our memory.
         match self.guards.bulkhead.turn(context) {
-            Turn::Now(done) => duty.bulkhead = done?,
-            Turn::Wait => return Ok((limit, true)),
+            Turn::Now(done) => duty.owed.bulkhead = done?,
+            Turn::Wait => return Ok(Entry::Wait),
         }
-        Ok((limit, false))
+        Ok(Entry::Now)
     }
 
     /// A call that did not come as far as its first attempt.
     #[cold]
-    fn refused(&self, error: Error, duty: &mut CallDuty<'_>, notes: &Option<Arc<Notes>>) -> Error {
+    fn refused(&self, error: Error, duty: CallDuty<'_>, notes: &Option<Arc<Notes>>) -> Error {
         duty.refused(error.outcome());
         self.told(error, notes)
     }
@@ -304,7 +330,7 @@ struct Outside {
 
 /// R5 Above everything that may wait. It narrows and checks, and arms nothing: whoever waits ends at the context's
 /// deadline.
-#[inline]
+#[inline(always)]
 fn limit(
     context: &mut Context,
     duty: &mut CallDuty<'_>,

@@ -1,7 +1,19 @@
 //! Knobs: what every call reads of its policy; the rest is read by those that fail.
 
 use super::ClientPolicy;
-use crate::{deadline::NEVER, recovery::Recovery, tick::nanos};
+use crate::{
+    deadline::{Limit, NEVER},
+    recovery::Recovery,
+    tick::nanos,
+};
+
+/// What an attempt is held to, and all attempts of a call.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) knobs: Knobs,
+    /// What the whole call is held to.
+    pub(super) whole: Option<Limit>,
+}
 
 /// Four numbers of one policy, read together ([`Together`](crate::config::Together)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +22,8 @@ pub(super) struct Knobs {
     pub(super) timeout: u64,
     /// The same.
     pub(super) attempt_timeout: u64,
-    pub(super) recovery: Recovery,
+    /// A [`number`]: it is asked for three times in a call, and told to nobody.
+    recovery: u64,
     /// The largest body that is kept for a repeat, in bytes.
     pub(super) body: u64,
 }
@@ -21,23 +34,29 @@ impl Knobs {
         [
             policy.timeout.map_or(NEVER, nanos),
             policy.attempt_timeout.map_or(NEVER, nanos),
-            match policy.recovery {
-                Recovery::None => 0,
-                Recovery::Retry => 1,
-                Recovery::Hedge => 2,
-            },
+            number(policy.recovery),
             policy.retry.body,
         ]
     }
 
     #[inline]
     pub(super) fn of([timeout, attempt_timeout, recovery, body]: [u64; 4]) -> Self {
-        let recovery = match recovery {
-            0 => Recovery::None,
-            1 => Recovery::Retry,
-            _ => Recovery::Hedge,
-        };
         Knobs { timeout, attempt_timeout, recovery, body }
+    }
+
+    /// Is this what is done about an attempt that failed?
+    #[inline]
+    pub(super) fn recovers_by(&self, recovery: Recovery) -> bool {
+        self.recovery == number(recovery)
+    }
+}
+
+/// The number of a way to recover.
+const fn number(recovery: Recovery) -> u64 {
+    match recovery {
+        Recovery::None => 0,
+        Recovery::Retry => 1,
+        Recovery::Hedge => 2,
     }
 }
 
@@ -50,12 +69,13 @@ mod tests {
     #[test]
     fn what_was_set_is_what_is_read() {
         let policy = ClientPolicy { timeout: Some(Duration::from_millis(7)), ..ClientPolicy::default() };
-        for recovery in [Recovery::None, Recovery::Retry, Recovery::Hedge] {
+        const ALL: [Recovery; 3] = [Recovery::None, Recovery::Retry, Recovery::Hedge];
+        for recovery in ALL {
             let policy = ClientPolicy { recovery, attempt_timeout: None, ..policy };
             let knobs = Knobs::of(Knobs::words(&policy));
-            let expected =
-                Knobs { timeout: 7_000_000, attempt_timeout: NEVER, recovery, body: policy.retry.body };
-            assert_eq!(knobs, expected);
+            let Knobs { timeout, attempt_timeout, body, .. } = knobs;
+            assert_eq!((timeout, attempt_timeout, body), (7_000_000, NEVER, policy.retry.body));
+            assert_eq!(ALL.map(|one| knobs.recovers_by(one)), ALL.map(|one| one == recovery));
         }
     }
 }

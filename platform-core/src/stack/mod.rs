@@ -33,6 +33,7 @@ mod attempt;
 mod client;
 mod describe;
 mod duty;
+mod ended;
 mod guards;
 mod knobs;
 mod overlay;

@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Poll, ready},
     time::Duration,
@@ -13,17 +13,17 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     Asked, ClientStack, Sending, Wire,
-    attempt::{Bounds, Tried},
-    knobs::Knobs,
+    ended::{Ended, attach, better, is_final, is_success, read},
+    knobs::{Knobs, Terms},
 };
 use crate::{
     admission::breaker,
     call::Call,
     config::Mode,
     context::{Notes, TraceParent},
-    error::{Error, Result},
+    error::Result,
     observe::AttemptKind,
-    outcome::{Again, Hint, Mark, Outcome},
+    outcome::{Hint, Mark, Outcome, Verdict},
     recovery::{Decision, Facts, Reason, Recovery, decide, hedge},
     tick::Tick,
 };
@@ -32,6 +32,8 @@ use crate::{
 pub(super) struct Origin<Q> {
     /// The call itself; `None` if its bytes are gone once they are sent. Not shared: a call need not be `Sync`.
     spare: Option<Q>,
+    /// What the call has behind it, if that is more than one attempt.
+    past: Option<Box<Past>>,
     idempotent: bool,
     chain_stop: bool,
     now: Tick,
@@ -43,8 +45,7 @@ pub(super) struct Known<'a, Q> {
     /// Of the first attempt.
     asked: &'a Asked,
     notes: Option<&'a Notes>,
-    bounds: Bounds,
-    knobs: &'a Knobs,
+    terms: &'a Terms,
 }
 
 /// What a call has behind it.
@@ -55,41 +56,32 @@ pub(super) struct Past {
     asked: Vec<Arc<str>>,
 }
 
-/// What is left of a first attempt that was slow, and of the one beside it.
-pub(super) struct Raced<R> {
-    past: Past,
-    /// The reply of the other one, if it is that which counts.
-    reply: Option<R>,
-}
-
-/// How a first attempt that was slow, or the one beside it, has ended, and what is left of both.
-type Ended<'a, R> = (Result<Tried<'a>>, Box<Raced<R>>);
-
 impl<Q: Call> Origin<Q> {
     /// Of a call that has not been sent yet.
     #[inline]
     pub(super) fn of(call: &mut Sending<Q>, knobs: &Knobs) -> Self {
         let call = call.call_mut();
-        let spare = if knobs.recovery == Recovery::None { None } else { call.repeat(knobs.body) };
+        let spare = if knobs.recovers_by(Recovery::None) { None } else { call.repeat(knobs.body) };
         let context = call.context();
-        Origin { spare, idempotent: call.idempotent(), chain_stop: context.stops_chain(), now: context.now() }
+        let (idempotent, chain_stop) = (call.idempotent(), context.stops_chain());
+        Origin { spare, past: None, idempotent, chain_stop, now: context.now() }
     }
 
     /// With all else that an attempt after the first needs; made when there is one.
     #[cold]
     pub(super) fn known<'a>(
         &'a mut self,
-        (asked, notes): (&'a Asked, &'a Option<Arc<Notes>>),
-        bounds: Bounds,
-        knobs: &'a Knobs,
+        asked: &'a Asked,
+        notes: &'a Option<Arc<Notes>>,
+        terms: &'a Terms,
     ) -> Known<'a, Q> {
-        Known { origin: self, asked, notes: notes.as_deref(), bounds, knobs }
+        Known { origin: self, asked, notes: notes.as_deref(), terms }
     }
 }
 
 impl<Q: Call> Known<'_, Q> {
     fn copy(&self) -> Option<Q> {
-        self.origin.spare.as_ref()?.repeat(self.knobs.body)
+        self.origin.spare.as_ref()?.repeat(self.terms.knobs.body)
     }
 }
 
@@ -99,48 +91,31 @@ impl Past {
         Past { made: 1, asked: Vec::new() }
     }
 
-    /// Whom a first attempt asked; one that was answered has taken it along.
-    fn note_first(&mut self, result: &Result<Tried<'_>>, asked: &Asked) {
-        self.note(asked);
-        self.asked.extend(result.as_ref().ok().and_then(|tried| tried.endpoint.clone()));
-    }
-
-    /// Whom a repeat or a hedge asked, however it ended.
+    /// Whom an attempt asked, however it ended.
     fn note(&mut self, asked: &Asked) {
         self.asked.extend(asked.endpoint());
     }
 }
 
-impl<R> Raced<R> {
-    /// Puts the reply that counts in its place.
-    pub(super) fn settle(self, reply: &mut Option<R>) -> Past {
-        if self.reply.is_some() {
-            *reply = self.reply;
-        }
-        self.past
-    }
-}
-
 impl ClientStack {
-    /// One attempt after the other, for as long as the rules allow; `reply` is the last one's. Boxed: most calls never
-    /// come here.
+    /// One attempt after the other, for as long as the rules allow; `reply` is that of `result`, and then of what is
+    /// returned. Boxed: most calls never come here.
     #[cold]
     pub(super) fn repeat<'a, 'f, W: Wire>(
         &'a self,
-        mut result: Result<Tried<'a>>,
+        mut result: Result<Ended<'a>>,
         reply: &'f mut Option<W::Reply>,
-        past: Option<Past>,
         known: Known<'f, W::Call>,
         wire: &'f W,
-    ) -> Pin<Box<impl Future<Output = Result<Tried<'a>>> + Send + use<'a, 'f, W>>> {
+    ) -> Pin<Box<impl Future<Output = Result<Ended<'a>>> + Send + use<'a, 'f, W>>> {
         Box::pin(async move {
-            let (knobs, notes) = (known.knobs, known.notes);
-            let mut past = past.unwrap_or_else(Past::first);
-            past.note_first(&result, known.asked);
+            let (terms, notes) = (known.terms, known.notes);
+            let mut past = known.origin.past.take().map_or_else(Past::first, |past| *past);
+            past.note(known.asked);
             loop {
-                let (outcome, hint, now) = read(&result);
+                let Verdict { outcome, hint, at: now } = read(&result, reply);
                 let retry = self.policy.load().retry;
-                let left = known.bounds.whole.map(|limit| limit.deadline().remaining(now));
+                let left = terms.whole.map(|limit| limit.deadline().remaining(now));
                 let facts = Facts {
                     outcome,
                     hint,
@@ -163,7 +138,7 @@ impl ClientStack {
                     }
                     // Who hedges does not wait: the next attempt is as good as a hedge.
                     Decision::Again { kind, .. }
-                        if knobs.recovery == Recovery::Hedge && hint.after.is_none() =>
+                        if terms.knobs.recovers_by(Recovery::Hedge) && hint.after.is_none() =>
                     {
                         (kind, Duration::ZERO)
                     }
@@ -175,8 +150,8 @@ impl ClientStack {
                     return self.give_up(result, Reason::BudgetSpent, &why, notes);
                 }
                 // What failed holds none of the target's slots while the next attempt is made.
-                if let Ok(tried) = &mut result {
-                    tried.slot = None;
+                if let Ok(ended) = &mut result {
+                    ended.slot = None;
                 }
                 if let Some(notes) = notes {
                     notes.because(&format!(
@@ -194,9 +169,9 @@ impl ClientStack {
                 let Some(copy) = known.copy() else {
                     return result;
                 };
-                let (mut next, mut answer) = (Sending::new(copy), None);
-                let asked = Asked::again(prepare(&mut next, past.made, now), past.asked.clone());
-                let again = self.attempt(&mut next, kind, &asked, known.bounds, &mut answer, wire).await;
+                let (mut call, mut answer) = (Sending::new(copy), None);
+                let asked = Asked::again(prepare(&mut call, past.made, now), past.asked.clone());
+                let again = self.attempt(kind, &mut call, (&asked, terms), &mut answer, wire).await;
                 past.made += 1;
                 match again {
                     // Our own guard's no explains nothing to a person; what went wrong before it does.
@@ -206,8 +181,9 @@ impl ClientStack {
                             &format!("not repeated: {} ({})", refusal.detail(), refusal.layer()),
                         );
                     }
-                    next => (result, *reply) = (next, answer),
+                    again => (result, *reply) = (again, answer),
                 }
+                known.asked.answered_by(asked.endpoint());
                 past.note(&asked);
                 if is_final(&result) {
                     return result;
@@ -216,29 +192,50 @@ impl ClientStack {
         })
     }
 
+    /// A first attempt beside which there is another one when it is still under way at `late`.
+    pub(super) async fn hedged<'a, W: Wire>(
+        &'a self,
+        late: Instant,
+        call: &mut Sending<W::Call>,
+        known: Known<'_, W::Call>,
+        reply: &mut Option<W::Reply>,
+        wire: &W,
+    ) -> Result<Ended<'a>> {
+        let about = (known.asked, known.terms);
+        let (result, other) = {
+            let mut first = pin!(self.attempt(AttemptKind::First, call, about, reply, wire));
+            match early(first.as_mut(), late).await {
+                Some(result) => (result, None),
+                None => self.race(first, known, wire).await,
+            }
+        };
+        if other.is_some() {
+            *reply = other;
+        }
+        result
+    }
+
     /// A second attempt beside one that is slow. The first success counts, and never an error while the other
-    /// one may still answer. Boxed as well.
+    /// one may still answer. Says how the one ended that counts, with its reply if it is the second. Boxed as well.
     #[cold]
     pub(super) fn race<'a, 'f, W: Wire, F>(
         &'a self,
         mut first: Pin<&'f mut F>,
         known: Known<'f, W::Call>,
         wire: &'f W,
-    ) -> Pin<Box<impl Future<Output = Ended<'a, W::Reply>> + Send + use<'a, 'f, W, F>>>
+    ) -> Pin<Box<impl Future<Output = (Result<Ended<'a>>, Option<W::Reply>)> + Send + use<'a, 'f, W, F>>>
     where
-        F: Future<Output = Result<Tried<'a>>> + Send,
+        F: Future<Output = Result<Ended<'a>>> + Send,
     {
         Box::pin(async move {
-            let (mut past, mut reply, begun) = (Past::first(), None, known.origin.now);
+            let (mut past, begun) = (Past::first(), known.origin.now);
             let now = Tick::now();
-            let asked_first = known.asked.endpoint();
+            past.note(known.asked);
             let spare = known.copy();
-            past.asked.extend(asked_first);
             let Some(spare) = spare.filter(|_| wire.has_other(&past.asked) && self.may_hedge(now)) else {
-                past.asked.clear();
-                return (first.await, Box::new(Raced { past, reply }));
+                return (first.await, None);
             };
-            let mut call = Sending::new(spare);
+            let (mut call, mut reply) = (Sending::new(spare), None);
             let trace = prepare(&mut call, past.made, now);
             let asked = Asked::again(trace, past.asked.clone()).only_others();
             past.made += 1;
@@ -246,8 +243,8 @@ impl ClientStack {
                 notes.because(&format!("{}:hedge(after {:?})", self.target(), now.since(begun)));
             }
             let (result, is_second) = {
-                let second =
-                    self.attempt(&mut call, AttemptKind::Hedge, &asked, known.bounds, &mut reply, wire);
+                let about = (&asked, known.terms);
+                let second = self.attempt(AttemptKind::Hedge, &mut call, about, &mut reply, wire);
                 match select(first.as_mut(), Box::pin(second)).await {
                     // The first failed: what the other one says counts, if it says anything better.
                     Either::Left((result, second)) if !is_final(&result) => better(result, second.await),
@@ -263,14 +260,19 @@ impl ClientStack {
             };
             // Whichever of the two counts, nobody asks either of them again.
             past.note(&asked);
-            (result, Box::new(Raced { past, reply: reply.filter(|_| is_second) }))
+            known.origin.past = Some(Box::new(past));
+            if is_second {
+                known.asked.answered_by(asked.endpoint());
+                return (result, reply);
+            }
+            (result, None)
         })
     }
 
     /// When a hedge would be sent; `None` if none would.
     #[inline]
     pub(super) fn hedge_at<Q>(&self, origin: &Origin<Q>, knobs: &Knobs) -> Option<Instant> {
-        if knobs.recovery != Recovery::Hedge
+        if !knobs.recovers_by(Recovery::Hedge)
             || origin.spare.is_none()
             || !origin.idempotent
             || origin.chain_stop
@@ -302,11 +304,11 @@ impl ClientStack {
 
     fn give_up<'a>(
         &self,
-        result: Result<Tried<'a>>,
+        result: Result<Ended<'a>>,
         reason: Reason,
         why: &str,
         notes: Option<&Notes>,
-    ) -> Result<Tried<'a>> {
+    ) -> Result<Ended<'a>> {
         if let Some(notes) = notes {
             notes.because(&format!("{}:gave-up({})", self.target(), reason.as_str()));
         }
@@ -350,46 +352,4 @@ pub(super) async fn early<F: Future>(mut work: Pin<&mut F>, late: Instant) -> Op
         Poll::Ready(None)
     })
     .await
-}
-
-/// Is it what the call ends with, whatever may still be tried?
-#[inline]
-pub(super) fn is_final(result: &Result<Tried<'_>>) -> bool {
-    outcome(result).readings().again == Again::Never
-}
-
-/// What an attempt meant, as [`read`] says, for all who need no more.
-#[inline]
-fn outcome(result: &Result<Tried<'_>>) -> Outcome {
-    match result {
-        Ok(tried) => tried.verdict.outcome,
-        Err(error) => error.outcome(),
-    }
-}
-
-/// The hint of an error is for our own callers and not the target's word, so it stays with the error.
-fn read(result: &Result<Tried<'_>>) -> (Outcome, Hint, Tick) {
-    match result {
-        Ok(Tried { verdict, .. }) => (verdict.outcome, verdict.hint, verdict.at),
-        Err(error) => (error.outcome(), Hint::NONE, Tick::now()),
-    }
-}
-
-fn is_success(result: &Result<Tried<'_>>) -> bool {
-    outcome(result).is_success()
-}
-
-/// Of two that ended: the success; else the reply before the error; else the first. Is it the second?
-fn better<'a>(first: Result<Tried<'a>>, second: Result<Tried<'a>>) -> (Result<Tried<'a>>, bool) {
-    if is_success(&first) || (first.is_ok() && !is_success(&second)) {
-        return (first, false);
-    }
-    match second {
-        Ok(second) => (Ok(second), true),
-        Err(_) => (first, false),
-    }
-}
-
-fn attach<'a>(result: Result<Tried<'a>>, why: &str) -> Result<Tried<'a>> {
-    result.map_err(|error: Error| error.noting(why))
 }

@@ -280,8 +280,12 @@ impl CarryReply for Body {
         }
     }
 
+    fn is_read(&self) -> bool {
+        http_body::Body::is_end_stream(self)
+    }
+
     fn hold(&mut self, guard: Guard) {
-        if http_body::Body::is_end_stream(self) {
+        if self.is_read() {
             return; // Nothing left to read: dropping the guard frees it now.
         }
         let Side::Reply { held, .. } = &mut self.side else { return };
