@@ -48,8 +48,12 @@ impl Reply for Told {
         self.verdict = Some(verdict);
     }
 
-    fn hold(&mut self, guard: Guard) {
+    fn is_read(&self) -> bool {
         // A number has been read when it is there.
+        true
+    }
+
+    fn hold(&mut self, guard: Guard) {
         drop(guard);
     }
 }
