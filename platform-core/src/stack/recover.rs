@@ -48,6 +48,9 @@ pub(super) struct Known<'a, Q> {
     terms: &'a Terms,
 }
 
+/// How the one of two ended that counts, and its reply if it is the second.
+type Counts<'a, R> = (Result<Ended<'a>>, Option<R>);
+
 /// What a call has behind it.
 pub(super) struct Past {
     /// Attempts that were made.
@@ -223,7 +226,7 @@ impl ClientStack {
         mut first: Pin<&'f mut F>,
         known: Known<'f, W::Call>,
         wire: &'f W,
-    ) -> Pin<Box<impl Future<Output = (Result<Ended<'a>>, Option<W::Reply>)> + Send + use<'a, 'f, W, F>>>
+    ) -> Pin<Box<impl Future<Output = Counts<'a, W::Reply>> + Send + use<'a, 'f, W, F>>>
     where
         F: Future<Output = Result<Ended<'a>>> + Send,
     {
