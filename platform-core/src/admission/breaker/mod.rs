@@ -19,7 +19,8 @@
 //! closes it.
 //!
 //! A row of failures is a row of events: calls that were under way together and fail within 20 ms of each other are one,
-//! because an instance that is killed takes all its calls along and leaves the others well.
+//! because an instance that is killed takes all its calls along and leaves the others well. A call that was under way while
+//! another was refused as too much is none of a row: it is late because of that.
 //!
 //! # Defaults
 //! | Key | Default | Reason |
@@ -250,6 +251,9 @@ impl Breaker {
             Evidence::Ignore => return,
             Evidence::Failure => true,
             Evidence::Success => {
+                if verdict.outcome == Outcome::Overload {
+                    self.run.refused(self.at(verdict.at));
+                }
                 self.run.end(ticket.generation);
                 false
             }

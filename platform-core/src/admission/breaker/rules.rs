@@ -79,21 +79,25 @@ pub(super) fn is_one_of(turn: u64, percent: u64) -> bool {
 /// Failures in a row, of one generation.
 ///
 /// Calls that were under way together and fail together are one event: an instance that is killed takes all that it was
-/// working on with it, and that says no more about the target than one of them does.
+/// working on with it, and that says no more about the target than one of them does. And one that was under way while the
+/// target refused another is late because there is too much to do, which is no sign that the target is gone.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     /// The generation, and how many.
     bits: AtomicU64,
     /// When the last one was counted, in milliseconds.
     last: AtomicU64,
+    /// The millisecond after the last refusal; 0 if there was none.
+    refused: AtomicU64,
 }
 
 impl Run {
     /// A call failed that took from `began` until `at`; how many failures that makes.
     pub(super) fn more(&self, generation: u32, began: u64, at: u64) -> u32 {
         let (bits, last) = (self.bits.load(Relaxed), self.last.load(Relaxed));
-        let count = bits as u32;
-        if (bits >> 32) as u32 == generation && count > 0 && began < last && at < last + TOGETHER {
+        let count = if (bits >> 32) as u32 == generation { bits as u32 } else { 0 };
+        let together = count > 0 && began < last && at < last + TOGETHER;
+        if together || began < self.refused.load(Relaxed) {
             return count;
         }
         self.last.fetch_max(at, Relaxed);
@@ -103,6 +107,12 @@ impl Run {
         };
         let before = self.bits.fetch_update(Relaxed, Relaxed, |bits| Some(next(bits)));
         next(before.unwrap_or_else(|bits| bits)) as u32
+    }
+
+    /// The target refused a call at `at`, because it has too much to do.
+    #[cold]
+    pub(super) fn refused(&self, at: u64) {
+        self.refused.fetch_max(at + 1, Relaxed);
     }
 
     /// A success. Most of the time there is nothing to end, and nothing is written.

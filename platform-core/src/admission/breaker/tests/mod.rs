@@ -137,6 +137,32 @@ fn a_target_that_says_that_it_has_too_much_to_do_is_not_cut_off_for_those_that_a
     assert_eq!(bench.state(), State::Closed, "a refusal ends a row");
 }
 
+/// What was let in before the first refusals is late altogether, one call after the other.
+#[test]
+fn calls_that_are_late_where_others_are_refused_are_no_row() {
+    for refuses in [true, false] {
+        let mut bench = Bench::new(Config { min_calls: u32::MAX, ..Config::default() });
+        let mut under_way = Vec::new();
+        for _ in 0..20 {
+            under_way.push(bench.ask().unwrap());
+            bench.now += 30 * MS;
+        }
+        if refuses {
+            bench.calls(Outcome::Overload, 1);
+        }
+        for ticket in under_way {
+            bench.now += 30 * MS;
+            bench.report(ticket, Outcome::Timeout);
+        }
+        assert_eq!(bench.is_open(), !refuses);
+        if refuses {
+            bench.now += MS;
+            bench.calls(Outcome::Timeout, 7);
+            assert!(bench.is_open(), "it refuses nobody any more");
+        }
+    }
+}
+
 #[test]
 fn an_instance_that_is_killed_with_many_calls_opens_nothing_and_a_target_that_is_gone_opens_it() {
     let mut bench = Bench::new(Config { min_calls: u32::MAX, ..Config::default() });
