@@ -34,20 +34,22 @@ pub fn write(context: &Context, carrier: &mut impl Carrier, protocol: Protocol) 
     block[..trace.len()].copy_from_slice(&trace);
     let mut end = trace.len();
     let timeout = context.deadline().map(|deadline| {
-        let start = end;
-        end += decimal(whole_ms(deadline.remaining(context.now())), &mut block[start..]);
+        let (start, left) = (end, deadline.remaining(context.now()));
+        end += decimal(whole_ms(left), &mut block[start..]);
         if protocol == Protocol::Grpc {
             block[end] = b'm';
             end += 1;
         }
-        start..end
+        // What a call was given whole it is given again; what is left of somebody's else is another number each time.
+        (start..end, left.subsec_nanos() % NANOS_PER_MILLI == 0)
     });
     let block = Bytes::copy_from_slice(&block[..end]);
 
-    carrier.write(&TRACEPARENT, value(block.slice(..trace.len())));
-    if let Some(range) = timeout {
+    carrier.write(&TRACEPARENT, once(value(block.slice(..trace.len()))));
+    if let Some((range, comes_again)) = timeout {
         let name = if protocol == Protocol::Grpc { &GRPC_TIMEOUT } else { &TIMEOUT_MS };
-        carrier.write(name, value(block.slice(range)));
+        let left = value(block.slice(range));
+        carrier.write(name, if comes_again { left } else { once(left) });
     }
     write_rare(context, carrier, protocol);
 }
@@ -55,7 +57,7 @@ pub fn write(context: &Context, carrier: &mut impl Carrier, protocol: Protocol) 
 /// Writes the trace and nothing else: what a peer outside may see.
 pub fn write_trace(context: &Context, carrier: &mut impl Carrier) {
     let trace = context.trace().to_header();
-    carrier.write(&TRACEPARENT, value(Bytes::copy_from_slice(&trace)));
+    carrier.write(&TRACEPARENT, once(value(Bytes::copy_from_slice(&trace))));
 }
 
 fn write_rare(context: &Context, carrier: &mut impl Carrier, protocol: Protocol) {
@@ -68,7 +70,9 @@ fn write_rare(context: &Context, carrier: &mut impl Carrier, protocol: Protocol)
     }
     if let Some(rest) = &context.rest {
         write_text(carrier, &TRACESTATE, rest.tracestate.as_deref());
-        write_text(carrier, &REQUEST_ID, rest.request_id.as_deref());
+        if let Some(id) = rest.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
+            carrier.write(&REQUEST_ID, once(id));
+        }
     }
     write_text(carrier, &BAGGAGE, baggage::header(context).as_deref());
 }
@@ -78,6 +82,14 @@ fn write_text(carrier: &mut impl Carrier, name: &'static HeaderName, text: Optio
     if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
         carrier.write(name, value);
     }
+}
+
+/// A value that comes once and never again. HTTP/2 then writes it as it is: put into the connection's table of fields it
+/// would push out what does come again, and both sides would compare each next one with dozens of those before it
+/// (RFC 7541, section 7.1.3, "never indexed"; in `http`'s word a sensitive value, which `Debug` does not show).
+pub fn once(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 fn value(digits: Bytes) -> HeaderValue {
@@ -95,12 +107,32 @@ fn decimal(n: u64, out: &mut [u8]) -> usize {
     digits
 }
 
+const NANOS_PER_MILLI: u32 = 1_000_000;
 /// A traceparent, eight digits and a unit.
 const BLOCK: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+
     use super::*;
+    use crate::context::Deadline;
+
+    #[test]
+    fn what_never_comes_again_takes_no_place_in_a_table() {
+        let now = tokio::time::Instant::now();
+        let written = |left: Duration| {
+            let mut context = Context::root(now);
+            context.narrow(Deadline::after(context.now(), left).expect("not far away"));
+            let mut headers = HeaderMap::new();
+            write(&context, &mut headers, Protocol::Grpc);
+            (headers[&TRACEPARENT].is_sensitive(), headers[&GRPC_TIMEOUT].is_sensitive())
+        };
+        assert_eq!(written(Duration::from_millis(250)), (true, false), "the same limit for each call");
+        assert_eq!(written(Duration::from_micros(249_999)), (true, true), "what is left of a caller's");
+    }
 
     #[test]
     fn writes_decimals() {

@@ -78,7 +78,8 @@ impl Shared {
             Some(id) => HeaderValue::from_str(id),
             None => HeaderValue::from_bytes(&context.trace().trace_id().to_hex()),
         };
-        response.headers_mut().insert(&wire::REQUEST_ID, id.expect("a request id is a token or hex"));
+        let id = wire::once(id.expect("a request id is a token or hex"));
+        response.headers_mut().insert(&wire::REQUEST_ID, id);
     }
 
     /// A reply that is made without a dependency says so; strangers learn that, and not without which.
