@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::Either};
 use http::{
     HeaderValue, Method, Request, Response, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
@@ -33,9 +33,10 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::{
-    config::{Connect, Protocol},
+    config::{Connect, Pool, Protocol},
     mind::{Mind, Minded, Minds},
     reach::{Dial, Reach},
+    single::{Lost, Single},
     tls::{Stream, Tls, tcp},
 };
 use crate::{
@@ -72,8 +73,15 @@ pub(super) struct Connection {
 
 /// Connections, of HTTP/2 one, and the calls that are under way on them.
 struct Lane {
-    client: legacy::Client<Way, Body>,
+    connections: Connections,
     in_flight: AtomicU32,
+}
+
+enum Connections {
+    /// HTTP/1: one for each call at a time.
+    Pool(legacy::Client<Way, Body>),
+    /// HTTP/2.
+    Single(Single<Tcp>),
 }
 
 impl Release for Lane {
@@ -110,24 +118,16 @@ impl Connector {
             Protocol::H2 => true,
         };
         let (address, timeout, tls) = (endpoint.address, self.settings.timeout, self.tls.clone());
-        let way = Way(Reach::new(Tcp { address, timeout, tls, h2 }, link));
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(self.settings.pool.idle)
-            .pool_max_idle_per_host(self.settings.pool.per_endpoint)
-            .http2_only(h2)
-            // A connection whose other end is gone without a word would swallow every request until TCP
-            // gives up, which takes a quarter of an hour.
-            .http2_keep_alive_interval(h2.then_some(H2_PING))
-            .http2_keep_alive_timeout(H2_PONG)
-            .set_host(false);
-        let lanes = if h2 { self.settings.pool.per_endpoint.clamp(1, LANES) } else { 1 };
+        let reach = Reach::new(Tcp { address, timeout, tls, h2 }, link);
+        let pool = &self.settings.pool;
+        let lanes = if h2 { pool.per_endpoint.clamp(1, LANES) } else { 1 };
+        let connections = || match h2 {
+            true => Connections::Single(Single::new(reach.clone(), pool.idle)),
+            false => pooled(reach.clone(), pool),
+        };
+        let lane = || Arc::new(Lane { connections: connections(), in_flight: AtomicU32::new(0) });
         Connection {
-            lanes: (0..lanes)
-                .map(|_| Arc::new(Lane { client: builder.build(way.clone()), in_flight: AtomicU32::new(0) }))
-                .collect(),
+            lanes: std::iter::repeat_with(lane).take(lanes).collect(),
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             host: self.host.clone(),
@@ -160,8 +160,7 @@ impl Connection {
 
     /// Sends the request over a connection that is idle, else over a new one.
     ///
-    /// A pooled connection that was closed before the request was written is replaced by hyper itself: nothing
-    /// was sent, so it is no repeat.
+    /// One that was closed before the request was written is replaced: nothing was sent, so it is no repeat.
     ///
     /// No `async fn`, so that the request moves straight on into hyper's future and is not kept in ours.
     pub(super) fn send(
@@ -179,9 +178,22 @@ impl Connection {
             self.address(&mut request);
         }
         let (lane, counted) = self.lane();
-        let reply = lane.client.request(request);
+        let reply = match &lane.connections {
+            Connections::Pool(pool) => Either::Left(pool.request(request)),
+            Connections::Single(single) => Either::Right(single.send(request)),
+        };
         async move {
-            let mut reply = reply.await.map_err(explain)?.map(Body::answered);
+            let reply = match reply {
+                Either::Left(reply) => reply.await.map_err(|error| {
+                    let connecting = error.is_connect();
+                    explain(error, connecting)
+                }),
+                Either::Right(reply) => reply.await.map_err(|lost| {
+                    let connecting = matches!(lost, Lost::Unconnected(_));
+                    explain(lost, connecting)
+                }),
+            };
+            let mut reply = reply?.map(Body::answered);
             if let Some(counted) = counted {
                 reply.body_mut().hold(counted);
             }
@@ -291,8 +303,20 @@ impl Service<Uri> for Way {
     }
 }
 
-/// What a transport's failure means: was anything sent?
-fn explain(error: legacy::Error) -> Error {
+/// The connections of HTTP/1.
+fn pooled(reach: Reach<Tcp>, pool: &Pool) -> Connections {
+    let client = legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(pool.idle)
+        .pool_max_idle_per_host(pool.per_endpoint)
+        .set_host(false)
+        .build(Way(reach));
+    Connections::Pool(client)
+}
+
+/// What a transport's failure means: was anything sent? Not while it was `connecting`.
+fn explain(error: impl std::error::Error + Send + Sync + 'static, connecting: bool) -> Error {
     let cause = root(&error);
     let hyper = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
     let told = if let Some(alert) = not_let_in(&error) {
@@ -302,7 +326,7 @@ fn explain(error: legacy::Error) -> Error {
              connect.tls.cert and connect.tls.key say who we are, and the server whom it believes"
         );
         Error::new(ErrorKind::Unreachable, text)
-    } else if error.is_connect() {
+    } else if connecting {
         Error::new(ErrorKind::Unreachable, format!("could not connect, nothing was sent: {cause}"))
     } else if hyper.is_some_and(hyper::Error::is_canceled) {
         let text = format!("the connection was closed before the request was sent: {cause}");
@@ -330,8 +354,8 @@ fn explain(error: legacy::Error) -> Error {
 /// The TLS alert by which the server refused our certificate, or that we showed none. Only a handshake has these.
 ///
 /// h2 keeps the text of what went wrong below it, and not the error, so both protocols go by the text.
-fn not_let_in(error: &legacy::Error) -> Option<String> {
-    let mut cause: &dyn std::error::Error = error;
+fn not_let_in(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = error;
     loop {
         let text = cause.to_string();
         // rustls' words, which a test holds it to.
@@ -355,8 +379,8 @@ fn was_refused(error: &hyper::Error) -> bool {
 }
 
 /// The innermost cause: "client error (Connect)" helps nobody.
-fn root(error: &legacy::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
@@ -380,10 +404,6 @@ const REFUSALS: [&str; 9] = [
 const STREAMS: u32 = 100;
 /// As many calls as a bulkhead lets through (`bulkhead.max_in_flight`), all to one endpoint.
 const LANES: usize = 10;
-/// Twice within a minute of silence; often enough to notice before people do, too rare to count as load.
-const H2_PING: Duration = Duration::from_secs(20);
-/// An answer to a ping takes a round trip; this is a hundred of the longest.
-const H2_PONG: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

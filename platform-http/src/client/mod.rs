@@ -47,6 +47,7 @@ mod protocol;
 mod reach;
 mod request;
 mod response;
+mod single;
 pub mod slots;
 mod speech;
 #[cfg(feature = "tls")]
