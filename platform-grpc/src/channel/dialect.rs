@@ -88,12 +88,8 @@ impl Dialect for Grpc {
         called.told(by_head(reply).unwrap_or(Judged::OK))
     }
 
-    async fn listen(
-        &self,
-        called: &Called,
-        mut reply: Response<Body>,
-    ) -> Result<(Response<Body>, dialect::Judged<Code>)> {
-        let judged = match by_head(&reply) {
+    async fn listen(&self, called: &Called, reply: &mut Response<Body>) -> Result<dialect::Judged<Code>> {
+        let judged = match by_head(reply) {
             Some(judged) => judged,
             None => {
                 let shape = match called.method.unary {
@@ -104,7 +100,7 @@ impl Dialect for Grpc {
                 peek(shape, reply.body_mut()).await?
             }
         };
-        Ok((reply, called.told(judged)))
+        Ok(called.told(judged))
     }
 
     fn follow(&self, called: &Called, reply: &mut Response<Body>, late: impl FnOnce() -> Late) {

@@ -58,6 +58,8 @@ pub(super) async fn peek(shape: Shape, body: &mut Body) -> Result<Judged> {
 #[derive(Default)]
 struct Read {
     first: Option<Frame<Bytes>>,
+    /// Of most unary replies the status, so that a list of more is seldom made.
+    second: Option<Frame<Bytes>>,
     more: VecDeque<Frame<Bytes>>,
     bytes: usize,
     /// Nothing follows.
@@ -79,9 +81,10 @@ impl Read {
         let frame = frame.map_err(broken)?;
         let judged = frame.trailers_ref().and_then(Judged::heard);
         self.bytes += FRAME + frame.data_ref().map_or(0, Bytes::len);
-        match self.first {
-            None => self.first = Some(frame),
-            Some(_) => self.more.push_back(frame),
+        match (&self.first, &self.second) {
+            (None, _) => self.first = Some(frame),
+            (Some(_), None) => self.second = Some(frame),
+            (Some(_), Some(_)) => self.more.push_back(frame),
         }
         Ok(judged)
     }
@@ -111,7 +114,8 @@ impl http_body::Body for Again {
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Again { read, rest } = self.get_mut();
-        if let Some(frame) = read.first.take().or_else(|| read.more.pop_front()) {
+        let next = read.first.take().or_else(|| read.second.take()).or_else(|| read.more.pop_front());
+        if let Some(frame) = next {
             return Poll::Ready(Some(Ok(frame)));
         }
         if read.ended {
@@ -123,9 +127,9 @@ impl http_body::Body for Again {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.first.is_none()
-            && self.read.more.is_empty()
-            && (self.read.ended || self.rest.is_end_stream())
+        let Again { read, rest } = self;
+        let all_read = read.first.is_none() && read.second.is_none() && read.more.is_empty();
+        all_read && (read.ended || rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

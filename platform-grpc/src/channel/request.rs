@@ -92,7 +92,7 @@ fn at_hand(mut body: tonic::body::Body, keep: u64) -> Result<(Body, Option<Liste
     let mut more = BytesMut::new();
     loop {
         match Pin::new(&mut body).poll_frame(&mut cx) {
-            Poll::Ready(None) => return Ok((Body::full(joined(first, more)), None)),
+            Poll::Ready(None) => return Ok((Body::framed(fitted(joined(first, more))), None)),
             Poll::Ready(Some(Err(status))) => return Err(status),
             Poll::Ready(Some(Ok(frame))) => {
                 // A client has no trailers.
@@ -117,6 +117,13 @@ fn at_hand(mut body: tonic::body::Body, keep: u64) -> Result<(Body, Option<Liste
     let read = Some(joined(first, more)).filter(|read| !read.is_empty());
     let (listens, listened) = oneshot::channel();
     Ok((Body::stream(Begun { read, rest: body, listened }), Some(listens)))
+}
+
+/// A message is encoded into a buffer of [`ENCODED`] bytes at least, which lives as long as the message: until the call
+/// is over, because it may be sent again. A small one is copied out, so that a hundred calls under way use one such
+/// buffer and not a hundred.
+fn fitted(message: Bytes) -> Bytes {
+    if message.len() <= ENCODED / 8 { Bytes::copy_from_slice(&message) } else { message }
 }
 
 fn joined(first: Option<Bytes>, more: BytesMut) -> Bytes {
@@ -153,3 +160,6 @@ impl http_body::Body for Begun {
         self.read.is_none() && self.rest.is_end_stream()
     }
 }
+
+/// tonic's buffer for one message (`DEFAULT_CODEC_BUFFER_SIZE`).
+const ENCODED: usize = 8 * 1024;

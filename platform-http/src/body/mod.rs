@@ -48,6 +48,8 @@ pub struct Body {
 enum Kind {
     Empty,
     Full(Bytes),
+    /// The same, of which nobody says how long it is.
+    Framed(Bytes),
     Incoming(Incoming),
     Axum(axum::body::Body),
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
@@ -70,6 +72,12 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Body::request(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
+    }
+
+    /// A request with these bytes, in a protocol that frames its messages itself and reads no `content-length`: one
+    /// field less to write, to carry and to check.
+    pub fn framed(bytes: Bytes) -> Self {
+        Body::request(if bytes.is_empty() { Kind::Empty } else { Kind::Framed(bytes) })
     }
 
     /// A request whose bytes come one by one. It can be repeated as long as no more than `retry.body` of them have
@@ -155,7 +163,7 @@ impl Body {
     pub(crate) fn into_axum(self) -> axum::body::Body {
         match self.kind {
             Kind::Empty => axum::body::Body::empty(),
-            Kind::Full(bytes) => axum::body::Body::from(bytes),
+            Kind::Full(bytes) | Kind::Framed(bytes) => axum::body::Body::from(bytes),
             Kind::Incoming(body) => axum::body::Body::new(body),
             Kind::Axum(body) => body,
             Kind::Boxed(body) => axum::body::Body::new(body),
@@ -174,7 +182,7 @@ impl Body {
     fn poll_kind(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.kind {
             Kind::Empty => Poll::Ready(None),
-            Kind::Full(bytes) => {
+            Kind::Full(bytes) | Kind::Framed(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.kind = Kind::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
@@ -209,7 +217,7 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Full(bytes) | Kind::Framed(bytes) => bytes.is_empty(),
             Kind::Incoming(body) => body.is_end_stream(),
             Kind::Axum(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
@@ -221,6 +229,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Framed(_) => SizeHint::default(),
             Kind::Incoming(body) => body.size_hint(),
             Kind::Axum(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
@@ -252,6 +261,7 @@ impl CarryCall for Body {
         let kind = match &self.kind {
             Kind::Empty => Kind::Empty,
             Kind::Full(bytes) if bytes.len() as u64 <= body => Kind::Full(bytes.clone()),
+            Kind::Framed(bytes) if bytes.len() as u64 <= body => Kind::Framed(bytes.clone()),
             Kind::Replay(replay) => Kind::Replay(replay.again(body)?),
             _ => return None,
         };
@@ -317,7 +327,7 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
             Kind::Empty => "empty",
-            Kind::Full(_) => "full",
+            Kind::Full(_) | Kind::Framed(_) => "full",
             Kind::Incoming(_) => "incoming",
             Kind::Axum(_) => "axum",
             Kind::Boxed(_) | Kind::Replay(_) => "boxed",

@@ -29,7 +29,7 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Whose names the deadline and the attempt go by in headers.
     const HEADERS: wire::Protocol;
-    /// Does it take more than a reply's head to know what the reply means? It costs a box.
+    /// Does it take more than a reply's head to know what the reply means?
     const LISTENS: bool;
 
     /// What this request calls.
@@ -56,10 +56,9 @@ pub trait Dialect: Send + Sync + 'static {
     fn listen(
         &self,
         name: &Self::Name,
-        reply: Response<Body>,
-    ) -> impl Future<Output = Result<(Response<Body>, Judged<Self::Answer>)>> + Send {
-        let judged = self.judge(name, &reply);
-        ready(Ok((reply, judged)))
+        reply: &mut Response<Body>,
+    ) -> impl Future<Output = Result<Judged<Self::Answer>>> + Send {
+        ready(Ok(self.judge(name, reply)))
     }
 
     /// A reply that is no failure by what was heard of it so far. Who reads on and finds that it is one tells `late`.

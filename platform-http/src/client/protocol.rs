@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
 use platform_core::{
-    Context, Outcome, Result, Verdict,
+    Context, Error, Outcome, Result, Verdict,
     call::{CarryCall as _, CarryReply as _},
     context::Criticality,
     fault::{Faults, Injection},
@@ -75,7 +75,6 @@ impl<D: Dialect> Wire for Http<D> {
         }
         // R6 Below all that must survive it, so that a rule may name an endpoint, and what it does is cut, repeated
         //    and counted as a real failure would be.
-        let mut heard = None;
         let injected = match self.injection(call.body_mut().context_mut(), &picked) {
             Some(injection) => Box::pin(self.suffer(injection, call, &mut exchange)).await,
             None => Ok(None),
@@ -86,25 +85,30 @@ impl<D: Dialect> Wire for Http<D> {
                 // R7 Headers last: the choice may have waited, and the time that is left has to be true.
                 inject(call, self.reader, &self.agent, D::HEADERS);
                 self.dialect.sends(&exchange.name, call);
-                if D::LISTENS || self.slotted.is_some() {
-                    // Apart: a plain call of HTTP has no room for it.
-                    Box::pin(self.apart(&exchange.name, sending.take(), &picked, &mut heard)).await
-                } else {
-                    picked.service().send(sending.take()).await
+                match &self.slotted {
+                    // Apart: a plain call has no room for it.
+                    Some(slotted) => Box::pin(slotted.send(sending.take(), &picked)).await,
+                    None => picked.service().send(sending.take()).await,
                 }
             }
             Err(error) => Err(error),
         };
         let mut reply = match sent {
             Ok(reply) => reply,
-            Err(error) => {
-                picked.report(&Verdict::new(error.outcome(), Instant::now()).with_hint(error.hint()));
-                return Err(exchange.failed(error));
-            }
+            Err(error) => return Err(failed(exchange, &mut picked, error)),
         };
-        // The judge: once per attempt, and the second of its two clock readings.
-        let Judged { outcome, hint, answer, under_way } =
-            heard.unwrap_or_else(|| self.dialect.judge(&exchange.name, &reply));
+        // The judge: once per attempt.
+        let judged = if D::LISTENS {
+            self.dialect.listen(&exchange.name, &mut reply).await
+        } else {
+            Ok(self.dialect.judge(&exchange.name, &reply))
+        };
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(error) => return Err(failed(exchange, &mut picked, error)),
+        };
+        let Judged { outcome, hint, answer, under_way } = judged;
+        // The second of the attempt's two clock readings.
         let verdict = Verdict::new(outcome, Instant::now()).with_hint(hint);
         if D::LISTENS && outcome == Outcome::Success {
             self.dialect.follow(&exchange.name, &mut reply, || {
@@ -210,26 +214,6 @@ impl<D: Dialect> Http<D> {
         }
     }
 
-    /// Sends through what a team has put in between, and hears how the reply begins.
-    async fn apart(
-        &self,
-        name: &D::Name,
-        call: Request<Body>,
-        picked: &Picked<Connection>,
-        heard: &mut Option<Judged<D::Answer>>,
-    ) -> Result<Response<Body>> {
-        let reply = match &self.slotted {
-            Some(slotted) => slotted.send(call, picked).await?,
-            None => picked.service().send(call).await?,
-        };
-        if !D::LISTENS {
-            return Ok(reply);
-        }
-        let (reply, judged) = self.dialect.listen(name, reply).await?;
-        *heard = Some(judged);
-        Ok(reply)
-    }
-
     /// The dice; of ring_hash the key, which may be a header.
     fn roll(&self, call: &Request<Body>) -> u64 {
         let given = match &self.settings.balance {
@@ -249,6 +233,13 @@ impl<D: Dialect> Http<D> {
             notes.because(&format!("{}:route({wanted} is not there)", self.target));
         }
     }
+}
+
+/// No reply, or one that broke off.
+#[cold]
+fn failed<D: Dialect>(exchange: Exchange<'_, D>, picked: &mut Picked<Connection>, error: Error) -> Error {
+    picked.report(&Verdict::new(error.outcome(), Instant::now()).with_hint(error.hint()));
+    exchange.failed(error)
 }
 
 /// `canary=0.05 old=0`, or `none`.

@@ -25,7 +25,9 @@ pub(crate) fn inject(
     let context = request.body().context();
     match reader {
         Reader::Ours => {
-            headers.reserve(WRITTEN);
+            if headers.capacity() - headers.len() < USUAL {
+                headers.reserve(WRITTEN);
+            }
             wire::write(context, &mut headers, protocol);
             headers.entry(header::USER_AGENT).or_insert_with(|| agent.clone());
         }
@@ -50,7 +52,9 @@ fn conceal(headers: &mut HeaderMap) {
 
 /// What all platform headers begin with.
 const PREFIX: &str = "platform-";
-/// Host, user agent, trace, timeout, and room for two that are rare: one growth of the map instead of three.
+/// Host, user agent, trace and timeout: what a call of HTTP has, and gRPC has one less.
+const USUAL: usize = 4;
+/// The same, and room for two that are rare: one growth of the map instead of three.
 const WRITTEN: usize = 6;
 
 #[cfg(test)]
