@@ -79,7 +79,7 @@ struct Lane {
 
 enum Connections {
     /// HTTP/1: one for each call at a time.
-    Pool(legacy::Client<Way, Body>),
+    Pool(Box<legacy::Client<Way, Body>>),
     /// HTTP/2.
     Single(Single<Tcp>),
 }
@@ -312,7 +312,7 @@ fn pooled(reach: Reach<Tcp>, pool: &Pool) -> Connections {
         .pool_max_idle_per_host(pool.per_endpoint)
         .set_host(false)
         .build(Way(reach));
-    Connections::Pool(client)
+    Connections::Pool(Box::new(client))
 }
 
 /// What a transport's failure means: was anything sent? Not while it was `connecting`.

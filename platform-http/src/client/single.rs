@@ -64,6 +64,7 @@ pub(super) enum Lost {
 }
 
 type Answer = Result<Response<Incoming>, Lost>;
+type Tried = Result<Response<Incoming>, TrySendError<Request<Body>>>;
 type Later = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 impl<D: Dial> Single<D>
@@ -155,10 +156,7 @@ impl<D: Dial> Inner<D> {
         &self,
         request: Request<Body>,
         now: Tick,
-    ) -> Result<
-        impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<D>,
-        Request<Body>,
-    > {
+    ) -> Result<impl Future<Output = Tried> + use<D>, Request<Body>> {
         let mut open = self.lock();
         match &mut *open {
             Some(one) if one.is_usable(now, self.idle) => {
