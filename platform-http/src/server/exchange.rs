@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
+use platform_core::context::wire;
 
 use super::line::{Line, Peer, Turn};
 use crate::{Body, body::BoxError};
@@ -75,8 +76,13 @@ impl<Fut: Future<Output = Response<Body>>> Future for Answering<Fut> {
                     } else if turn.is_last_reply() {
                         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     }
-                } else if *head || NEVER_WITH_BODY.contains(&response.status()) {
-                    leave_out_body(&mut response, *head);
+                } else {
+                    if turn.is_first() {
+                        wire::lay_names(response.headers_mut());
+                    }
+                    if *head || NEVER_WITH_BODY.contains(&response.status()) {
+                        leave_out_body(&mut response, *head);
+                    }
                 }
                 (response, turn)
             }

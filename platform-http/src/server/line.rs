@@ -66,7 +66,10 @@ pub(super) struct Sight {
 }
 
 /// A request in flight; it has ended when this is dropped.
-pub(super) struct Turn(Arc<Line>);
+pub(super) struct Turn {
+    line: Arc<Line>,
+    is_first: bool,
+}
 
 impl Line {
     pub(super) fn new(address: SocketAddr, place: OwnedSemaphorePermit, drain: Drain) -> Arc<Line> {
@@ -101,8 +104,8 @@ impl Line {
     /// A request begins.
     pub(super) fn begin(self: &Arc<Self>) -> Turn {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.turns.fetch_add(1, Ordering::Relaxed);
-        Turn(Arc::clone(self))
+        let before = self.turns.fetch_add(1, Ordering::Relaxed);
+        Turn { line: Arc::clone(self), is_first: before == 0 }
     }
 
     /// Bytes came.
@@ -174,20 +177,25 @@ impl Sight {
 }
 
 impl Turn {
+    /// Is this the first request that the connection brought?
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
     /// Is this the last reply that the connection carries?
     pub(super) fn is_last_reply(&self) -> bool {
-        self.0.last_reply.load(Ordering::Relaxed)
+        self.line.last_reply.load(Ordering::Relaxed)
     }
 
     /// The connection stops being HTTP with this reply.
     pub(super) fn upgrade(&self) {
-        self.0.upgraded.store(true, Ordering::Relaxed);
+        self.line.upgraded.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.line.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -21,7 +21,7 @@ pub use names::*;
 pub(in crate::context) use percent::{decode as percent_decode, encode as percent_encode};
 pub use read::{Arrival, Field, Rejected, Trust, read};
 pub use timeout::parse_grpc as parse_grpc_timeout;
-pub use write::{Protocol, once, write, write_trace};
+pub use write::{Protocol, lay_names, once, write, write_trace};
 
 #[cfg(doc)]
 use super::Context;

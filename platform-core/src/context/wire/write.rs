@@ -1,7 +1,7 @@
 //! From a context to headers.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     baggage,
@@ -92,6 +92,16 @@ pub fn once(mut value: HeaderValue) -> HeaderValue {
     value
 }
 
+/// What [`once`] marked among these fields is put into the table after all: with the first message of a connection, so that
+/// the names are there and those who follow need not spell them.
+pub fn lay_names(fields: &mut HeaderMap) {
+    for name in [&TRACEPARENT, &GRPC_TIMEOUT, &TIMEOUT_MS, &REQUEST_ID] {
+        if let Some(value) = fields.get_mut(name) {
+            value.set_sensitive(false);
+        }
+    }
+}
+
 fn value(digits: Bytes) -> HeaderValue {
     HeaderValue::from_maybe_shared(digits).expect("hex, digits and dashes are header text")
 }
@@ -115,8 +125,6 @@ const BLOCK: usize = 64;
 mod tests {
     use std::time::Duration;
 
-    use http::HeaderMap;
-
     use super::*;
     use crate::context::Deadline;
 
@@ -132,6 +140,11 @@ mod tests {
         };
         assert_eq!(written(Duration::from_millis(250)), (true, false), "the same limit for each call");
         assert_eq!(written(Duration::from_micros(249_999)), (true, true), "what is left of a caller's");
+
+        let mut first = HeaderMap::new();
+        write_trace(&Context::root(now), &mut first);
+        lay_names(&mut first);
+        assert!(!first[&TRACEPARENT].is_sensitive());
     }
 
     #[test]
