@@ -37,6 +37,7 @@ mod allow;
 pub mod asking;
 pub mod bearer;
 pub mod body;
+mod boxing;
 mod catalogue;
 pub mod classify;
 pub mod client;

@@ -26,19 +26,19 @@ use hyper::{
     client::conn::{TrySendError, http2},
     rt::{Read, Write},
 };
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use platform_core::{Tick, call::CarryCall as _};
+use hyper_util::rt::TokioTimer;
+use platform_core::{Tick, call::CarryCall as _, context::wire};
 use tokio::{sync, task::AbortHandle, time::sleep_until};
 
 use super::reach::{Dial, Reach};
-use crate::Body;
+use crate::{Body, boxing::Boxing};
 
 /// The connection of a lane; clones share it. When the last one is gone it ends with its last stream.
 pub(super) struct Single<D: Dial>(Arc<Inner<D>>);
 
 struct Inner<D: Dial> {
     reach: Reach<D>,
-    protocol: http2::Builder<TokioExecutor>,
+    protocol: http2::Builder<Boxing>,
     /// After so long without a call it is let go.
     idle: Duration,
     open: Mutex<Option<Open>>,
@@ -73,7 +73,7 @@ where
 {
     /// A connection that is made when it is needed, and let go when nobody has asked for `idle`.
     pub(super) fn new(reach: Reach<D>, idle: Duration) -> Self {
-        let mut protocol = http2::Builder::new(TokioExecutor::new());
+        let mut protocol = http2::Builder::new(Boxing);
         protocol
             .timer(TokioTimer::new())
             // A connection whose other end is gone without a word would swallow every request until TCP gives up,
@@ -121,6 +121,7 @@ where
                 let failed = match inner.connect().await.map_err(Lost::Unconnected)? {
                     // Who was not even listened to on a new connection has lost it.
                     Connected::Now(mut sender) => {
+                        wire::lay_names(request.headers_mut());
                         return sender.send_request(request).await.map_err(Lost::Sent);
                     }
                     Connected::Before => match inner.hand_over(request, Tick::now()) {
@@ -280,7 +281,7 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::{BodyExt as _, Full};
     use hyper::service::service_fn;
-    use hyper_util::rt::TokioIo;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
     use platform_discovery::balance::Link;
     use tokio::{
         io::{DuplexStream, duplex},

@@ -11,7 +11,7 @@ use std::{
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::net::TcpStream;
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     Body,
+    boxing::Boxing,
     tls::{Acceptor, Identity, Stream},
 };
 
@@ -52,7 +53,7 @@ pub(super) async fn greet(
 
 /// Serves one connection until it ends, is told to end, or is cut.
 pub(super) async fn attend<F, Fut>(
-    protocol: Arc<auto::Builder<TokioExecutor>>,
+    protocol: Arc<auto::Builder<Boxing>>,
     socket: Stream,
     line: Arc<Line>,
     exchange: Exchange<F>,
@@ -87,9 +88,9 @@ pub(super) async fn attend<F, Fut>(
 }
 
 /// hyper's settings; those left out keep its defaults.
-pub(super) fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
+pub(super) fn protocol(limits: &Limits) -> auto::Builder<Boxing> {
     let headers = u32::try_from(limits.headers).unwrap_or(u32::MAX);
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(Boxing);
     let mut http1 = builder.http1();
     // hyper's own header timeout would arm a timer for each request and would end idle connections with it.
     // The parse buffer is the limit of the headers; bodies go through it piece by piece.

@@ -29,7 +29,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::{rt::TokioExecutor, server::conn::auto};
+use hyper_util::server::conn::auto;
 use platform_core::lifecycle::{Drain, Notice};
 use tokio::{
     net::TcpStream,
@@ -45,7 +45,7 @@ use super::{
     line::{Line, Peer},
     listener::{Complaint, Listener},
 };
-use crate::{Body, tls::Acceptor};
+use crate::{Body, boxing::Boxing, tls::Acceptor};
 
 /// Accepts connections and serves them until the drain.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Connections {
 struct Tender {
     times: Times,
     header_fields: usize,
-    protocol: Arc<auto::Builder<TokioExecutor>>,
+    protocol: Arc<auto::Builder<Boxing>>,
     tls: Option<Acceptor>,
     places: Arc<Semaphore>,
     all_places: u32,
