@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     alone,
-    child::{Program, take},
+    child::{IN_FLIGHT, Program, take},
     cores,
-    measure::{self, Samples, ratio},
+    measure::{self, Samples, Stretch, ratio},
     options::Options,
     table::{Report, Table},
 };
@@ -44,7 +44,10 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
             instructions: None,
         })
         .collect();
-    let calls = options.stretch.from * TIMED;
+    // Every task makes as many calls as the others: what is divided by is what was made.
+    let whole = |calls: u64| calls.next_multiple_of(IN_FLIGHT);
+    let stretch = Stretch { from: whole(options.stretch.from), to: whole(options.stretch.to) };
+    let calls = stretch.from * TIMED;
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         for index in measure::shuffled(rows.len()) {
@@ -60,7 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         for row in &mut rows {
             eprintln!("instructions of {}", row.name);
             let calling = |calls| calling(row.name, calls);
-            row.instructions = Some(measure::instructions_of_calls(calling, starters, options.stretch)?);
+            row.instructions = Some(measure::instructions_of_calls(calling, starters, stretch)?);
         }
     } else {
         remarks.push("without instructions: valgrind is missing".into());
@@ -99,6 +102,11 @@ fn report(rows: &[Row], shares: &[(&str, Shares)], mut remarks: Vec<String>) -> 
         results.push((format!("grpc_allocations_{name}"), format!("{:.1}", row.allocations.median())));
         if let Some(count) = row.instructions {
             results.push((format!("grpc_instructions_{name}"), format!("{count:.0}")));
+            if row.name == "platform"
+                && let Some(bare) = bare.instructions
+            {
+                results.push(("grpc_instructions_added".to_owned(), format!("{:.0}", count - bare)));
+            }
         }
         if row.name != bare.name {
             let line = if row.name.ends_with("+line") { "" } else { "_without_line" };
@@ -138,6 +146,7 @@ mod tests {
             };
             row.nanoseconds.push(reading);
             row.allocations.push(1.0);
+            row.instructions = Some(reading * 100.0);
             row
         };
         let rows = [row("tonic", 1_000.0), row("platform", 1_050.0), row("platform+line", 1_200.0)];
@@ -148,6 +157,8 @@ mod tests {
             ("grpc_cpu_ratio_without_line", "1.05"),
             ("grpc_cpu_us_platform_line", "1.20"),
             ("grpc_dead_share_tonic", "0.5000"),
+            ("grpc_instructions_tonic", "100000"),
+            ("grpc_instructions_added", "5000"),
         ] {
             let found = report.results.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
             assert_eq!(found, Some(value), "{key}");
