@@ -182,6 +182,26 @@ fn an_unknown_profile() {
     says(&error, &["profiles stand in a file"]);
 }
 
+/// figment knows some values by keys of its own, and would take a table for one of them.
+#[test]
+fn a_key_that_figment_takes_for_its_own() {
+    let why = "no key begins with `___figment_`; choose another name";
+    for key in ["___figment_value_id", "___figment_relative_path", "___figment_"] {
+        let file = format!("[settings.deep]\n{key} = 1");
+        let error = Config::builder().toml(file).load().unwrap_err();
+        says(&error, &[&format!("inline:2: `settings.deep.{key}`"), why]);
+        let dotted = format!("settings.{key}.a.a = 0");
+        says(&Config::builder().toml(dotted).load().unwrap_err(), &[&format!("`settings.{key}`"), why]);
+        let table = format!("{{ {key} = 1 }}");
+        let environment = Config::builder().env(environment("PLATFORM__SETTINGS__DEEP", &table));
+        says(&environment.load().unwrap_err(), &["PLATFORM__SETTINGS__DEEP", why]);
+        let flag = Config::builder().set("settings.deep", &table);
+        says(&flag.load().unwrap_err(), &["flag --set settings.deep", why]);
+        let profile = format!("[profile.dev.settings]\n{key} = 1");
+        says(&Config::builder().toml(profile).load().unwrap_err(), &[why]);
+    }
+}
+
 #[test]
 fn an_invalid_name() {
     let error = Config::builder().toml("[clients.Film_Ratings]\n").load().unwrap_err();

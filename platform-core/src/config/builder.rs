@@ -224,7 +224,8 @@ impl Loading {
     }
 
     fn environment(&mut self, mut variables: Vec<(String, String)>) {
-        let known = sources::merged(&self.layers);
+        // What cannot be merged is refused when all is read.
+        let known = sources::merged(&self.layers).unwrap_or_default();
         let mut layer = Layer::default();
         // The order of an environment is no order that anybody chose.
         variables.sort();
@@ -261,8 +262,9 @@ impl Loading {
     }
 }
 
-/// Refuses unknown sections, sections that are no tables, and invalid names.
+/// Refuses unknown sections, sections that are no tables, invalid names, and those that only figment itself may use.
 fn check(layer: &Layer, problems: &mut Vec<String>) {
+    problems.extend(layer.of_figment());
     for (key, origin) in &layer.origins {
         let [.., last] = key.parts() else { continue };
         if key.parts().len() == 1 {

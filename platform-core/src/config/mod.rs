@@ -112,11 +112,14 @@ impl Config {
             Value::serialize(section).map_err(|error| Error::config(format!("{origin}: {error}")))?;
         let mut layer = Layer::default();
         layer.put(&at, section, &origin);
-        Ok(Config::new(vec![layer], None))
+        match layer.of_figment() {
+            Some(problem) => Err(Error::config(problem)),
+            None => Ok(Config::new(vec![layer], None)),
+        }
     }
 
     fn new(layers: Vec<Layer>, profile: Option<String>) -> Self {
-        let values = sources::merged(&layers);
+        let values = sources::merged(&layers).expect("a tree of plain values is read back as it is");
         Config(Arc::new(Inner { layers, values, profile, claims: Mutex::default() }))
     }
 

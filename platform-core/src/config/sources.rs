@@ -28,6 +28,13 @@ impl Layer {
         insert(&mut self.values, key.parts(), value);
     }
 
+    /// What is wrong with the first key that figment would take for its own.
+    pub(super) fn of_figment(&self) -> Option<String> {
+        let is_own = |part: &String| part.starts_with(OF_FIGMENT);
+        let (key, origin) = self.origins.iter().find(|(key, _)| key.parts().last().is_some_and(is_own))?;
+        Some(format!("{origin}: `{key}`: no key begins with `{OF_FIGMENT}`; choose another name"))
+    }
+
     /// Where `key` was set here. A variable's `_` also stands for a `-`.
     pub(super) fn origin(&self, key: &Key) -> Option<&Origin> {
         let alike = |a: &Key, b: &Key| {
@@ -264,9 +271,12 @@ pub(super) fn spelled(key: &Key, known: &Dict) -> Key {
 }
 
 /// Layers from weak to strong, merged by figment.
-pub(super) fn merged<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Dict {
+///
+/// # Errors
+/// A table with a key of [`OF_FIGMENT`] is not what figment takes it for.
+pub(super) fn merged<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Result<Dict, figment::Error> {
     let figment = layers.into_iter().fold(Figment::new(), |figment, layer| figment.merge(layer));
-    figment.extract().expect("a tree of plain values is read back as it is")
+    figment.extract()
 }
 
 /// The value under `parts`.
@@ -300,6 +310,8 @@ fn line_of(text: &str, offset: usize) -> usize {
 }
 
 const PREFIX: &str = "PLATFORM_";
+/// How the keys begin by which figment knows values that stand for something else.
+const OF_FIGMENT: &str = "___figment_";
 
 #[cfg(test)]
 mod tests {
