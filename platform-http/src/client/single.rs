@@ -237,7 +237,6 @@ impl Drop for Open {
 }
 
 /// The request that a connection gave back, if it did.
-#[expect(clippy::result_large_err, reason = "it comes back as it was")]
 fn unwritten(mut failed: TrySendError<Request<Body>>) -> Result<Request<Body>, Lost> {
     failed.take_message().ok_or_else(|| Lost::Sent(failed.into_error()))
 }
