@@ -7,7 +7,10 @@
 use std::sync::OnceLock;
 
 /// Routes by path, for paths that are routes.
-pub(super) struct Learned(Box<[OnceLock<(Box<str>, u32)>]>);
+pub(super) struct Learned(Box<[Place]>);
+
+/// A path and the number of its route.
+type Place = OnceLock<(Box<str>, u32)>;
 
 impl Learned {
     /// The number of the route that `path` matches, if it was learned.
