@@ -270,13 +270,11 @@ pub(super) fn spelled(key: &Key, known: &Dict) -> Key {
     found
 }
 
-/// Layers from weak to strong, merged by figment.
-///
-/// # Errors
-/// A table with a key of [`OF_FIGMENT`] is not what figment takes it for.
-pub(super) fn merged<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Result<Dict, figment::Error> {
+/// Layers from weak to strong, merged by figment;
+/// `None` if a table has a key of [`OF_FIGMENT`] and is not what figment takes it for.
+pub(super) fn merged<'a>(layers: impl IntoIterator<Item = &'a Layer>) -> Option<Dict> {
     let figment = layers.into_iter().fold(Figment::new(), |figment, layer| figment.merge(layer));
-    figment.extract()
+    figment.extract().ok()
 }
 
 /// The value under `parts`.
