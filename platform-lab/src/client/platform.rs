@@ -100,6 +100,7 @@ impl<Q: Subject> Subjected<Q> {
     fn settle(&self, orders: Orders) -> io::Result<()> {
         for _ in 0..2 {
             self.calls(Orders { calls: FIRST_CALLS, ..orders })?;
+            #[expect(clippy::disallowed_methods, reason = "no runtime runs between two stretches of calls")]
             thread::sleep(FIRST_WINDOW);
         }
         self.calls(Orders { calls: FIRST_CALLS, ..orders }).map(drop)
