@@ -315,7 +315,7 @@ mod tests {
                 return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens"));
             }
             let (ours, theirs) = duplex(64 * 1024);
-            tokio::spawn(self.clone().serve(theirs));
+            platform_core::context::spawn(self.clone().serve(theirs));
             Ok(TokioIo::new(ours))
         }
 
@@ -401,7 +401,7 @@ mod tests {
         let server = Server::new();
         let single = server.single(IDLE);
         assert_eq!(single.ask("/").await.expect("an answer"), 1);
-        let slow = tokio::spawn({
+        let slow = platform_core::context::spawn({
             let single = single.clone();
             async move { single.ask("/slow").await }
         });
