@@ -19,9 +19,39 @@ use crate::{
     tick::Tick,
 };
 
+/// The attempt storey, step by step. No function, because the call storey makes a first attempt itself: a future within
+/// a future costs as much as two guards.
+macro_rules! try_once {
+    ($stack:expr, $kind:expr, $call:expr, ($asked:expr, $terms:expr), $reply:expr, $wire:expr) => {{
+        let context = $call.context_mut();
+        let mut duty = AttemptDuty::begin($stack, $kind, context);
+        let admitted = match $stack.admit(context, &mut duty.owed) {
+            Ok(Entry::Now) => Ok(()),
+            Ok(Entry::Wait) => {
+                let turn = $stack.guards.concurrency.wait(context).await;
+                turn.map(|ticket| duty.owed.room = ticket)
+            }
+            Err(error) => Err(error),
+        };
+        match admitted {
+            Ok(()) => {
+                let limit = duty.bound(context, $terms);
+                // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge. Pinned where
+                // it is made: it is most of a call, and whoever moves it copies all of it.
+                let result = {
+                    let sending = pin!($wire.send($call, $asked));
+                    pin!(answered_within(limit, sending, $reply)).await
+                };
+                $stack.leave(result, &mut duty, $asked, $reply)
+            }
+            Err(error) => Err(duty.refuse(error)),
+        }
+    }};
+}
+pub(super) use try_once;
+
 impl ClientStack {
-    /// The attempt storey: once per try. A first one that nobody hedges is made by the call storey itself, by the same
-    /// steps: a future within a future costs as much as two guards.
+    /// The attempt storey: once per try, but for a first one that nobody hedges ([`try_once`]).
     pub(super) async fn attempt<'a, W: Wire>(
         &'a self,
         kind: AttemptKind,
@@ -30,24 +60,7 @@ impl ClientStack {
         reply: &mut Option<W::Reply>,
         wire: &W,
     ) -> Result<Ended<'a>> {
-        let context = call.context_mut();
-        let mut duty = AttemptDuty::begin(self, kind, context);
-        match self.admit(context, &mut duty.owed) {
-            Ok(Entry::Now) => {}
-            Ok(Entry::Wait) => match self.guards.concurrency.wait(context).await {
-                Ok(ticket) => duty.owed.room = ticket,
-                Err(error) => return Err(duty.refuse(error)),
-            },
-            Err(error) => return Err(duty.refuse(error)),
-        }
-        let limit = duty.bound(context, terms);
-        // R6, R7 and the endpoint storey: choose, injected faults, write the headers, send, judge. Pinned where it is
-        // made: it is most of a call, and whoever moves it copies all of it.
-        let result = {
-            let sending = pin!(wire.send(call, asked));
-            pin!(answered_within(limit, sending, reply)).await
-        };
-        self.leave(result, &mut duty, asked, reply)
+        try_once!(self, kind, call, (asked, terms), reply, wire)
     }
 
     /// The way out of the attempt storey.

@@ -4,7 +4,7 @@ use std::{borrow::BorrowMut, future::Future, pin::pin, sync::Arc};
 
 use super::{
     Answered, Asked, ClientPolicy, Guards, Parts, Row, Sending, Wire,
-    attempt::{ANSWERED, Entry, answer},
+    attempt::{ANSWERED, Entry, answer, try_once},
     duty::{AttemptDuty, CallDuty, Place, Slot},
     ended::{Ended, is_final},
     guards::{HELD_BULKHEAD, HELD_CONCURRENCY},
@@ -184,8 +184,8 @@ impl ClientStack {
                     Err(error) => return Err(self.refused(error, duty, &notes)),
                 }
 
-                // Below the whole call's clock, above the attempt's: the attempts. The first is made here, step by step
-                // as every other one, because it is most of a call; its reply lies outside, because it is large.
+                // Below the whole call's clock, above the attempt's: the attempts. The first is made here, because it
+                // is most of a call; its reply lies outside, because it is large.
                 let mut asked = Asked::first(duty.owed.trace);
                 let mut origin = Origin::of(call, &terms.knobs);
                 let ended = match self.hedge_at(&origin, &terms.knobs) {
@@ -194,27 +194,8 @@ impl ClientStack {
                         self.hedged(late, call, known, &mut reply, wire).await
                     }
                     None => {
-                        let context = call.context_mut();
-                        let mut attempt = AttemptDuty::begin(self, AttemptKind::First, context);
-                        let waited = match self.admit(context, &mut attempt.owed) {
-                            Ok(Entry::Now) => Ok(()),
-                            Ok(Entry::Wait) => {
-                                let turn = self.guards.concurrency.wait(context).await;
-                                turn.map(|ticket| attempt.owed.room = ticket)
-                            }
-                            Err(error) => Err(error),
-                        };
-                        match waited {
-                            Ok(()) => {
-                                let limit = attempt.bound(context, &terms);
-                                let result = {
-                                    let sending = pin!(wire.send(call, &asked));
-                                    pin!(answered_within(limit, sending, &mut reply)).await
-                                };
-                                self.leave(result, &mut attempt, &asked, &reply)
-                            }
-                            Err(error) => Err(attempt.refuse(error)),
-                        }
+                        let reply = &mut reply;
+                        try_once!(self, AttemptKind::First, call, (&asked, &terms), reply, wire)
                     }
                 };
                 let ended = match terms.knobs.recovers_by(Recovery::None) || is_final(&ended) {

@@ -66,10 +66,7 @@ pub(super) struct Sight {
 }
 
 /// A request in flight; it has ended when this is dropped.
-pub(super) struct Turn {
-    line: Arc<Line>,
-    is_first: bool,
-}
+pub(super) struct Turn(Arc<Line>);
 
 impl Line {
     pub(super) fn new(address: SocketAddr, place: OwnedSemaphorePermit, drain: Drain) -> Arc<Line> {
@@ -101,11 +98,11 @@ impl Line {
         }
     }
 
-    /// A request begins.
-    pub(super) fn begin(self: &Arc<Self>) -> Turn {
+    /// A request begins. Is it the first that the connection brought?
+    pub(super) fn begin(self: &Arc<Self>) -> (Turn, bool) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let before = self.turns.fetch_add(1, Ordering::Relaxed);
-        Turn { line: Arc::clone(self), is_first: before == 0 }
+        (Turn(Arc::clone(self)), before == 0)
     }
 
     /// Bytes came.
@@ -177,25 +174,20 @@ impl Sight {
 }
 
 impl Turn {
-    /// Is this the first request that the connection brought?
-    pub(super) fn is_first(&self) -> bool {
-        self.is_first
-    }
-
     /// Is this the last reply that the connection carries?
     pub(super) fn is_last_reply(&self) -> bool {
-        self.line.last_reply.load(Ordering::Relaxed)
+        self.0.last_reply.load(Ordering::Relaxed)
     }
 
     /// The connection stops being HTTP with this reply.
     pub(super) fn upgrade(&self) {
-        self.line.upgraded.store(true, Ordering::Relaxed);
+        self.0.upgraded.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.line.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
