@@ -5,7 +5,6 @@ use std::{
     marker::PhantomData,
     sync::{Arc, Barrier},
     thread,
-    time::Duration,
 };
 
 use platform_core::{
@@ -59,7 +58,6 @@ struct Endpoint {
 /// No runtime can be had, or the stack cannot be made.
 pub(crate) fn call<Q: Subject>(orders: Orders) -> io::Result<Taken> {
     let subject = runtime()?.block_on(Subjected::<Q>::new(orders.pending)).map_err(io::Error::other)?;
-    subject.settle(orders)?;
     let ready = Barrier::new(orders.threads);
     thread::scope(|scope| {
         let calls = || {
@@ -93,17 +91,6 @@ impl<Q: Subject> Subjected<Q> {
         let policy = every_guard();
         let stack = ClientStack::new(policy, Arc::new(Parts::new(target.name(), &metrics)))?;
         Ok(Subjected { stack, wire: Ready { balance, calls: PhantomData }, context })
-    }
-
-    /// Calls for as long as the concurrency limit is new: what it finds out once, in its first window, is no cost of a
-    /// call.
-    fn settle(&self, orders: Orders) -> io::Result<()> {
-        for _ in 0..2 {
-            self.calls(Orders { calls: FIRST_CALLS, ..orders })?;
-            #[expect(clippy::disallowed_methods, reason = "no runtime runs between two stretches of calls")]
-            thread::sleep(FIRST_WINDOW);
-        }
-        self.calls(Orders { calls: FIRST_CALLS, ..orders }).map(drop)
     }
 
     fn calls(&self, orders: Orders) -> io::Result<Taken> {
@@ -151,10 +138,6 @@ impl<Q: Subject> Wire for Ready<Q> {
         vec![Row::new(Storey::Endpoint, "ready", "What if the network cost nothing?")]
     }
 }
-
-/// A little more than the first window of the limit takes where calls are answered at once, and calls enough to end it.
-const FIRST_WINDOW: Duration = Duration::from_millis(1_100);
-const FIRST_CALLS: u64 = 100;
 
 /// Ten endpoints, as the peers' balancers have.
 const TARGET: &str = "fixed://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3,127.0.0.1:4,127.0.0.1:5,\
