@@ -14,7 +14,7 @@ use platform_discovery::{Config, Discovery, Target, balance, config};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::ground::{Heard, Outside, addresses, free_port};
+use crate::ground::{Heard, Outside, addresses, free_port, missing};
 
 /// A BIND that answers for the zone `shop`, where names hold for a second.
 struct Bind {
@@ -25,6 +25,11 @@ struct Bind {
 
 impl Bind {
     async fn start(records: &str) -> Option<Self> {
+        // Debian packs it apart from the server.
+        if let Err(error) = Command::new("nsupdate").arg("-V").output() {
+            missing("nsupdate", &error);
+            return None;
+        }
         let address = free_port();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().display();
@@ -63,7 +68,7 @@ impl Bind {
         let mut child = Command::new("nsupdate")
             .stdin(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("named without nsupdate: {error}"));
+            .expect("it was there when the server was started");
         let port = self.address.port();
         let script = format!("server 127.0.0.1 {port}\nzone shop\n{changes}\nsend\n");
         child.stdin.take().expect("it is piped").write_all(script.as_bytes()).expect("it reads");

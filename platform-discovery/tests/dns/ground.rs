@@ -53,7 +53,7 @@ impl Drop for Outside {
 }
 
 /// Skips with a line, or fails where every outside program has to be there.
-fn missing(program: &str, error: &std::io::Error) {
+pub(crate) fn missing(program: &str, error: &std::io::Error) {
     let required = env::var("PLATFORM_REQUIRE_OUTSIDE").is_ok_and(|required| required == "1");
     assert!(!required, "{program}: {error}");
     eprintln!("skipped: {program} is not installed ({error})");
